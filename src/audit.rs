@@ -1,0 +1,1 @@
+//! The record: one line per decision, without values.

@@ -1,0 +1,419 @@
+//! The table of verdicts (the one place where an attribute's fate is decided).
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::catalogue::{Attribute, Catalogue, Collect, Listing, Lock, Mode, Unlisted};
+use super::update::{Change, Group, GroupIndex, Role, Signed, Spelling, Update, Write};
+use super::value::Value;
+use super::verdict::{Addition, Code, Effect, Force, Judged, Verdict};
+
+/// How an update came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// From a browser, which can send anything.
+    Messenger,
+    /// An answer to a bot's question.
+    Collector(Context),
+}
+
+/// Whether the collector's request names the conversation in which the question was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    Proven,
+    Missing,
+}
+
+/// Whose attributes change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// Proven to have no account: nothing names one, in the payload or in a session.
+    Lead,
+    /// A user, or not known to be a lead.
+    NotLead,
+}
+
+/// Who reads the token behind us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenReader {
+    /// The backend reads tokens itself: what only the token carries needs no help.
+    Upstream,
+    /// Only we do: what the token carries is written into the payload.
+    Gateway,
+}
+
+/// Whether an operation's document takes attributes that the payload did not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Additions {
+    Welcome,
+    Unwelcome,
+}
+
+/// What besides the payload decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    pub channel: Channel,
+    pub subject: Subject,
+    pub token_reader: TokenReader,
+    pub additions: Additions,
+}
+
+/// Gives every write of `update`, and everything that `signed` carries beside it, exactly one verdict.
+#[must_use]
+pub fn judge<'a>(
+    catalogue: &Catalogue,
+    circumstances: Circumstances,
+    signed: Option<&'a Signed<'a>>,
+    update: &'a Update<'a>,
+) -> Judged<'a> {
+    let mut claims = Claims::of(catalogue, signed);
+    let mut verdicts: Vec<Verdict<'a>> =
+        update.writes.iter().map(|write| verdict(catalogue, circumstances, &mut claims, update, write)).collect();
+    leave_out_incomplete_groups(catalogue.mode, update, &mut verdicts);
+    let (unnamed, additions) = claims.unnamed(catalogue, circumstances);
+    Judged { verdicts, unnamed, additions }
+}
+
+/// What is known of a write before its fate is decided: the columns of the table.
+#[derive(Clone, Copy)]
+enum Standing {
+    /// An attribute with this lock.
+    Listed(Lock),
+    /// Folds to an attribute with this lock, and is spelled otherwise.
+    Alias(Lock),
+    Unlisted,
+}
+
+/// What the token says of the attribute, against what the payload says.
+#[derive(Clone, Copy)]
+enum Token<'a> {
+    Silent,
+    Agrees(&'a Value<'a>),
+    Differs(&'a Value<'a>),
+}
+
+/// What the write itself does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Deed {
+    Sets,
+    SetsUnfit,
+    Erases,
+}
+
+/// Whether this is an answer that a lead may give.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// No answer to a bot at all.
+    No,
+    OfLead,
+    OfOther,
+}
+
+fn verdict<'a>(
+    catalogue: &Catalogue,
+    circumstances: Circumstances,
+    claims: &mut Claims<'a>,
+    update: &'a Update<'a>,
+    write: &'a Write<'a>,
+) -> Verdict<'a> {
+    let full = write.full_name();
+    let listing = listing(catalogue, write, &full);
+    let found = match listing {
+        Listing::Own(index, attribute) | Listing::Alias(index, attribute) => Some((index, attribute)),
+        Listing::Unlisted => None,
+    };
+    match write.role {
+        // A reserved name that the operator lists is an attribute: the operator knows better than the profile.
+        Role::Setting if found.is_none() => return passed(Code::Setting),
+        Role::Credential => return passed(Code::Credential),
+        Role::OwnCredential => {
+            return Verdict { code: Code::Credential, force: Force::Applied, effect: Effect::LeftOut, attribute: None };
+        }
+        Role::Setting | Role::Attribute | Role::WholeGroup => {}
+    }
+    if catalogue.mode == Mode::Off {
+        return Verdict { attribute: found.map(|(index, _)| index), ..passed(Code::Open) };
+    }
+    let group = write.group.and_then(|GroupIndex(index)| update.groups.get(index));
+    let standing = standing(catalogue, write, listing);
+    // An alias takes no signature: the token names the attribute by its own spelling, and the value goes on there.
+    let token = match standing {
+        Standing::Listed(_) | Standing::Unlisted => claims.token(&full, group, write.change),
+        Standing::Alias(_) => Token::Silent,
+    };
+    let deed = deed(write, found.map(|(_, attribute)| attribute));
+    let answer = answer(circumstances, found.map(|(_, attribute)| attribute));
+    let (code, effect) = decide(standing, token, deed, answer, catalogue.unlisted, catalogue.signed_unlisted);
+    let force = force(catalogue, standing, code);
+    let effect = match force {
+        Force::Applied => effect,
+        Force::Recorded => Effect::Kept,
+    };
+    Verdict { code, force, effect, attribute: found.map(|(index, _)| index) }
+}
+
+/// The table. Rows are tried from the top; what a row does not name it does not look at.
+fn decide<'a>(
+    standing: Standing,
+    token: Token<'a>,
+    deed: Deed,
+    answer: Answer,
+    unlisted: Unlisted,
+    signed_unlisted: Unlisted,
+) -> (Code, Effect<'a>) {
+    use Lock::{Enforce, Observe, Off};
+    match (standing, token, deed, answer) {
+        // Another spelling of a locked name is a way around the lock, whatever it carries.
+        (Standing::Alias(Observe | Enforce), _, _, _) => (Code::Alias, Effect::LeftOut),
+        // A signed value is the truth, whatever the lock; it is written as it was signed.
+        (Standing::Listed(_), Token::Agrees(value), _, _) => (Code::Signed, Effect::Replaced(value)),
+        (Standing::Listed(_), Token::Differs(value), _, _) => (Code::Overridden, Effect::Replaced(value)),
+        // The rule this gateway exists for, and its one exception.
+        (Standing::Listed(Observe | Enforce), Token::Silent, Deed::Erases, _) => (Code::EraseLocked, Effect::LeftOut),
+        (Standing::Listed(Observe | Enforce), Token::Silent, Deed::Sets, Answer::OfLead) => (Code::Lead, Effect::Kept),
+        (Standing::Listed(Observe | Enforce), Token::Silent, Deed::SetsUnfit, Answer::OfLead) => {
+            (Code::Type, Effect::LeftOut)
+        }
+        (Standing::Listed(Observe | Enforce), Token::Silent, Deed::Sets | Deed::SetsUnfit, Answer::OfOther) => {
+            (Code::NotLead, Effect::LeftOut)
+        }
+        (Standing::Listed(Observe | Enforce), Token::Silent, Deed::Sets | Deed::SetsUnfit, Answer::No) => {
+            (Code::Locked, Effect::LeftOut)
+        }
+        // Open to anybody, within the attribute's type.
+        (Standing::Listed(Off) | Standing::Alias(Off), Token::Silent, Deed::SetsUnfit, _) => {
+            (Code::Type, Effect::LeftOut)
+        }
+        (Standing::Listed(Off) | Standing::Alias(Off), Token::Silent, Deed::Sets | Deed::Erases, _) => {
+            (Code::Open, Effect::Kept)
+        }
+        // `Alias` is asked of no token (see the caller); were it, the payload's spelling would still not be the signed one.
+        (Standing::Alias(Off), Token::Agrees(_) | Token::Differs(_), _, _) => (Code::Open, Effect::Kept),
+        // Browsers do not create attributes, and a signer only where the operator says so.
+        (Standing::Unlisted, Token::Silent, deed, _) => match (unlisted, deed) {
+            (Unlisted::Drop | Unlisted::Observe, _) => (Code::Unlisted, Effect::LeftOut),
+            (Unlisted::Keep, Deed::SetsUnfit) => (Code::Type, Effect::LeftOut),
+            (Unlisted::Keep, Deed::Sets | Deed::Erases) => (Code::Open, Effect::Kept),
+        },
+        (Standing::Unlisted, token @ (Token::Agrees(value) | Token::Differs(value)), _, _) => {
+            match (signed_unlisted, token) {
+                (Unlisted::Drop | Unlisted::Observe, _) => (Code::Unlisted, Effect::LeftOut),
+                (Unlisted::Keep, Token::Differs(_)) => (Code::Overridden, Effect::Replaced(value)),
+                (Unlisted::Keep, Token::Agrees(_) | Token::Silent) => (Code::Signed, Effect::Replaced(value)),
+            }
+        }
+    }
+}
+
+fn passed<'a>(code: Code) -> Verdict<'a> {
+    Verdict { code, force: Force::Applied, effect: Effect::Kept, attribute: None }
+}
+
+fn listing<'c>(catalogue: &'c Catalogue, write: &Write<'_>, full: &str) -> Listing<'c> {
+    match (catalogue.find(write.prefix, &write.name, full), write.spelling) {
+        (Listing::Own(index, attribute), Spelling::Alias) => Listing::Alias(index, attribute),
+        (listing, Spelling::Own | Spelling::Alias) => listing,
+    }
+}
+
+fn standing(catalogue: &Catalogue, write: &Write<'_>, listing: Listing<'_>) -> Standing {
+    // A lock on an object holds for all of its members.
+    let of_object = catalogue.lock_of_objects_around(write.prefix);
+    match (write.role, listing) {
+        // Whoever replaces or clears a whole object writes all of its members.
+        (Role::WholeGroup, _) => match catalogue.group_lock(&write.full_name()) {
+            Some(lock) => Standing::Listed(lock),
+            None => Standing::Unlisted,
+        },
+        (_, Listing::Own(_, attribute)) => Standing::Listed(of_object.unwrap_or(Lock::Off).max(attribute.lock)),
+        (_, Listing::Alias(_, attribute)) => Standing::Alias(of_object.unwrap_or(Lock::Off).max(attribute.lock)),
+        (_, Listing::Unlisted) => match (of_object, catalogue.group_lock_of_object(write)) {
+            // Listing the object as a whole lists its members.
+            (Some(lock), _) => Standing::Listed(lock),
+            // An object under a name that folds to a group's, without being spelled so: `Company`.
+            (None, Some(lock)) => Standing::Alias(lock),
+            (None, None) => Standing::Unlisted,
+        },
+    }
+}
+
+impl Catalogue {
+    fn lock_of_objects_around(&self, prefix: &str) -> Option<Lock> {
+        let ends = prefix.match_indices('.').map(|(index, _)| index).chain([prefix.len()]);
+        ends.filter_map(|end| prefix.get(..end).filter(|object| !object.is_empty()))
+            .filter_map(|object| self.find_exactly(object))
+            .map(|(_, attribute)| attribute.lock)
+            .max()
+    }
+
+    fn group_lock_of_object(&self, write: &Write<'_>) -> Option<Lock> {
+        match write.change {
+            Change::Set(Value::Object(_) | Value::List(_)) => self.group_lock(&write.full_name()),
+            Change::Set(Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_)) | Change::Delete => None,
+        }
+    }
+}
+
+fn deed(write: &Write<'_>, attribute: Option<&Attribute>) -> Deed {
+    let value = match write.change {
+        Change::Delete => return Deed::Erases,
+        Change::Set(value) if value.is_erasure() => return Deed::Erases,
+        Change::Set(value) => value,
+    };
+    let fits = match (attribute, write.role) {
+        (_, Role::WholeGroup) => false,
+        (Some(attribute), _) => attribute.rule.admits(value),
+        // Nested values are a way to smuggle: without a rule that says otherwise an attribute is a scalar.
+        (None, _) => !matches!(value, Value::Object(_) | Value::List(_)),
+    };
+    if fits { Deed::Sets } else { Deed::SetsUnfit }
+}
+
+fn answer(circumstances: Circumstances, attribute: Option<&Attribute>) -> Answer {
+    let collectable = attribute.is_some_and(|attribute| attribute.collect == Collect::Leads);
+    match (circumstances.channel, circumstances.subject) {
+        (Channel::Messenger, _) => Answer::No,
+        (Channel::Collector(Context::Proven), Subject::Lead) if collectable => Answer::OfLead,
+        (Channel::Collector(Context::Proven | Context::Missing), Subject::Lead | Subject::NotLead) => Answer::OfOther,
+    }
+}
+
+/// Whether a verdict is carried out: the workspace's mode is the ceiling, the attribute's own lock may be lower.
+fn force(catalogue: &Catalogue, standing: Standing, code: Code) -> Force {
+    let applied = match (catalogue.mode, standing) {
+        (Mode::Off | Mode::Observe, _) => false,
+        (Mode::Enforce, Standing::Listed(lock) | Standing::Alias(lock)) => lock != Lock::Observe,
+        (Mode::Enforce, Standing::Unlisted) => code != Code::Unlisted || catalogue.unlisted == Unlisted::Drop,
+    };
+    if applied { Force::Applied } else { Force::Recorded }
+}
+
+/// Leaves out what is left of an object that lost what it cannot do without: a company without its id would be another company.
+fn leave_out_incomplete_groups<'a>(mode: Mode, update: &'a Update<'a>, verdicts: &mut [Verdict<'a>]) {
+    if mode != Mode::Enforce || update.groups.is_empty() {
+        return;
+    }
+    let mut lost = vec![false; update.groups.len()];
+    for (index, group) in update.groups.iter().enumerate() {
+        let members = || {
+            update.writes.iter().zip(verdicts.iter()).filter(move |(write, _)| write.group == Some(GroupIndex(index)))
+        };
+        // An object that came without the member was never complete; what the backend makes of that is not our doing.
+        let lost_one = group.required.iter().any(|alternatives| {
+            let named = |write: &Write<'_>| alternatives.iter().any(|name| *name == write.name);
+            members().any(|(write, verdict)| named(write) && verdict.effect == Effect::LeftOut)
+                && !members().any(|(write, verdict)| named(write) && verdict.effect != Effect::LeftOut)
+        });
+        if let Some(lost) = lost.get_mut(index) {
+            *lost = lost_one;
+        }
+    }
+    for (write, verdict) in update.writes.iter().zip(verdicts.iter_mut()) {
+        let in_lost = write.group.is_some_and(|GroupIndex(index)| lost.get(index) == Some(&true));
+        if in_lost && verdict.effect != Effect::LeftOut {
+            *verdict =
+                Verdict { code: Code::Incomplete, force: Force::Applied, effect: Effect::LeftOut, ..verdict.clone() };
+        }
+    }
+}
+
+/// One signed claim, and whether the payload named it too.
+struct Claim<'a> {
+    name: Cow<'a, str>,
+    attribute: Option<usize>,
+    group: Option<&'a str>,
+    value: &'a Value<'a>,
+    named: bool,
+}
+
+/// The claims of a token, found by attribute and object.
+struct Claims<'a> {
+    claims: Vec<Claim<'a>>,
+    by_name: HashMap<(Cow<'a, str>, Option<&'a str>), usize>,
+}
+
+impl<'a> Claims<'a> {
+    fn of(catalogue: &Catalogue, signed: Option<&'a Signed<'a>>) -> Self {
+        let mut all = Self { claims: Vec::new(), by_name: HashMap::new() };
+        let Some(update) = signed.map(Signed::claims) else { return all };
+        for write in &update.writes {
+            let (Role::Attribute, Spelling::Own, Change::Set(value)) = (write.role, write.spelling, write.change)
+            else {
+                continue;
+            };
+            let group = match write.group.and_then(|GroupIndex(index)| update.groups.get(index)) {
+                // Of an object without an id nobody can say which one was signed.
+                Some(Group { id: None, .. }) => continue,
+                Some(Group { id: Some(id), .. }) => Some(*id),
+                None => None,
+            };
+            let name = write.full_name();
+            let attribute = match catalogue.find(write.prefix, &write.name, &name) {
+                Listing::Own(index, _) => Some(index),
+                // Another spelling signs another name.
+                Listing::Alias(..) => continue,
+                Listing::Unlisted => None,
+            };
+            let index = all.claims.len();
+            // The same object twice: the first one counts, as nothing says which was meant.
+            if let std::collections::hash_map::Entry::Vacant(vacant) = all.by_name.entry((name.clone(), group)) {
+                vacant.insert(index);
+                all.claims.push(Claim { name, attribute, group, value, named: false });
+            }
+        }
+        all
+    }
+
+    fn token(&mut self, full: &str, group: Option<&'a Group<'a>>, change: Change<'_>) -> Token<'a> {
+        if self.claims.is_empty() {
+            return Token::Silent;
+        }
+        let group = match group {
+            Some(Group { id: None, .. }) => return Token::Silent,
+            Some(Group { id: Some(id), .. }) => Some(*id),
+            None => None,
+        };
+        let key = (Cow::Borrowed(full), group);
+        let Some(claim) = self.by_name.get(&key).and_then(|index| self.claims.get_mut(*index)) else {
+            return Token::Silent;
+        };
+        claim.named = true;
+        match change {
+            Change::Set(value) if value.means_the_same_as(claim.value) => Token::Agrees(claim.value),
+            Change::Set(_) | Change::Delete => Token::Differs(claim.value),
+        }
+    }
+
+    /// Verdicts for the claims that the payload did not name.
+    fn unnamed(
+        self,
+        catalogue: &Catalogue,
+        circumstances: Circumstances,
+    ) -> (Vec<(String, Verdict<'a>)>, Vec<Addition<'a>>) {
+        let mut verdicts = Vec::new();
+        let mut additions = Vec::new();
+        for claim in self.claims.into_iter().filter(|claim| !claim.named) {
+            let may_create = claim.attribute.is_some() || catalogue.signed_unlisted == Unlisted::Keep;
+            let observed = catalogue.mode != Mode::Enforce
+                || claim
+                    .attribute
+                    .and_then(|index| catalogue.attributes().get(index))
+                    .is_some_and(|attribute| attribute.lock == Lock::Observe);
+            let force = if observed { Force::Recorded } else { Force::Applied };
+            let code = match (circumstances.token_reader, circumstances.additions) {
+                (TokenReader::Upstream, _) => Code::Signed,
+                // The document of this operation has no place for it: nothing is claimed of it here.
+                (TokenReader::Gateway, Additions::Unwelcome) => continue,
+                (TokenReader::Gateway, Additions::Welcome) if may_create && claim.group.is_none() => Code::SignedAdded,
+                (TokenReader::Gateway, Additions::Welcome) => Code::Unlisted,
+            };
+            let effect = if code == Code::Unlisted { Effect::LeftOut } else { Effect::Kept };
+            let name = claim.name.into_owned();
+            if code == Code::SignedAdded && force == Force::Applied {
+                additions.push(Addition { name: name.clone(), value: claim.value, attribute: claim.attribute });
+            }
+            verdicts.push((name, Verdict { code, force, effect, attribute: claim.attribute }));
+        }
+        (verdicts, additions)
+    }
+}

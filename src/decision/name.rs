@@ -1,0 +1,153 @@
+//! Names: when two spellings may mean one attribute to a backend.
+
+use std::borrow::Cow;
+
+use icu_casemap::CaseMapperBorrowed;
+use icu_normalizer::ComposingNormalizerBorrowed;
+
+/// What a name is compared by: no spelling, only an equivalence class. Two names with one key may be one attribute upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key(String);
+
+impl Key {
+    /// The compared form, for messages to operators.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// How a messenger's backend folds names, as its profile tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folding {
+    /// Characters that the backend replaces within a name, and by which.
+    pub replaced: Vec<char>,
+    pub replacement: Option<char>,
+    /// Path segments that say only where an attribute is kept, not which it is: `custom_attributes.plan` is `plan`.
+    pub containers: Vec<String>,
+}
+
+impl Folding {
+    /// The key of a name whose dots divide a path, as in a catalogue: `company.plan`.
+    #[must_use]
+    pub fn key(&self, path: &str) -> Key {
+        if let Some(plain) = self.plain(path) {
+            return Key(plain.into_owned());
+        }
+        let mut segments: Vec<String> = path.split('.').map(|segment| self.segment(segment)).collect();
+        if segments.len() > 1 {
+            let last = segments.pop();
+            segments.retain(|segment| !self.is_container(segment));
+            segments.extend(last);
+        }
+        Key(segments.join("."))
+    }
+
+    /// The key of one object member's name under `prefix`, where a dot is a character like any other: Intercom makes `plan.tier` into
+    /// `plan_tier`.
+    #[must_use]
+    pub fn member_key(&self, prefix: &str, name: &str) -> Key {
+        let name = self.segment(name);
+        if prefix.is_empty() {
+            return Key(name);
+        }
+        let mut key = self.key(prefix).0;
+        key.push('.');
+        key.push_str(&name);
+        Key(key)
+    }
+
+    fn is_container(&self, folded: &str) -> bool {
+        self.containers.iter().any(|container| self.segment(container) == folded)
+    }
+
+    /// Most names are already in their folded form: lower-case ASCII letters, digits and underscores in one segment.
+    fn plain<'n>(&self, name: &'n str) -> Option<Cow<'n, str>> {
+        name.bytes()
+            .all(|byte| {
+                (byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+                    && !self.replaced.contains(&char::from(byte))
+            })
+            .then_some(Cow::Borrowed(name))
+    }
+
+    fn segment(&self, name: &str) -> String {
+        if let Some(plain) = self.plain(name) {
+            return plain.into_owned();
+        }
+        // Compatibility composition, a superset of NFC, also folds the full-width and ligature look-alikes of ASCII letters.
+        let composed = ComposingNormalizerBorrowed::new_nfkc().normalize(name);
+        let folded = CaseMapperBorrowed::new().fold_string(&composed);
+        let folded = ComposingNormalizerBorrowed::new_nfkc().normalize(&folded);
+        folded
+            .trim_matches(|char: char| char.is_whitespace() || is_invisible(char))
+            .chars()
+            .filter(|char| self.replaced.contains(char) || !is_invisible(*char))
+            .map(|char| if self.replaced.contains(&char) { self.replacement.unwrap_or(char) } else { char })
+            .collect()
+    }
+}
+
+/// Characters that leave no trace on a screen, and that a backend may strip: controls, soft hyphen, joiners, directional marks, variation
+/// selectors, byte order mark.
+fn is_invisible(char: char) -> bool {
+    char.is_control()
+        || matches!(char,
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intercom() -> Folding {
+        Folding {
+            replaced: ".$~`!@#%^&*'{}[]|\\\" \0".chars().collect(),
+            replacement: Some('_'),
+            containers: vec!["custom_attributes".into(), "customAttributes".into()],
+        }
+    }
+
+    #[track_caller]
+    fn check(name: &str, key: &str) {
+        assert_eq!(intercom().member_key("", name).as_str(), key, "{name:?}");
+    }
+
+    #[test]
+    fn spellings_of_one_name_have_one_key() {
+        for name in [
+            "plan_tier",
+            "Plan_Tier",
+            "plan.tier",
+            "plan$tier",
+            "plan tier",
+            " plan_tier ",
+            "plan_tier\0",
+            "plan_\u{200b}tier",
+            "\u{ff50}lan_tier",
+            "PLAN_TIER",
+            "plan_t\u{ad}ier",
+        ] {
+            check(name, "plan_tier");
+        }
+        check("stra\u{df}e", "strasse");
+        check("\u{212a}ey", "key");
+        check("e\u{301}", "\u{e9}");
+    }
+
+    #[test]
+    fn other_names_have_other_keys() {
+        check("plantier", "plantier");
+        check("plan-tier", "plan-tier");
+        check("", "");
+    }
+
+    #[test]
+    fn containers_say_where_and_not_which() {
+        assert_eq!(intercom().key("custom_attributes.plan").as_str(), "plan");
+        assert_eq!(intercom().key("company.customAttributes.plan").as_str(), "company.plan");
+        assert_eq!(intercom().key("custom_attributes").as_str(), "custom_attributes");
+        assert_eq!(intercom().member_key("company", "Plan.Tier").as_str(), "company.plan_tier");
+    }
+}

@@ -1,0 +1,1 @@
+//! The demo: an attribute API and a page with a widget, to try everything on one machine.

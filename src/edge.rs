@@ -1,0 +1,1 @@
+//! The edge: listeners, TLS, certificates, hygiene, origins, client addresses.

@@ -1,0 +1,1 @@
+//! Envelopes: the body of one request in its codec, opened once and rewritten once.

@@ -1,0 +1,1 @@
+//! Proofs: who vouches for what.

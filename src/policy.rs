@@ -1,0 +1,21 @@
+//! The files that ops edit: text → `RawX` (what a file says, each value with its place) → `X` (what is true).
+//!
+//! Pure: it is given text and gives back values or findings; it opens no file and reads no secret.
+
+mod gateway;
+mod hsts;
+mod limits;
+mod trusted_domains;
+mod workspace;
+
+pub use gateway::{
+    AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, PlainListener,
+    ReadBack, Upstream,
+};
+pub use hsts::{Hsts, HstsError};
+pub use limits::Limits;
+pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
+pub use workspace::{
+    Admission, Algorithm, Expiry, IdentityPolicy, KeyPolicy, KeyUse, OnMisfit, OnReplace, Require, SecretSource,
+    Workspace,
+};

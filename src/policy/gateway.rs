@@ -1,0 +1,111 @@
+//! The process: listeners, certificates, upstreams, limits, audit.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::hsts::Hsts;
+use super::limits::Limits;
+use super::workspace::SecretSource;
+
+/// `gateway.toml`.
+#[derive(Clone, Debug)]
+pub struct Gateway {
+    pub listeners: Vec<Listener>,
+    /// Plain HTTP: answers bodyless GET and HEAD with a redirect, refuses everything else.
+    pub plain: Option<PlainListener>,
+    pub admin: Option<AdminListener>,
+    pub upstreams: Vec<Upstream>,
+    pub hsts: Hsts,
+    pub limits: Limits,
+    pub audit: AuditSettings,
+    /// Whether what leaves is read again by the second reader.
+    pub read_back: ReadBack,
+}
+
+/// Whether the body that leaves is parsed again and compared with the judgement. Debug builds always do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadBack {
+    On,
+    Off,
+}
+
+/// One TLS listener.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    pub name: String,
+    pub address: SocketAddr,
+    pub certificates: Vec<CertificateSource>,
+}
+
+/// A certificate chain and its key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateSource {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+/// The plain-HTTP listener.
+#[derive(Clone, Debug)]
+pub struct PlainListener {
+    pub address: SocketAddr,
+    /// The port of the TLS listener that redirects name.
+    pub redirect_port: u16,
+}
+
+/// The admin listener: health, metrics. Loopback only.
+#[derive(Clone, Debug)]
+pub struct AdminListener {
+    pub address: SocketAddr,
+}
+
+/// One backend.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub name: String,
+    /// `http` or `https`, host and port; no path.
+    pub url: url::Url,
+    /// Certificate authorities for `https`; empty: the system's.
+    pub ca: Option<PathBuf>,
+    pub http_version: HttpVersion,
+    pub host_header: HostHeader,
+    pub connect_timeout: Duration,
+    /// From the last byte of the request to the answer's head.
+    pub response_timeout: Duration,
+    /// Between two pieces of an answer's body, and before an unused connection is closed.
+    pub idle_timeout: Duration,
+    /// Requests in flight at once; more wait for `connect_timeout`, then get 503.
+    pub connections_max: usize,
+}
+
+/// Which HTTP the upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpVersion {
+    Http1,
+    /// By ALPN over TLS, with prior knowledge in the clear.
+    Http2,
+}
+
+/// Which `Host` the upstream sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostHeader {
+    /// The client's.
+    Preserve,
+    /// The upstream's own.
+    Upstream,
+    Named(String),
+}
+
+/// Where decisions are recorded.
+#[derive(Clone, Debug)]
+pub struct AuditSettings {
+    /// `None`: standard output.
+    pub file: Option<PathBuf>,
+    pub rotate_bytes: u64,
+    /// Rotated files to keep.
+    pub keep: usize,
+    /// Records that wait for the disk; more are counted in a gap record.
+    pub queue_records_max: usize,
+    /// The key of the hashes by which subjects are recorded. `None`: made at start, so that hashes of two runs differ.
+    pub subject_key: Option<SecretSource>,
+}

@@ -1,0 +1,61 @@
+//! Everything that a peer can make us hold or do, with its limit.
+
+use std::time::Duration;
+
+/// The limits of the process. Each name ends in its unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    pub handshake_timeout: Duration,
+    /// From the first byte of a request to the end of its head.
+    pub head_timeout: Duration,
+    /// A connection without a request.
+    pub idle_timeout: Duration,
+    pub body_timeout: Duration,
+    pub head_bytes_max: usize,
+    pub headers_max: usize,
+    pub body_bytes_max: usize,
+    pub inflated_bytes_max: usize,
+    /// Inflated bytes per byte on the wire.
+    pub inflate_ratio_max: usize,
+    /// Streamed bodies of `pass` operations.
+    pub stream_bytes_max: u64,
+    pub http2_streams_max: u32,
+    pub json_depth_max: usize,
+    pub json_values_max: usize,
+    pub name_bytes_max: usize,
+    pub text_bytes_max: usize,
+    pub number_bytes_max: usize,
+    pub form_fields_max: usize,
+    pub token_bytes_max: usize,
+    pub drain_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 20_000,
+            connections_per_address_max: 1_000,
+            handshake_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(75),
+            body_timeout: Duration::from_secs(20),
+            head_bytes_max: 32 * 1024,
+            headers_max: 100,
+            body_bytes_max: 1024 * 1024,
+            inflated_bytes_max: 2 * 1024 * 1024,
+            inflate_ratio_max: 100,
+            stream_bytes_max: 64 * 1024 * 1024,
+            http2_streams_max: 100,
+            json_depth_max: 16,
+            json_values_max: 20_000,
+            name_bytes_max: 256,
+            text_bytes_max: 64 * 1024,
+            number_bytes_max: 64,
+            form_fields_max: 200,
+            token_bytes_max: 4096,
+            drain_timeout: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! A workspace: one tenant of the messenger, its domains, keys and catalogue.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::trusted_domains::TrustedDomains;
+use crate::decision::Catalogue;
+use crate::profile::{Operation, Place, Profile};
+
+/// One tenant, as its file says it.
+#[derive(Clone, Debug)]
+pub struct Workspace {
+    /// The file's name without its ending.
+    pub id: String,
+    pub profile: Arc<Profile>,
+    /// The ids by which requests name the workspace. Empty: whatever reaches its hosts and paths is its own.
+    pub app_ids: Vec<String>,
+    /// The host names that it answers on, lower case, without port. Empty: any.
+    pub hosts: Vec<String>,
+    /// The name of an upstream in `gateway.toml`.
+    pub upstream: String,
+    pub trusted_domains: TrustedDomains,
+    /// A request without `Origin`: native applications send none.
+    pub missing_origin: Admission,
+    /// `Origin: null`: sandboxed frames and web views send it.
+    pub null_origin: Admission,
+    pub identity: IdentityPolicy,
+    pub catalogue: Catalogue,
+    pub on_misfit: OnMisfit,
+    pub on_replace: OnReplace,
+    /// The operations of this workspace: the profile's, or for `json` those that the file itself names.
+    pub operations: Vec<Arc<Operation>>,
+}
+
+/// Whether to let in what cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    Refuse,
+    Allow,
+}
+
+/// What a value of the wrong type costs: the attribute, or the whole request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnMisfit {
+    Drop,
+    Refuse,
+}
+
+/// What to do with a request that clears all it does not name, while locked attributes are among those.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnReplace {
+    Refuse,
+    Allow,
+}
+
+/// When a request must prove who its user is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Require {
+    Never,
+    /// Where it names a user.
+    Identified,
+    Always,
+}
+
+/// Whether a token must say when it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    Required,
+    Optional,
+}
+
+/// How users are proven.
+#[derive(Clone, Debug)]
+pub struct IdentityPolicy {
+    pub require: Require,
+    pub expiry: Expiry,
+    /// The longest time between now and `exp` (plus leeway); and between `iat` and `exp` where there is an `iat`.
+    pub max_lifetime: Option<Duration>,
+    /// By how much clocks may differ.
+    pub leeway: Duration,
+    pub keys: Vec<KeyPolicy>,
+    /// Places of the token beside the profile's, such as a header for messengers that know no tokens. It is taken out before sending.
+    pub token_at: Vec<Place>,
+}
+
+/// One key in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPolicy {
+    /// Its name in records; a token's `kid` names it by this.
+    pub id: String,
+    pub algorithm: Algorithm,
+    pub secret: SecretSource,
+    pub uses: Vec<KeyUse>,
+}
+
+/// The algorithm of a key; a token's header never chooses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    Hs256,
+}
+
+/// What a key verifies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyUse {
+    Jwt,
+    UserHash,
+}
+
+/// Where a secret is. Never the secret itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    Env(String),
+    File(PathBuf),
+}

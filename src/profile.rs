@@ -1,0 +1,62 @@
+//! The wires: what each messenger looks like, as data.
+//!
+//! A profile says which requests there are, where in them attributes, tokens and identity sit, and how the widget wants to be refused.
+//! It is pure: it opens no envelope and judges nothing.
+
+mod operation;
+mod path;
+mod place;
+mod refusal;
+mod routes;
+mod shape;
+
+use std::sync::Arc;
+
+pub use operation::{Body, Class, Document, DocumentAt, Operation, Replaces, Upgrade, WhenEmpty};
+pub use path::{Path, PathError, PathParams, PathPattern};
+pub use place::{Place, PlaceError, Pointer};
+pub use refusal::{Refusal, RefusalBody, RefusalShapes};
+pub use routes::{RouteError, Routes};
+pub use shape::{Accepts, Collected, GroupRule, Members, Nested, Pairs, Rest, Shape};
+
+use crate::decision::{Folding, TokenReader};
+
+/// What one messenger looks like on the wire.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// The file's name without its ending; workspaces name it.
+    pub id: String,
+    pub title: String,
+    pub folding: Folding,
+    /// Other spellings of one fact, each with the name that it stands for.
+    pub aliases: Vec<(String, String)>,
+    /// Whether the backend reads the token itself.
+    pub token_reader: TokenReader,
+    /// Where the workspace is named; the first that is present counts, and all that are present must agree.
+    pub workspace_at: Vec<Place>,
+    pub identity: IdentityPlaces,
+    pub tokens: TokenPlaces,
+    /// How claims are read as attributes.
+    pub claims: Arc<Shape>,
+    pub operations: Vec<Arc<Operation>>,
+    pub refusals: RefusalShapes,
+}
+
+/// Where a request says who its user is.
+#[derive(Clone, Debug, Default)]
+pub struct IdentityPlaces {
+    pub user_id: Vec<Place>,
+    pub email: Vec<Place>,
+    /// A session of the messenger: its presence means that somebody may be known upstream.
+    pub session: Vec<Place>,
+    /// The claims that name the user id, most telling first.
+    pub user_id_claims: Vec<String>,
+    pub email_claims: Vec<String>,
+}
+
+/// Where proofs sit.
+#[derive(Clone, Debug, Default)]
+pub struct TokenPlaces {
+    pub jwt: Vec<Place>,
+    pub user_hash: Vec<Place>,
+}

@@ -1,0 +1,117 @@
+//! Operations: the kinds of request that a messenger knows.
+
+use std::sync::Arc;
+
+use http::Method;
+
+use super::path::PathPattern;
+use super::place::{Place, Pointer};
+use super::shape::Shape;
+
+/// What an operation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Update,
+    Event,
+    /// A lead answers a bot.
+    Collect,
+    /// Names of attributes to delete.
+    Delete,
+    Identify,
+    SessionEnd,
+    Telemetry,
+    /// Assets, the widget's page, the realtime channel: streamed both ways, never opened.
+    Pass,
+    /// Server to server: not the messenger, and never from a browser.
+    ServerApi,
+}
+
+impl Class {
+    /// The stable name, in policy files and records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Update => "update",
+            Class::Event => "event",
+            Class::Collect => "collect",
+            Class::Delete => "delete",
+            Class::Identify => "identify",
+            Class::SessionEnd => "session_end",
+            Class::Telemetry => "telemetry",
+            Class::Pass => "pass",
+            Class::ServerApi => "server_api",
+        }
+    }
+}
+
+/// How the body is spelled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// There is none; a request that brings one is refused.
+    None,
+    /// `application/json`.
+    Json,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// Streamed, unopened: only for [`Class::Pass`] and [`Class::ServerApi`].
+    Stream,
+}
+
+/// Where an attribute document sits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DocumentAt {
+    /// The JSON body, or the value at a pointer in it.
+    Body(Pointer),
+    /// JSON text in a form field, or its bracket spelling (`user_data[plan]=pro`).
+    Field(String),
+}
+
+/// One attribute document of an operation. It may be absent; it may not be present twice.
+#[derive(Clone, Debug)]
+pub struct Document {
+    pub at: DocumentAt,
+    pub shape: Arc<Shape>,
+}
+
+/// What to do when nothing of a document is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhenEmpty {
+    /// Send the rest of the request on.
+    Send,
+    /// Refuse the request: an empty one would mean something else (delete all, no answer).
+    Refuse,
+}
+
+/// Whether the operation clears what it does not name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaces {
+    Nothing,
+    /// All attributes below the shape's prefix: to leave out a locked one would erase it.
+    All,
+}
+
+/// Whether the operation may become a WebSocket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    Never,
+    WebSocket,
+}
+
+/// One kind of request of a profile.
+#[derive(Clone, Debug)]
+pub struct Operation {
+    /// Its name in records and metrics.
+    pub name: String,
+    pub methods: Vec<Method>,
+    pub path: PathPattern,
+    pub class: Class,
+    pub body: Body,
+    pub documents: Vec<Document>,
+    /// For [`Class::Collect`]: what must be present for the answer to belong to a bot's question.
+    pub context: Vec<Place>,
+    /// The subject that the path or body names, beside those of the profile.
+    pub subject: Vec<Place>,
+    pub when_empty: WhenEmpty,
+    pub replaces: Replaces,
+    pub upgrade: Upgrade,
+}

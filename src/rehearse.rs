@@ -1,0 +1,1 @@
+//! Rehearsals: the gateway's own path without sockets.

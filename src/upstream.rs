@@ -1,0 +1,1 @@
+//! Upstreams: takes judged requests and nothing else.
