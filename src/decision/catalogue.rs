@@ -269,10 +269,10 @@ impl Catalogue {
             (Some(a), Some(b)) => Some(if b.1.lock > a.1.lock { b } else { a }),
             (one, None) | (None, one) => one,
         };
+        // Spelled alike and found as a member: the very name. Found only as a path, the place is another.
+        let own = |index| as_member.is_some_and(|(member, _)| member == index);
         match stricter {
-            Some((index, attribute)) if attribute.name == full && as_path.is_none_or(|path| path.0 == index) => {
-                Listing::Own(index, attribute)
-            }
+            Some((index, attribute)) if attribute.name == full && own(index) => Listing::Own(index, attribute),
             Some((index, attribute)) => Listing::Alias(index, attribute),
             None => Listing::Unlisted,
         }

@@ -417,3 +417,6 @@ impl<'a> Claims<'a> {
         (verdicts, additions)
     }
 }
+
+#[cfg(test)]
+mod tests;
