@@ -29,7 +29,7 @@ impl<T> Routes<T> {
         Self { routes }
     }
 
-    /// Finds the operation of a request.
+    /// Finds the operation of a request among those that `serves` admits (of the workspaces on the request's host, say).
     ///
     /// # Errors
     ///
@@ -38,6 +38,7 @@ impl<T> Routes<T> {
         &'r self,
         method: &Method,
         path: Path<'p>,
+        serves: impl Fn(&T) -> bool,
     ) -> Result<(&'r Arc<Operation>, &'r T, PathParams<'p>), RouteError> {
         let mut allowed: Vec<Method> = Vec::new();
         let mut most_literal = None;
@@ -46,7 +47,7 @@ impl<T> Routes<T> {
             if most_literal.is_some_and(|pattern| !operation.path.same_paths_as(pattern)) {
                 break;
             }
-            let Some(params) = operation.path.matches(path) else { continue };
+            let Some(params) = operation.path.matches(path).filter(|_| serves(beside)) else { continue };
             if operation.methods.contains(method) {
                 return Ok((operation, beside, params));
             }
