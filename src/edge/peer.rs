@@ -1,0 +1,84 @@
+//! Who connected, and who answers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+
+use super::body::Body;
+use super::certificate_names::CertificateNames;
+
+/// What is known of a connection. One value serves all its requests.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// The other end of the socket; an IPv4 address that came through an IPv6 socket is spelled as IPv4.
+    pub address: SocketAddr,
+    /// Our end.
+    pub local: SocketAddr,
+    /// The name of the listener.
+    pub listener: Arc<str>,
+    pub tls: TlsFacts,
+}
+
+/// What the handshake settled.
+#[derive(Clone, Debug)]
+pub struct TlsFacts {
+    pub version: TlsVersion,
+    /// The key exchange group by its IANA name, such as `X25519MLKEM768`. `None`: not known to us, or resumed without one.
+    pub group: Option<&'static str>,
+    pub alpn: Alpn,
+    /// Whether an earlier session was resumed.
+    pub resumption: Resumption,
+    /// The server name that the client asked for (RFC 6066 §3).
+    pub server_name: Option<Arc<str>>,
+    /// For whom the certificate that we showed speaks.
+    pub certificate: Arc<CertificateNames>,
+}
+
+/// The version of TLS; there are no others here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TlsVersion {
+    Tls12,
+    Tls13,
+}
+
+impl TlsVersion {
+    /// Its stable name in records and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TlsVersion::Tls12 => "TLSv1.2",
+            TlsVersion::Tls13 => "TLSv1.3",
+        }
+    }
+}
+
+/// Which HTTP both sides speak (RFC 7301). A client that offers nothing speaks HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Alpn {
+    Http1,
+    Http2,
+}
+
+/// Whether the handshake was a full one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Resumption {
+    Full,
+    Resumed,
+}
+
+/// Who answers requests.
+pub trait Handle: Send + Sync + 'static {
+    /// Answers one request. The future is dropped when the client goes away or the drain's deadline passes.
+    fn handle(
+        self: Arc<Self>,
+        peer: Arc<Peer>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// `Strict-Transport-Security` for the few answers that the edge gives itself, to heads that never became a request.
+    fn strict_transport_security(&self) -> Option<HeaderValue> {
+        None
+    }
+}

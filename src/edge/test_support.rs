@@ -1,0 +1,51 @@
+//! What several tests of this room need.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::decision::{Catalogue, Folding, Mode, TokenReader, Unlisted};
+use crate::policy::{
+    Admission, Expiry, IdentityPolicy, OnMisfit, OnReplace, Require, TrustedDomain, TrustedDomains, Workspace,
+};
+use crate::profile::{IdentityPlaces, Profile, RefusalShapes, Shape, TokenPlaces};
+
+/// A workspace of which only the trusted domains matter.
+pub fn workspace(trusted_domains: &[&str]) -> Workspace {
+    let domains = trusted_domains.iter().map(|text| TrustedDomain::try_from(*text).expect("a trusted domain"));
+    let profile = Profile {
+        id: "json".into(),
+        title: String::new(),
+        folding: Folding::default(),
+        aliases: Vec::new(),
+        token_reader: TokenReader::Gateway,
+        workspace_at: Vec::new(),
+        identity: IdentityPlaces::default(),
+        tokens: TokenPlaces::default(),
+        claims: Arc::new(Shape::Opaque),
+        operations: Vec::new(),
+        refusals: RefusalShapes::default(),
+    };
+    let catalogue = Catalogue::new(Mode::Enforce, Unlisted::Drop, Unlisted::Drop, Folding::default(), &[], Vec::new());
+    Workspace {
+        id: "acme".into(),
+        profile: Arc::new(profile),
+        app_ids: Vec::new(),
+        hosts: Vec::new(),
+        upstream: "attributes".into(),
+        trusted_domains: TrustedDomains::new(domains.collect()),
+        missing_origin: Admission::Refuse,
+        null_origin: Admission::Refuse,
+        identity: IdentityPolicy {
+            require: Require::Never,
+            expiry: Expiry::Required,
+            max_lifetime: None,
+            leeway: Duration::ZERO,
+            keys: Vec::new(),
+            token_at: Vec::new(),
+        },
+        catalogue: catalogue.expect("an empty catalogue"),
+        on_misfit: OnMisfit::Drop,
+        on_replace: OnReplace::Refuse,
+        operations: Vec::new(),
+    }
+}
