@@ -1,0 +1,359 @@
+//! All metrics of the process, by name.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::handles::Handles;
+use super::latency::Latency;
+use super::readings::{AuditReading, CertificateReading, Readings, ReadingsCollector};
+use super::workspace::OperationMetrics;
+use crate::profile::Class;
+
+/// All metrics of the process. What is counted of a workspace stays for as long as the process runs, also when the workspace is gone:
+/// counters that vanish look like traffic that vanished.
+pub struct Metrics {
+    registry: Registry,
+    pub(super) requests: Family<RequestLabels, Counter>,
+    pub(super) verdicts: Family<VerdictLabels, Counter>,
+    pub(super) proofs: Family<ProofLabels, Counter>,
+    request_seconds: Family<ClassLabels, Latency, fn() -> Latency>,
+    upstream_seconds: Family<UpstreamLabels, Latency, fn() -> Latency>,
+    pub(super) judge_seconds: Latency,
+    in_flight: Gauge,
+    connections: Family<ListenerLabels, Counter>,
+    connections_open: Family<ListenerLabels, Gauge>,
+    handshakes_failed: Family<HandshakeLabels, Counter>,
+    reloads: Family<ReloadLabels, Counter>,
+    reload_failed: Gauge,
+    readings: Arc<Readings>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct RequestLabels {
+    pub workspace: String,
+    pub operation: String,
+    pub outcome: &'static str,
+    pub status_class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct VerdictLabels {
+    pub workspace: String,
+    pub attribute: String,
+    pub verdict: &'static str,
+    pub applied: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct ProofLabels {
+    pub workspace: String,
+    pub verdict: &'static str,
+    pub key: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ClassLabels {
+    class: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UpstreamLabels {
+    upstream: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ListenerLabels {
+    listener: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HandshakeLabels {
+    listener: String,
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    result: &'static str,
+}
+
+/// How a reload of the policies went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReloadResult {
+    /// A new epoch is in force.
+    Ok,
+    /// The last good epoch stays.
+    Failed,
+}
+
+impl ReloadResult {
+    /// The stable name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReloadResult::Ok => "ok",
+            ReloadResult::Failed => "failed",
+        }
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Arc<Self> {
+        let mut metrics = Self {
+            registry: Registry::with_prefix("countersign"),
+            requests: Family::default(),
+            verdicts: Family::default(),
+            proofs: Family::default(),
+            request_seconds: Family::new_with_constructor(Latency::of_network),
+            upstream_seconds: Family::new_with_constructor(Latency::of_network),
+            judge_seconds: Latency::of_computation(),
+            in_flight: Gauge::default(),
+            connections: Family::default(),
+            connections_open: Family::default(),
+            handshakes_failed: Family::default(),
+            reloads: Family::default(),
+            reload_failed: Gauge::default(),
+            readings: Arc::new(Readings::default()),
+        };
+        let registry = &mut metrics.registry;
+        registry.register("requests", "Requests by outcome", metrics.requests.clone());
+        registry.register(
+            "verdicts",
+            "Verdicts by attribute; what the catalogue does not have counts as other",
+            metrics.verdicts.clone(),
+        );
+        registry.register("proofs", "Proofs by verdict and key", metrics.proofs.clone());
+        registry.register_with_unit(
+            "request_duration",
+            "From a request's head to its end",
+            Unit::Seconds,
+            metrics.request_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "upstream_duration",
+            "From the first byte sent to the upstream to its answer's head",
+            Unit::Seconds,
+            metrics.upstream_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "judge_duration",
+            "Opening, verifying and judging one request",
+            Unit::Seconds,
+            metrics.judge_seconds.clone(),
+        );
+        registry.register("requests_in_flight", "Requests that have begun and not ended", metrics.in_flight.clone());
+        registry.register("connections", "Connections that were accepted", metrics.connections.clone());
+        registry.register("connections_open", "Connections that are open", metrics.connections_open.clone());
+        registry.register("handshakes_failed", "TLS handshakes that failed", metrics.handshakes_failed.clone());
+        registry.register("policy_reloads", "Reloads of the policies", metrics.reloads.clone());
+        registry.register(
+            "policy_reload_failed",
+            "1 while the last reload failed and the epoch before it is in force",
+            metrics.reload_failed.clone(),
+        );
+        registry.register_collector(Box::new(ReadingsCollector(metrics.readings.clone())));
+        Arc::new(metrics)
+    }
+
+    /// All metrics as text (OpenMetrics 1.0).
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        match prometheus_client::encoding::text::encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            // A `String` takes everything, so this never happens; half a text would be worse than none.
+            Err(std::fmt::Error) => String::new(),
+        }
+    }
+
+    /// For requests that end before a workspace or an operation is known: with empty labels.
+    #[must_use]
+    pub fn unplaced(self: &Arc<Self>) -> Arc<OperationMetrics> {
+        Arc::new(OperationMetrics::new(self, &"".into(), "", None, None))
+    }
+
+    /// For one listener.
+    #[must_use]
+    pub fn listener(self: &Arc<Self>, name: &str) -> ListenerMetrics {
+        let labels = ListenerLabels { listener: name.to_owned() };
+        ListenerMetrics {
+            connections: self.connections.get_or_create_owned(&labels),
+            open: self.connections_open.get_or_create_owned(&labels),
+            failed: Handles::default(),
+            metrics: self.clone(),
+            name: name.to_owned(),
+        }
+    }
+
+    /// Counts a request for as long as the guard lives.
+    #[must_use]
+    pub fn in_flight(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// Requests that have begun and not ended.
+    #[must_use]
+    pub fn requests_in_flight(&self) -> i64 {
+        self.in_flight.get()
+    }
+
+    /// Connections that are open, on all listeners.
+    #[must_use]
+    pub fn connections_open(&self, listeners: &[String]) -> i64 {
+        let open = |name: &String| {
+            self.connections_open.get(&ListenerLabels { listener: name.clone() }).map_or(0, |gauge| gauge.get())
+        };
+        listeners.iter().map(open).sum()
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, result: ReloadResult) {
+        self.reloads.get_or_create(&ReloadLabels { result: result.as_str() }).inc();
+        self.reload_failed.set(match result {
+            ReloadResult::Ok => 0,
+            ReloadResult::Failed => 1,
+        });
+    }
+
+    /// The digest of the policies in force.
+    pub fn epoch(&self, digest: &str) {
+        self.readings.epoch.store(Some(Arc::new(digest.to_owned())));
+    }
+
+    /// The certificates in force.
+    pub fn certificates(&self, certificates: Vec<CertificateReading>) {
+        self.readings.certificates.store(Arc::new(certificates));
+    }
+
+    /// Who knows how the record is doing. The first to say so stays.
+    pub fn read_audit(&self, read: impl Fn() -> AuditReading + Send + Sync + 'static) {
+        self.readings.audit.get_or_init(|| Arc::new(read));
+    }
+
+    pub(super) fn request_seconds(&self, class: Option<Class>) -> Latency {
+        self.request_seconds.get_or_create_owned(&ClassLabels { class: class.map_or("", Class::as_str) })
+    }
+
+    pub(super) fn upstream_seconds(&self, upstream: &str) -> Latency {
+        self.upstream_seconds.get_or_create_owned(&UpstreamLabels { upstream: upstream.to_owned() })
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics(..)")
+    }
+}
+
+/// The metrics of one listener.
+#[derive(Debug)]
+pub struct ListenerMetrics {
+    connections: Counter,
+    open: Gauge,
+    failed: Handles<&'static str>,
+    metrics: Arc<Metrics>,
+    name: String,
+}
+
+impl ListenerMetrics {
+    /// A connection was accepted; it counts as open for as long as the guard lives.
+    #[must_use]
+    pub fn accepted(&self) -> OpenConnection {
+        self.connections.inc();
+        self.open.inc();
+        OpenConnection(self.open.clone())
+    }
+
+    /// A TLS handshake failed, for a reason that is one of our own words.
+    pub fn handshake_failed(&self, reason: &'static str) {
+        self.failed.count(reason, || {
+            let labels = HandshakeLabels { listener: self.name.clone(), reason };
+            self.metrics.handshakes_failed.get_or_create_owned(&labels)
+        });
+    }
+}
+
+/// One open connection; dropped, it is closed.
+#[derive(Debug)]
+pub struct OpenConnection(Gauge);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// One request in flight; dropped, it has ended.
+#[derive(Debug)]
+pub struct InFlight(Gauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::UnixSeconds;
+
+    #[track_caller]
+    fn check(metrics: &Metrics, line: &str) {
+        let text = metrics.encode();
+        assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
+    }
+
+    #[test]
+    fn connections_and_requests_count_for_as_long_as_they_live() {
+        let metrics = Metrics::new();
+        let listener = metrics.listener("public");
+        let (first, second) = (listener.accepted(), listener.accepted());
+        let in_flight = metrics.in_flight();
+        check(&metrics, "countersign_requests_in_flight 1");
+        drop((first, in_flight));
+        check(&metrics, r#"countersign_connections_total{listener="public"} 2"#);
+        check(&metrics, r#"countersign_connections_open{listener="public"} 1"#);
+        check(&metrics, "countersign_requests_in_flight 0");
+        assert_eq!(metrics.connections_open(&["public".into(), "unknown".into()]), 1);
+        drop(second);
+        listener.handshake_failed("timeout");
+        check(&metrics, r#"countersign_handshakes_failed_total{listener="public",reason="timeout"} 1"#);
+    }
+
+    #[test]
+    fn a_failed_reload_shows_until_one_succeeds() {
+        let metrics = Metrics::new();
+        check(&metrics, "countersign_policy_reload_failed 0");
+        metrics.reloaded(ReloadResult::Failed);
+        check(&metrics, "countersign_policy_reload_failed 1");
+        metrics.reloaded(ReloadResult::Ok);
+        check(&metrics, "countersign_policy_reload_failed 0");
+        check(&metrics, r#"countersign_policy_reloads_total{result="failed"} 1"#);
+        check(&metrics, r#"countersign_policy_reloads_total{result="ok"} 1"#);
+    }
+
+    #[test]
+    fn epoch_certificates_and_record_are_those_of_the_moment() {
+        let metrics = Metrics::new();
+        metrics.read_audit(|| AuditReading { written: 5, lost: 2, disk_errors: 1 });
+        for digest in ["first", "second"] {
+            metrics.epoch(digest);
+            metrics
+                .certificates(vec![CertificateReading { name: digest.into(), not_after: UnixSeconds(1_800_000_000) }]);
+        }
+        check(&metrics, r#"countersign_policy_epoch_info{digest="second"} 1"#);
+        check(&metrics, r#"countersign_certificate_not_after_seconds{certificate="second"} 1800000000"#);
+        check(&metrics, "countersign_audit_records_lost_total 2");
+        check(&metrics, concat!(r#"countersign_build_info{version=""#, env!("CARGO_PKG_VERSION"), r#""} 1"#));
+        assert!(!metrics.encode().contains("first"));
+    }
+}

@@ -1,0 +1,80 @@
+//! What is not counted but looked up at each scrape: the epoch, certificates, the record.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
+
+use crate::clock::UnixSeconds;
+
+/// When one certificate in force ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateReading {
+    /// Its name for operators, such as the file's.
+    pub name: String,
+    pub not_after: UnixSeconds,
+}
+
+/// How the record is doing, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditReading {
+    pub written: u64,
+    pub lost: u64,
+    pub disk_errors: u64,
+}
+
+/// What is looked up at each scrape.
+#[derive(Default)]
+pub(super) struct Readings {
+    pub epoch: ArcSwapOption<String>,
+    pub certificates: ArcSwap<Vec<CertificateReading>>,
+    pub audit: OnceLock<Arc<dyn Fn() -> AuditReading + Send + Sync>>,
+}
+
+impl fmt::Debug for Readings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Readings(..)")
+    }
+}
+
+/// The registry's own end of [`Readings`].
+#[derive(Debug)]
+pub(super) struct ReadingsCollector(pub Arc<Readings>);
+
+impl Collector for ReadingsCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        build.encode(encoder.encode_descriptor("build", "This program", None, build.metric_type())?)?;
+        if let Some(digest) = &*self.0.epoch.load() {
+            let epoch = Info::new([("digest", digest.as_str())]);
+            let help = "The policies in force, by the digest of their files";
+            epoch.encode(encoder.encode_descriptor("policy_epoch", help, None, epoch.metric_type())?)?;
+        }
+        let certificates = self.0.certificates.load();
+        if let Some(first) = certificates.first() {
+            let help = "When a certificate in force ends, in seconds since 1970";
+            let gauge_type = ConstGauge::new(first.not_after.0).metric_type();
+            let mut family = encoder.encode_descriptor("certificate_not_after_seconds", help, None, gauge_type)?;
+            for certificate in certificates.iter() {
+                let labels = [("certificate", certificate.name.as_str())];
+                ConstGauge::new(certificate.not_after.0).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        let Some(read) = self.0.audit.get() else { return Ok(()) };
+        let AuditReading { written, lost, disk_errors } = read();
+        for (name, help, number) in [
+            ("audit_records_written", "Records that the disk has taken", written),
+            ("audit_records_lost", "Records that found no room or were never written", lost),
+            ("audit_disk_errors", "Failed writes, rotations and reopenings of the record", disk_errors),
+        ] {
+            let counter = ConstCounter::new(number);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
