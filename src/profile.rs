@@ -9,15 +9,18 @@ mod place;
 mod refusal;
 mod routes;
 mod shape;
+mod shipped;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use operation::{Body, Class, Document, DocumentAt, Operation, Replaces, Upgrade, WhenEmpty};
+pub use operation::{Body, Class, Document, DocumentAt, FieldAttribute, Operation, Replaces, Upgrade, WhenEmpty};
 pub use path::{Path, PathError, PathParams, PathPattern};
 pub use place::{Place, PlaceError, Pointer};
 pub use refusal::{Refusal, RefusalBody, RefusalShapes};
 pub use routes::{RouteError, Routes};
 pub use shape::{Accepts, Collected, GroupRule, Members, Nested, Pairs, Rest, Shape};
+pub use shipped::shipped;
 
 use crate::decision::{Folding, TokenReader};
 
@@ -38,6 +41,8 @@ pub struct Profile {
     pub tokens: TokenPlaces,
     /// How claims are read as attributes.
     pub claims: Arc<Shape>,
+    /// Every shape of the file by its name: the routes of a workspace refer to them.
+    pub shapes: BTreeMap<String, Arc<Shape>>,
     pub operations: Vec<Arc<Operation>>,
     pub refusals: RefusalShapes,
 }
@@ -59,4 +64,7 @@ pub struct IdentityPlaces {
 pub struct TokenPlaces {
     pub jwt: Vec<Place>,
     pub user_hash: Vec<Place>,
+    /// Attributes under an encryption that this version does not open. Where the workspace enforces, a request that has one is refused:
+    /// what nobody here can read nobody may send past us. An empty text and the text `undefined`, which scripts leave behind, are none.
+    pub sealed: Vec<Place>,
 }

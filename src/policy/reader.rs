@@ -1,0 +1,742 @@
+//! Reads a policy file value by value, and collects every mistake instead of stopping at the first.
+//!
+//! ```text
+//! let raw = reader::read(source, findings, |table| RawThing {
+//!     mode: table.required("mode", Value::keyword::<Mode>),
+//!     leeway: table.optional("leeway", Value::duration),
+//!     hosts: table.optional("hosts", |value| value.list(Value::text)),
+//!     identity: table.optional("identity", |value| value.table(read_identity)),
+//! });
+//! ```
+//!
+//! A getter gives `None` where the key is absent or its value is a mistake; the mistake is then among the findings. A table knows which keys
+//! were asked for: whatever else it has is a finding too, so that nothing in a file is silently ignored.
+//!
+//! It knows TOML and no policy: no key is named here.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::ops::{Range, RangeInclusive};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::finding::{Finding, Findings};
+use super::source::Source;
+use super::units;
+
+/// A value and where it stands, in bytes of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placed<T> {
+    pub value: T,
+    pub span: Range<usize>,
+}
+
+impl<T> Placed<T> {
+    /// The same place, another value.
+    pub fn map<U>(self, f: impl FnOnce(T) -> U) -> Placed<U> {
+        Placed { value: f(self.value), span: self.span }
+    }
+}
+
+/// A table under a name that the file chose: `[upstreams.attributes]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named<T> {
+    /// The name, with the place of the key.
+    pub name: Placed<String>,
+    pub value: T,
+}
+
+/// A closed set of words.
+pub trait Keyword: Copy + 'static {
+    /// Every word and what it means, in the order in which messages list them.
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+/// After so many syntax errors the rest are consequences: an unclosed bracket cascades.
+const SYNTAX_ERRORS_SHOWN_MAX: usize = 3;
+
+/// Reads one file. `fill` asks the top-level table for its keys.
+///
+/// `None` means syntax errors: nothing of such a file is believed. Mistakes of other kinds leave `None` in what `fill` gets, and stand in
+/// `findings`.
+pub fn read<T>(source: &Source, findings: &mut Findings, fill: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
+    let (document, mut errors) = DeTable::parse_recoverable(&source.text);
+    conceal_secrets(source, document.get_ref(), Secrecy::Open, findings);
+    if !errors.is_empty() {
+        errors.sort_by_key(|error| error.span().map(|span| span.start));
+        for error in errors.iter().take(SYNTAX_ERRORS_SHOWN_MAX) {
+            let span = error.span().unwrap_or_default();
+            conceal_suspicious_line(source, &span, findings);
+            findings.error(source, span, error.message().replace('\n', " "));
+        }
+        return None;
+    }
+    let desk = Desk { source, findings: RefCell::new(findings.take()), unknown: RefCell::default() };
+    let place = source.line_at(0);
+    let mut root = Table::new(&desk, document.get_ref(), place, Path::default());
+    let filled = fill(&mut root);
+    let root_keys: Vec<&'static str> = root.asked.clone();
+    root.finish();
+    let Desk { findings: written, unknown, .. } = desk;
+    *findings = written.into_inner();
+    for key in unknown.into_inner() {
+        key.report(source, &root_keys, findings);
+    }
+    Some(filled)
+}
+
+/// What all tables of one file share.
+struct Desk<'s> {
+    source: &'s Source,
+    findings: RefCell<Findings>,
+    unknown: RefCell<Vec<UnknownKey>>,
+}
+
+/// A key that nobody asked for. It is reported last, when the keys of the top level are known.
+struct UnknownKey {
+    name: String,
+    path: String,
+    span: Range<usize>,
+    siblings: Vec<&'static str>,
+    /// Whether the message is already there and lacks only the advice.
+    misread: Option<String>,
+}
+
+impl UnknownKey {
+    fn report(self, source: &Source, root_keys: &[&'static str], findings: &mut Findings) {
+        let line = source.line_at(self.span.start);
+        let begins_its_line = source.text.get(line.start..self.span.start).is_some_and(|text| text.trim().is_empty());
+        let belongs_above = begins_its_line
+            && root_keys.contains(&self.name.as_str())
+            && !self.siblings.contains(&self.name.as_str())
+            && source.text.get(..self.span.start).is_some_and(|before| before.contains("\n["));
+        let message = self.misread.unwrap_or_else(|| format!("unknown key {}", quoted(&self.path)));
+        let finding = findings.error(source, self.span, message);
+        if belongs_above {
+            finding.help(format!("{} belongs above the first `[table]`", quoted(&self.name)));
+        } else if let Some(word) = closest(&self.name, self.siblings.iter().copied()) {
+            finding.help(format!("did you mean `{word}`?"));
+        } else if !self.siblings.is_empty() {
+            finding.help(format!(
+                "known here: {}",
+                self.siblings.iter().map(|key| quoted(key)).collect::<Vec<_>>().join(", ")
+            ));
+        }
+    }
+}
+
+/// Where in the file's tables a value stands, as messages show it.
+#[derive(Clone, Debug, Default)]
+struct Path {
+    /// What the table is called before its keys count: ``attribute `plan`: ``.
+    title: String,
+    keys: String,
+}
+
+impl Path {
+    fn key(&self, key: &str) -> Self {
+        let keys = if self.keys.is_empty() { key.to_owned() } else { format!("{}.{key}", self.keys) };
+        Self { title: self.title.clone(), keys }
+    }
+
+    fn index(&self, index: usize) -> Self {
+        Self { title: self.title.clone(), keys: format!("{}[{index}]", self.keys) }
+    }
+
+    fn titled(kind: &str, name: &str) -> Self {
+        Self { title: format!("{kind} {}: ", quoted(name)), keys: String::new() }
+    }
+
+    fn prefix(&self) -> String {
+        if self.keys.is_empty() { self.title.clone() } else { format!("{}{}: ", self.title, quoted(&self.keys)) }
+    }
+}
+
+/// One table of the file.
+pub struct Table<'a> {
+    desk: &'a Desk<'a>,
+    entries: &'a DeTable<'a>,
+    span: Range<usize>,
+    path: Path,
+    asked: Vec<&'static str>,
+}
+
+impl<'a> Table<'a> {
+    fn new(desk: &'a Desk<'a>, entries: &'a DeTable<'a>, span: Range<usize>, path: Path) -> Self {
+        Self { desk, entries, span, path, asked: Vec::new() }
+    }
+
+    /// The value of `key`; that it is missing is a mistake.
+    pub fn required<T>(&mut self, key: &'static str, read: impl FnOnce(&Value<'a>) -> Option<T>) -> Option<T> {
+        let found = self.find(key);
+        if found.is_none() {
+            self.error(self.span.clone(), format!("`{key}` is missing"));
+        }
+        read(&found?)
+    }
+
+    /// The value of `key`, where it is there.
+    pub fn optional<T>(&mut self, key: &'static str, read: impl FnOnce(&Value<'a>) -> Option<T>) -> Option<T> {
+        read(&self.find(key)?)
+    }
+
+    /// Whether the table has `key`, right or wrong. It counts as asked for.
+    pub fn has(&mut self, key: &'static str) -> bool {
+        self.find(key).is_some()
+    }
+
+    /// Where the table stands: its header, or for the file its first line.
+    #[must_use]
+    pub fn span(&self) -> Range<usize> {
+        self.span.clone()
+    }
+
+    /// Adds a mistake that concerns several keys of this table.
+    pub fn error(&self, span: Range<usize>, message: impl Display) {
+        let message = format!("{}{message}", self.path.prefix());
+        self.desk.findings.borrow_mut().error(self.desk.source, span, message);
+    }
+
+    /// Lets nobody see the lines of keys that are unknown here: a secret may stand there.
+    pub fn conceal_unknown(&self) {
+        for (key, value) in self.entries {
+            if !self.asked.contains(&key.get_ref().as_ref()) {
+                self.desk.findings.borrow_mut().conceal(self.desk.source, value.span());
+            }
+        }
+    }
+
+    fn find(&mut self, key: &'static str) -> Option<Value<'a>> {
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
+        let (name, value) = self.entries.get_key_value(key)?;
+        Some(Value { desk: self.desk, value, key: Some(name.span()), path: self.path.key(key) })
+    }
+
+    fn finish(self) {
+        for (key, _) in self.entries {
+            if !self.asked.contains(&key.get_ref().as_ref()) {
+                self.desk.unknown.borrow_mut().push(UnknownKey {
+                    name: key.get_ref().to_string(),
+                    path: format!("{}{}", self.path_before_key(), key.get_ref()),
+                    span: key.span(),
+                    siblings: self.asked.clone(),
+                    misread: None,
+                });
+            }
+        }
+    }
+
+    fn path_before_key(&self) -> String {
+        if self.path.keys.is_empty() { String::new() } else { format!("{}.", self.path.keys) }
+    }
+}
+
+/// One value of the file.
+pub struct Value<'a> {
+    desk: &'a Desk<'a>,
+    value: &'a Spanned<DeValue<'a>>,
+    key: Option<Range<usize>>,
+    path: Path,
+}
+
+impl<'a> Value<'a> {
+    /// Where the value stands.
+    #[must_use]
+    pub fn span(&self) -> Range<usize> {
+        self.value.span()
+    }
+
+    /// Where its key stands; an element of a list has none and gives its own place.
+    #[must_use]
+    pub fn key_span(&self) -> Range<usize> {
+        self.key.clone().unwrap_or_else(|| self.span())
+    }
+
+    /// Adds a mistake about this value, with the path of its key before the message.
+    pub fn error(&self, message: impl Display) {
+        self.error_with_help(message, None);
+    }
+
+    fn error_with_help(&self, message: impl Display, help: Option<String>) {
+        self.find_fault(|findings, source, span, message| findings.error(source, span, message), message, help);
+    }
+
+    /// Adds a doubt about this value.
+    pub fn warning(&self, message: impl Display) {
+        self.find_fault(|findings, source, span, message| findings.warning(source, span, message), message, None);
+    }
+
+    fn find_fault(
+        &self,
+        add: impl for<'f> FnOnce(&'f mut Findings, &Source, Range<usize>, String) -> &'f mut Finding,
+        message: impl Display,
+        help: Option<String>,
+    ) {
+        let mut findings = self.desk.findings.borrow_mut();
+        let message = format!("{}{message}", self.path.prefix());
+        let finding = add(&mut findings, self.desk.source, self.span(), message);
+        if let Some(help) = help {
+            finding.help(help);
+        }
+    }
+
+    /// Lets nobody see the line of this value.
+    pub fn conceal(&self) {
+        self.desk.findings.borrow_mut().conceal(self.desk.source, self.span());
+    }
+
+    fn placed<T>(&self, value: T) -> Placed<T> {
+        Placed { value, span: self.span() }
+    }
+
+    fn expected<T>(&self, what: impl Display) -> Option<T> {
+        self.error(format!("expected {what}, found {}", self.kind()));
+        None
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.value.get_ref() {
+            DeValue::String(_) => "text",
+            DeValue::Integer(_) => "an integer",
+            DeValue::Float(_) => "a number with a fraction",
+            DeValue::Boolean(_) => "a boolean",
+            DeValue::Datetime(_) => "a date",
+            DeValue::Array(_) => "a list",
+            DeValue::Table(_) => "a table",
+        }
+    }
+
+    /// Whether the value is a table.
+    #[must_use]
+    pub fn is_table(&self) -> bool {
+        self.value.get_ref().is_table()
+    }
+
+    /// Whether the value is text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.value.get_ref().is_str()
+    }
+
+    /// Text that is not empty.
+    pub fn text(&self) -> Option<Placed<String>> {
+        match self.value.get_ref().as_str() {
+            Some("") => {
+                self.error("expected text, found nothing between the quotes");
+                None
+            }
+            Some(text) => Some(self.placed(text.to_owned())),
+            None => self.expected("text"),
+        }
+    }
+
+    /// Text that may be empty.
+    pub fn any_text(&self) -> Option<Placed<String>> {
+        match self.value.get_ref().as_str() {
+            Some(text) => Some(self.placed(text.to_owned())),
+            None => self.expected("text"),
+        }
+    }
+
+    /// Text that `parse` takes; its error is the message, with what was found behind it.
+    pub fn parsed<T, E: Display>(&self, parse: impl FnOnce(&str) -> Result<T, E>) -> Option<Placed<T>> {
+        let text = self.any_text()?.value;
+        match parse(&text) {
+            Ok(value) => Some(self.placed(value)),
+            Err(error) => {
+                self.error(format!("{error}, found {}", quoted(&text)));
+                None
+            }
+        }
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&self) -> Option<Placed<bool>> {
+        match self.value.get_ref().as_bool() {
+            Some(value) => Some(self.placed(value)),
+            None => self.expected("`true` or `false`"),
+        }
+    }
+
+    /// An integer within `range`.
+    pub fn integer<N>(&self, range: RangeInclusive<N>) -> Option<Placed<N>>
+    where
+        N: TryFrom<i64> + PartialOrd + Display,
+    {
+        let Some(integer) = self.value.get_ref().as_integer() else {
+            return self.expected("an integer");
+        };
+        let number =
+            i64::from_str_radix(integer.as_str(), integer.radix()).ok().and_then(|number| N::try_from(number).ok());
+        let Some(number) = number.filter(|number| range.contains(number)) else {
+            self.error(format!("expected {} to {}, found {integer}", range.start(), range.end()));
+            return None;
+        };
+        Some(self.placed(number))
+    }
+
+    /// A duration such as `500ms`, `30s`, `5m`, `2h` or `7d`.
+    pub fn duration(&self) -> Option<Placed<Duration>> {
+        match self.value.get_ref().as_str() {
+            Some(_) => self.parsed(units::duration),
+            None => self.expected("a duration such as `\"30s\"`"),
+        }
+    }
+
+    /// A number of bytes, as an integer or as text with a unit: `"256 KiB"`, `"1 MiB"`.
+    pub fn bytes(&self) -> Option<Placed<u64>> {
+        if self.value.get_ref().is_integer() {
+            return Some(self.integer(0..=i64::MAX)?.map(i64::unsigned_abs));
+        }
+        match self.value.get_ref().as_str() {
+            Some(_) => self.parsed(units::bytes),
+            None => self.expected("a size such as `\"256 KiB\"`"),
+        }
+    }
+
+    /// One word of a closed set.
+    pub fn keyword<K: Keyword>(&self) -> Option<Placed<K>> {
+        let words = || K::WORDS.iter().map(|(word, _)| *word);
+        let expected = one_of(words());
+        let Some(text) = self.value.get_ref().as_str() else {
+            return self.expected(expected);
+        };
+        if let Some((_, meaning)) = K::WORDS.iter().find(|(word, _)| *word == text) {
+            return Some(self.placed(*meaning));
+        }
+        let help = closest(text, words()).map(|word| format!("did you mean `{word}`?"));
+        self.error_with_help(format!("expected {expected}, found {}", quoted(text)), help);
+        None
+    }
+
+    /// An address and port to listen on or to speak to: `127.0.0.1:8443`, `[::1]:8443`.
+    pub fn socket_address(&self) -> Option<Placed<SocketAddr>> {
+        self.parsed(|text| {
+            text.parse().map_err(|_| "expected an address with a port such as `127.0.0.1:8443` or `[::1]:8443`")
+        })
+    }
+
+    /// A path; what it is relative to is for the caller to say.
+    pub fn path(&self) -> Option<Placed<PathBuf>> {
+        Some(self.text()?.map(PathBuf::from))
+    }
+
+    /// A list, each element read by `read`. Elements with mistakes are left out, and are findings.
+    pub fn list<T>(&self, read: impl FnMut(&Value<'a>) -> Option<T>) -> Option<Placed<Vec<T>>> {
+        let Some(array) = self.value.get_ref().as_array() else {
+            return self.expected("a list");
+        };
+        let elements = array.iter().enumerate().map(|(index, value)| Value {
+            desk: self.desk,
+            value,
+            key: None,
+            path: self.path.index(index),
+        });
+        Some(self.placed(elements.collect::<Vec<_>>().iter().filter_map(read).collect()))
+    }
+
+    /// A table whose keys are known: `fill` asks for them, and all others are mistakes.
+    pub fn table<T>(&self, fill: impl FnOnce(&mut Table<'a>) -> T) -> Option<Placed<T>> {
+        let Some(entries) = self.value.get_ref().as_table() else {
+            return self.expected("a table");
+        };
+        let span = self.span();
+        let mut table = Table::new(self.desk, entries, span.clone(), self.path.clone());
+        let filled = fill(&mut table);
+        table.finish();
+        Some(Placed { value: filled, span })
+    }
+
+    /// A table whose keys are names that the file chooses, each of which stands for one `kind` of thing and is a table itself. Gives each
+    /// name with the place of its key.
+    pub fn named_tables<T>(
+        &self,
+        kind: &str,
+        mut fill: impl FnMut(&mut Table<'a>) -> T,
+    ) -> Option<Placed<Vec<Named<T>>>> {
+        let Some(entries) = self.value.get_ref().as_table() else {
+            return self.expected("a table");
+        };
+        let mut named = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let name = key.get_ref();
+            let value = Value { desk: self.desk, value, key: Some(key.span()), path: Path::titled(kind, name) };
+            if !value.is_table() {
+                self.desk.unknown.borrow_mut().push(UnknownKey {
+                    name: name.to_string(),
+                    path: String::new(),
+                    span: key.span(),
+                    siblings: Vec::new(),
+                    misread: Some(format!("{}expected a table, found {}", value.path.prefix(), value.kind())),
+                });
+                continue;
+            }
+            if let Some(filled) = value.table(&mut fill) {
+                named.push(Named { name: Placed { value: name.to_string(), span: key.span() }, value: filled.value });
+            }
+        }
+        Some(self.placed(named))
+    }
+}
+
+/// A name or word of the file as messages show it: in backticks, on one line, not endless.
+pub fn quoted(text: &str) -> String {
+    const SHOWN_CHARS_MAX: usize = 80;
+    let mut shown: String = text.chars().take(SHOWN_CHARS_MAX).flat_map(char::escape_debug).collect();
+    if text.chars().nth(SHOWN_CHARS_MAX).is_some() {
+        shown.push('…');
+    }
+    format!("`{}`", shown.replace("\\\"", "\"").replace("\\'", "'"))
+}
+
+/// ``` `a`, `b` or `c` ```.
+pub fn one_of<'w>(words: impl Iterator<Item = &'w str>) -> String {
+    let mut words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
+    match words.pop() {
+        Some(last) if words.is_empty() => last,
+        Some(last) => format!("{} or {last}", words.join(", ")),
+        None => "nothing".to_owned(),
+    }
+}
+
+/// The candidate that `word` was probably meant to be.
+pub fn closest<'w>(word: &str, candidates: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let plain = |text: &str| text.to_lowercase().replace(['-', ' ', '.'], "_");
+    let word = plain(word);
+    let distances_max = (word.chars().count() / 3).clamp(1, 3);
+    candidates
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &plain(candidate)), candidate))
+        .filter(|(distance, _)| *distance <= distances_max)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrecy {
+    Open,
+    Secret,
+}
+
+/// Conceals every text under a key that speaks of a secret, unless it says where the secret is to be found.
+fn conceal_secrets(source: &Source, table: &DeTable<'_>, secrecy: Secrecy, findings: &mut Findings) {
+    for (key, value) in table {
+        let name = key.get_ref().to_lowercase();
+        let secrecy = match secrecy {
+            Secrecy::Secret if matches!(name.as_str(), "env" | "file") => Secrecy::Open,
+            Secrecy::Open if !speaks_of_secret(&name) => Secrecy::Open,
+            Secrecy::Open | Secrecy::Secret => Secrecy::Secret,
+        };
+        conceal_secret(source, value, secrecy, findings);
+    }
+}
+
+fn conceal_secret(source: &Source, value: &Spanned<DeValue<'_>>, secrecy: Secrecy, findings: &mut Findings) {
+    match value.get_ref() {
+        DeValue::Table(table) => conceal_secrets(source, table, secrecy, findings),
+        DeValue::Array(array) => array.iter().for_each(|value| conceal_secret(source, value, secrecy, findings)),
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+            if secrecy == Secrecy::Secret {
+                findings.conceal(source, value.span());
+            }
+        }
+    }
+}
+
+fn speaks_of_secret(key: &str) -> bool {
+    ["secret", "password", "passphrase", "subject_key"].iter().any(|word| key.contains(word))
+}
+
+/// A syntax error leaves us without keys and values, so the text itself must tell whether a secret may stand there: on the line, or in a text
+/// of several lines that began further up.
+fn conceal_suspicious_line(source: &Source, span: &Range<usize>, findings: &mut Findings) {
+    let line = source.line_at(span.start);
+    let text = source.text.to_lowercase();
+    let upto = text.get(..line.end.min(text.len())).unwrap_or(&text);
+    let on_line = upto.lines().next_back().is_some_and(speaks_of_secret);
+    let further_up =
+        upto.lines().any(|line| speaks_of_secret(line) && (line.contains("\"\"\"") || line.contains("'''")));
+    if on_line || further_up || text.len() != source.text.len() {
+        findings.conceal(source, span.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::finding::Paint;
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Level {
+        Low,
+        High,
+    }
+
+    impl Keyword for Level {
+        const WORDS: &'static [(&'static str, Self)] = &[("low", Level::Low), ("high", Level::High)];
+    }
+
+    type Inner = (Option<Placed<Duration>>, Option<Placed<u64>>);
+    type Thing =
+        (Option<Placed<Level>>, Option<Placed<u16>>, Option<Placed<Vec<Placed<String>>>>, Option<Placed<Inner>>);
+
+    fn thing(table: &mut Table<'_>) -> Thing {
+        let named = table.optional("named", |value| {
+            value.named_tables("thing", |table| table.required("size", Value::bytes).is_some())
+        });
+        assert!(named.is_none_or(|named| named.value.iter().all(|named| named.value) || !table.has("strict")));
+        (
+            table.required("level", Value::keyword),
+            table.optional("port", |value| value.integer(1..=9999)),
+            table.optional("hosts", |value| value.list(Value::text)),
+            table.optional("inner", |value| {
+                value.table(|table| (table.optional("wait", Value::duration), table.optional("size", Value::bytes)))
+            }),
+        )
+    }
+
+    fn read_thing(text: &str) -> (Option<Thing>, Findings) {
+        let mut findings = Findings::default();
+        let thing = read(&Source::new("a.toml", text), &mut findings, thing);
+        findings.sort();
+        (thing, findings)
+    }
+
+    #[track_caller]
+    fn check(text: &str, lines: &[&str]) {
+        let (_, findings) = read_thing(text);
+        let found: Vec<String> = findings
+            .iter()
+            .map(|finding| match &finding.help {
+                Some(help) => format!("{finding} ({help})"),
+                None => finding.to_string(),
+            })
+            .collect();
+        assert_eq!(found, lines, "{text}");
+    }
+
+    #[test]
+    fn values_come_with_their_places() {
+        let (thing, findings) =
+            read_thing("level = \"high\"\nport = 0x50\nhosts = [\"a\", \"b\"]\n[inner]\nwait = \"30s\"\nsize = 9\n");
+        assert!(findings.is_empty(), "{findings:?}");
+        let (level, port, hosts, inner) = thing.unwrap();
+        assert_eq!(level, Some(Placed { value: Level::High, span: 8..14 }));
+        assert_eq!(port.unwrap().value, 80);
+        assert_eq!(hosts.unwrap().value.len(), 2);
+        let inner = inner.unwrap();
+        assert_eq!(inner.span, 46..53, "the header");
+        assert_eq!(inner.value.0.unwrap().value, Duration::from_secs(30));
+        assert_eq!(inner.value.1.unwrap().value, 9);
+    }
+
+    #[test]
+    fn every_mistake_is_found_at_once() {
+        check(
+            "port = 0\nhosts = [\"a\", 1, \"\"]\nlevle = \"low\"\n[inner]\nwait = 30\nsize = \"1 KB\"\nwhat = 1\n",
+            &[
+                "a.toml:1:1: `level` is missing",
+                "a.toml:1:8: `port`: expected 1 to 9999, found 0",
+                "a.toml:2:15: `hosts[1]`: expected text, found an integer",
+                "a.toml:2:18: `hosts[2]`: expected text, found nothing between the quotes",
+                "a.toml:3:1: unknown key `levle` (did you mean `level`?)",
+                "a.toml:5:8: `inner.wait`: expected a duration such as `\"30s\"`, found an integer",
+                "a.toml:6:8: `inner.size`: expected a size such as `512 B`, `256 KiB`, `1 MiB` or `2 GiB`, found `1 KB`",
+                "a.toml:7:1: unknown key `inner.what` (known here: `wait`, `size`)",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_near_word_is_suggested_and_a_far_one_is_not() {
+        check(
+            "level = \"hihg\"",
+            &["a.toml:1:9: `level`: expected `low` or `high`, found `hihg` (did you mean `high`?)"],
+        );
+        check("level = \"purple\"", &["a.toml:1:9: `level`: expected `low` or `high`, found `purple`"]);
+        check("level = 1", &["a.toml:1:9: `level`: expected `low` or `high`, found an integer"]);
+    }
+
+    #[test]
+    fn a_key_of_the_top_level_under_a_table_belongs_above_it() {
+        check(
+            "level = \"low\"\n[inner]\nport = 1\n",
+            &["a.toml:3:1: unknown key `inner.port` (`port` belongs above the first `[table]`)"],
+        );
+        check(
+            "level = \"low\"\n[named]\nport = 1\n",
+            &[
+                "a.toml:3:1: thing `port`: expected a table, found an integer (`port` belongs above the first `[table]`)",
+            ],
+        );
+        check(
+            "level = \"low\"\ninner = { port = 1 }\n",
+            &["a.toml:2:11: unknown key `inner.port` (known here: `wait`, `size`)"],
+        );
+    }
+
+    #[test]
+    fn a_named_table_is_called_by_its_kind() {
+        check(
+            "level = \"low\"\n[named]\na = { }\n\"b.c\" = { size = true }\nd = { size = 1 }\n",
+            &[
+                "a.toml:3:5: thing `a`: `size` is missing",
+                "a.toml:4:18: thing `b.c`: `size`: expected a size such as `\"256 KiB\"`, found a boolean",
+            ],
+        );
+    }
+
+    #[test]
+    fn of_syntax_errors_the_first_three_are_shown_and_nothing_else() {
+        let (thing, findings) = read_thing("level = = 1\nport\nhosts = [\ninner = }\nwhat ever = 1\n");
+        assert!(thing.is_none());
+        assert_eq!(findings.len(), 3);
+        check("level = \"low\"\nlevel = \"high\"\n", &["a.toml:2:1: duplicate key"]);
+    }
+
+    #[test]
+    fn a_secret_is_shown_by_no_finding() {
+        for text in [
+            "secret = \"hunter2\"",
+            "level = { secret = \"hunter2\" }",
+            "[inner]\nsecret = { text = \"hunter2\" }",
+            "my_password = [\"hunter2\"]",
+            "secret = \"hunter2",
+            "level = 1 secret = \"hunter2\"",
+            "secret = \"\"\"\nhunter2 \\q\n\"\"\"",
+            "secret = hunter2",
+        ] {
+            let (_, findings) = read_thing(text);
+            assert!(!findings.is_empty());
+            let rendered = findings.render(Paint::Plain);
+            assert!(!rendered.contains("hunter2"), "{rendered}");
+            assert!(!format!("{findings:?}").contains("hunter2"));
+        }
+        let (_, findings) = read_thing("secret = { env = \"ACME\", text = 1 }");
+        assert!(!findings.render(Paint::Plain).contains("ACME"), "the line is hidden whole");
+        let (_, findings) = read_thing("secret = { env = \"ACME\" }");
+        assert!(findings.render(Paint::Plain).contains("ACME"), "a name of a variable is no secret");
+    }
+
+    #[test]
+    fn names_are_shown_on_one_line() {
+        assert_eq!(quoted("a\nb\u{202e}"), "`a\\nb\\u{202e}`");
+        assert_eq!(quoted("say \"it's\""), "`say \"it's\"`");
+        assert_eq!(quoted(&"a".repeat(100)), format!("`{}…`", "a".repeat(80)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in r#"([a-z]{1,6}|level|inner|named|[\[\]{}=."'\n #,\\\u{fc}\u{0}-]|\PC){0,60}"#) {
+            let (_, findings) = read_thing(&text);
+            let _ = findings.render(Paint::Plain);
+        }
+    }
+}
