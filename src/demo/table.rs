@@ -111,8 +111,7 @@ fn row(attribute: &AttributeOutcome) -> Vec<Cell> {
         Fate::Replaced => Color::Yellow,
         Fate::Absent => Color::Red,
     };
-    let (code, words) =
-        attribute.verdict.map_or(("-", "the request was refused as a whole"), |code| (code.as_str(), code.words()));
+    let (code, words) = attribute.verdict.map_or(("-", "not judged"), |code| (code.as_str(), code.words()));
     vec![
         Cell::new(&attribute.name),
         value(&attribute.sent),

@@ -24,6 +24,11 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// Text in backticks is code.
+function withCode(text) {
+  return text.split("`").map((part, index) => (index % 2 === 1 ? element("code", {}, part) : part));
+}
+
 function fieldRow(field, lock) {
   const id = `field-${field.name}`;
   const control = field.options
@@ -82,6 +87,9 @@ async function send(request) {
     // With the event stream open, the outcome comes that way, to every open page alike.
     if (!live) show(answer);
     say(summary(answer));
+    // On a narrow screen the outcomes stand below the widget.
+    const head = byId("outcomes-title").getBoundingClientRect();
+    if (head.top > window.innerHeight || head.bottom < 0) byId("outcomes-title").scrollIntoView();
   } catch {
     say("The demo’s server does not answer. Is it still running?", true);
   }
@@ -104,7 +112,7 @@ function attributeRow(attribute) {
   const tone = FATES[attribute.fate];
   const verdict = element("td", { role: "cell", "data-column": COLUMNS[4] },
     attribute.verdict ? element("span", { class: `code ${tone}` }, attribute.verdict.code) : element("span", { class: "none" }, "–"));
-  const why = attribute.verdict ? attribute.verdict.words : "the request was refused as a whole";
+  const why = attribute.verdict ? attribute.verdict.words : "not judged";
   return element("tr", { role: "row" },
     element("th", { role: "rowheader", scope: "row" }, element("code", {}, attribute.name)),
     valueCell(attribute.sent, COLUMNS[1]),
@@ -168,7 +176,7 @@ async function start() {
   const locks = new Map(facts.attributes.map(({ name, lock }) => [name, lock]));
   byId("fields").append(...FIELDS.map((field) => fieldRow(field, locks.get(field.name) ?? "unlisted")));
   byId("scenarios").append(...facts.scenarios.map(({ id, title, story }) => {
-    const button = element("button", { type: "button" }, title, element("small", {}, story));
+    const button = element("button", { type: "button" }, title, element("small", {}, ...withCode(story)));
     button.addEventListener("click", () => send({ scenario: id }));
     return element("li", {}, button);
   }));
