@@ -2,7 +2,7 @@
 //!
 //! It answers like the web backend of Intercom's messenger, like Chatwoot's contact calls, and like a plain JSON API, and it believes
 //! everything: that is the situation the gateway is for. It reads as leniently as real backends do, so that a bypass would show. It
-//! verifies no token and knows no lock.
+//! knows no lock; tokens it reads only if it is told who signs them.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -19,7 +19,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::loopback::{Loopback, read_at_most};
-use super::wire;
+use super::wire::{self, DemoSigner};
 use crate::clock;
 
 const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -46,14 +46,28 @@ impl DemoApi {
     ///
     /// No port can be had.
     pub async fn start() -> io::Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// Starts, and reads the tokens that `signer` signed, as Intercom's backend does.
+    ///
+    /// # Errors
+    ///
+    /// No port can be had.
+    pub async fn start_reading_tokens(signer: DemoSigner) -> io::Result<Self> {
+        Self::start_with(Some(signer)).await
+    }
+
+    async fn start_with(signer: Option<DemoSigner>) -> io::Result<Self> {
+        let signer = signer.map(Arc::new);
         let received = Arc::new(Received::default());
         let contacts = Arc::new(Contacts::default());
         let listener = Loopback::bind(0).await?;
         let server = {
             let (received, contacts) = (Arc::clone(&received), Arc::clone(&contacts));
             Loopback::serve(listener, CancellationToken::new(), move |request| {
-                let (received, contacts) = (Arc::clone(&received), Arc::clone(&contacts));
-                async move { answer(&received, &contacts, request).await }
+                let (received, contacts, signer) = (Arc::clone(&received), Arc::clone(&contacts), signer.clone());
+                async move { answer(&received, &contacts, signer.as_deref(), request).await }
             })?
         };
         Ok(Self { address: server.address(), received, contacts, server })
@@ -85,7 +99,7 @@ pub struct ReceivedRequest {
     pub path_and_query: String,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// The attributes as this lenient backend read them, those in a token among them.
+    /// The attributes as this lenient backend read them, those of a genuine token among them.
     pub attributes: Map<String, Value>,
 }
 
@@ -253,7 +267,12 @@ impl<'p> Call<'p> {
     }
 }
 
-async fn answer(received: &Received, contacts: &Contacts, request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn answer(
+    received: &Received,
+    contacts: &Contacts,
+    signer: Option<&DemoSigner>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
     let (head, body) = request.into_parts();
     let body = match read_at_most(body, BODY_BYTES_MAX).await {
         Ok(body) => body,
@@ -261,7 +280,7 @@ async fn answer(received: &Received, contacts: &Contacts, request: Request<Incom
     };
     let call = Call::find(&head.method, head.uri.path());
     let attributes = match &call {
-        Some(Call::IntercomWeb) => wire::lenient_user_data(&head, &body),
+        Some(Call::IntercomWeb) => wire::lenient_user_data(&head, &body, signer),
         Some(Call::ChatwootContact | Call::User(_)) => wire::lenient_object(&body),
         None => Some(Map::new()),
     };

@@ -554,7 +554,7 @@ mod tests {
                 .collect();
             format!("{proof}: {}", attributes.join(", "))
         });
-        assert_eq!(shape.as_deref().map_err(|error| error.to_string()), expected.map_err(|error| error.to_string()));
+        assert_eq!(shape.as_deref().map_err(ToString::to_string), expected.as_deref().map_err(ToString::to_string));
     }
 
     const PLAN: &str = r#"[{"name":"plan","value":"pro"}]"#;

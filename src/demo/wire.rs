@@ -1,6 +1,6 @@
 //! The demo's requests on the wire: written as a widget writes them, read back as a lenient backend reads them.
 //!
-//! The reading half verifies nothing and takes the last of two equal names. It must never be used by the gateway.
+//! The reading half takes the last of two equal names and any spelling that it can make sense of. It must never be used by the gateway.
 
 use std::fmt::Write;
 
@@ -25,7 +25,8 @@ pub struct WireRequest {
     pub body: String,
 }
 
-/// The customer's server, which knows the secret and signs. No browser ever has it.
+/// Who knows the secret: the customer's server, which signs, and the API, which verifies. No browser ever has it.
+#[derive(Clone)]
 pub struct DemoSigner {
     key: hmac::Key,
 }
@@ -43,6 +44,15 @@ impl DemoSigner {
         let signed = format!("{}.{}", encode(&json!({ "alg": "HS256", "typ": "JWT" })), encode(claims));
         let signature = BASE64_URL_SAFE_NO_PAD.encode(hmac::sign(&self.key, signed.as_bytes()));
         format!("{signed}.{signature}")
+    }
+
+    /// The claims, where the signature holds. Times are not looked at: the gateway does that.
+    fn claims(&self, token: &str) -> Option<Map<String, Value>> {
+        let (signed, signature) = token.rsplit_once('.')?;
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+        hmac::verify(&self.key, signed.as_bytes(), &signature).ok()?;
+        let (_, payload) = signed.split_once('.')?;
+        lenient_object(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?.into())
     }
 
     /// The older proof: lower-case hex of the HMAC over the user id. It says who, and nothing about attributes.
@@ -145,10 +155,14 @@ const TOKEN_NAMES: [&str; 2] = ["intercom_user_jwt", "user_hash"];
 /// What a token says of itself and not of the user (RFC 7519 §4.1).
 const REGISTERED_CLAIMS: [&str; 7] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
-/// Reads `user_data` wherever a lenient backend might: query and form, JSON text and brackets, or a JSON body. `None`: it is there and is
-/// no object.
+/// Reads `user_data` wherever a lenient backend might: query and form, JSON text and brackets, or a JSON body; and, with a signer, the
+/// tokens that it signed. `None`: `user_data` is there and is no object.
 #[must_use]
-pub fn lenient_user_data(head: &request::Parts, body: &Bytes) -> Option<Map<String, Value>> {
+pub fn lenient_user_data(
+    head: &request::Parts,
+    body: &Bytes,
+    signer: Option<&DemoSigner>,
+) -> Option<Map<String, Value>> {
     let mut attributes = Map::new();
     let mut tokens = Vec::new();
     let query = head.uri.query().unwrap_or_default().as_bytes();
@@ -180,10 +194,9 @@ pub fn lenient_user_data(head: &request::Parts, body: &Bytes) -> Option<Map<Stri
             tokens.push(token);
         }
     }
-    // Like the real backend, what the token says counts more; unlike it, nothing is verified.
-    for token in tokens {
-        attributes
-            .extend(claims_of(&token).into_iter().filter(|(name, _)| !REGISTERED_CLAIMS.contains(&name.as_str())));
+    // Like the real backend: what a genuine token says counts more, and any other token is no token.
+    for claims in tokens.iter().filter_map(|token| signer?.claims(token)) {
+        attributes.extend(claims.into_iter().filter(|(name, _)| !REGISTERED_CLAIMS.contains(&name.as_str())));
     }
     Some(attributes)
 }
@@ -196,11 +209,6 @@ pub fn lenient_object(body: &Bytes) -> Option<Map<String, Value>> {
 
 fn object(text: &str) -> Option<Map<String, Value>> {
     serde_json::from_str(text).ok()
-}
-
-fn claims_of(token: &str) -> Map<String, Value> {
-    let payload = token.split('.').nth(1).and_then(|payload| BASE64_URL_SAFE_NO_PAD.decode(payload).ok());
-    payload.and_then(|payload| lenient_object(&payload.into())).unwrap_or_default()
 }
 
 /// A body for people: one form field a line, decoded, with long tokens cut short.
@@ -236,6 +244,7 @@ fn shorten_tokens(text: &str) -> String {
 /// A client that is no part of what is tested.
 #[cfg(test)]
 pub(super) mod testing {
+    use std::fmt::Write;
     use std::net::SocketAddr;
 
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -251,10 +260,10 @@ pub(super) mod testing {
     pub async fn send(address: SocketAddr, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut head = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n", body.len());
         if !headers.iter().any(|(name, _)| *name == "Host") {
-            head.push_str(&format!("Host: {address}\r\n"));
+            write!(head, "Host: {address}\r\n").unwrap();
         }
         for (name, value) in headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            write!(head, "{name}: {value}\r\n").unwrap();
         }
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(format!("{head}\r\n{body}").as_bytes()).await.unwrap();
@@ -278,7 +287,7 @@ mod tests {
 
     #[track_caller]
     fn check(content_type: &str, target: &str, body: &'static str, plan: Option<&str>) {
-        let read = lenient_user_data(&head(content_type, target), &Bytes::from_static(body.as_bytes()));
+        let read = lenient_user_data(&head(content_type, target), &Bytes::from_static(body.as_bytes()), None);
         let read = read.and_then(|read| read.get("plan")?.as_str().map(str::to_owned));
         assert_eq!(read.as_deref(), plan, "{target} {body}");
     }
@@ -319,7 +328,29 @@ mod tests {
         let altered = with_payload(&token, &json!({ "plan": "pro" }));
         assert_ne!(token, altered);
         assert_eq!(token.rsplit('.').next(), altered.rsplit('.').next());
-        assert_eq!(claims_of(&altered)["plan"], "pro");
+        assert_eq!(signer.claims(&token).unwrap()["plan"], "free");
+        assert!(signer.claims(&altered).is_none());
+    }
+
+    #[test]
+    fn only_a_reader_with_the_secret_believes_a_token() {
+        let signer = DemoSigner::new(b"another secret of thirty-two bytes");
+        let body = |token: &str| {
+            let data = json!({ "plan": "free", "intercom_user_jwt": token }).to_string();
+            Bytes::from(form_urlencoded::Serializer::new(String::new()).append_pair("user_data", &data).finish())
+        };
+        let token = signer.token(&json!({ "plan": "pro", "exp": 1 }));
+        let altered = with_payload(&token, &json!({ "plan": "enterprise" }));
+        let other = DemoSigner::new(b"yet another secret of thirty bytes");
+        for (token, reader, plan) in [
+            (&token, Some(&signer), "pro"),
+            (&altered, Some(&signer), "free"),
+            (&token, Some(&other), "free"),
+            (&token, None, "free"),
+        ] {
+            let read = lenient_user_data(&head(FORM, "/"), &body(token), reader).unwrap();
+            assert_eq!(Value::Object(read), json!({ "plan": plan }));
+        }
     }
 
     #[test]
