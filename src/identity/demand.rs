@@ -9,7 +9,7 @@ use crate::policy::{IdentityPolicy, Require};
 pub enum IdentityError {
     #[error("a proof of identity is required, and there is none")]
     Missing,
-    #[error("a proof of identity is required, and this is none")]
+    #[error("the proof of identity does not hold")]
     Bad(#[source] ProofError),
 }
 
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn nothing_in_the_words_tells_more_than_the_code() {
         let error = IdentityError::Bad(ProofError::Token(TokenError::Expired));
-        assert_eq!(error.to_string(), "a proof of identity is required, and this is none");
+        assert_eq!(error.to_string(), "the proof of identity does not hold");
         assert_eq!(error.code(), "expired");
         assert_eq!(IdentityError::Missing.code(), "identity_missing");
     }

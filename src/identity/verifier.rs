@@ -311,6 +311,12 @@ mod tests {
     }
 
     #[test]
+    fn one_verifier_serves_every_thread() {
+        fn shared<T: Send + Sync>(_: &T) {}
+        shared(&verifier());
+    }
+
+    #[test]
     fn a_session_hides_nobody() {
         let verifier = verifier();
         let user_or_lead = |presented: &Presented<'_>| verifier.verify(presented, NOW).user_or_lead();
