@@ -1,0 +1,161 @@
+//! What a request presents, and what it proved.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::claims::VerifiedClaims;
+use super::verdict::{ProofError, ProofVerdict};
+use crate::decision::Subject;
+
+/// Whether the request carries a session of the messenger, by which somebody may be known upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionPresence {
+    Absent,
+    Present,
+}
+
+/// The texts that stood at the profile's places for proofs and for identity, nothing verified.
+///
+/// All of them: a place that is named twice, or two places, may hold two texts, and which of them the backend reads is not known.
+pub struct Presented<'r> {
+    pub tokens: Vec<Cow<'r, str>>,
+    pub user_hashes: Vec<Cow<'r, str>>,
+    /// Ids as text; a number is its digits as written.
+    pub user_ids: Vec<Cow<'r, str>>,
+    pub emails: Vec<Cow<'r, str>>,
+    pub session: SessionPresence,
+}
+
+impl Presented<'_> {
+    /// A blank id counts: what the backend makes of one is not known. So does a proof, for a bad one is never "no proof".
+    pub(super) fn names_a_user(&self) -> bool {
+        [&self.user_ids, &self.emails, &self.tokens, &self.user_hashes].iter().any(|texts| !texts.is_empty())
+    }
+}
+
+/// Says how many there are and never what they say.
+impl fmt::Debug for Presented<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Presented")
+            .field("tokens", &self.tokens.len())
+            .field("user_hashes", &self.user_hashes.len())
+            .field("user_ids", &self.user_ids.len())
+            .field("emails", &self.emails.len())
+            .field("session", &self.session)
+            .finish()
+    }
+}
+
+/// All texts of a list as one, where they are the same text.
+pub(super) enum Agreed<'t> {
+    Nothing,
+    One(&'t str),
+    Several,
+}
+
+impl<'t> Agreed<'t> {
+    pub(super) fn of(texts: &'t [Cow<'_, str>]) -> Self {
+        match texts.split_first() {
+            None => Agreed::Nothing,
+            Some((first, rest)) if rest.iter().all(|text| text == first) => Agreed::One(first),
+            Some(_) => Agreed::Several,
+        }
+    }
+}
+
+/// What the proofs of one request came to.
+///
+/// It has one maker, [`Verifier::verify`](super::Verifier::verify), so that nobody is believed who was not looked at:
+///
+/// ```
+/// # use countersign::identity::Proofs;
+/// fn read(proofs: &Proofs<'_>) -> bool { proofs.names_a_user() }
+/// ```
+///
+/// ```compile_fail,E0451
+/// # use countersign::identity::Proofs;
+/// fn forge<'t>(proofs: Proofs<'t>) -> Proofs<'t> { Proofs { names_a_user: false, ..proofs } }
+/// ```
+pub struct Proofs<'t> {
+    pub(super) finding: Finding<'t>,
+    /// The key by which the proof was verified: also that of a token that is well signed and fails otherwise, so that the last use of a
+    /// key is known before it is taken out of force.
+    pub(super) key_id: Option<&'t str>,
+    pub(super) names_a_user: bool,
+    pub(super) session: SessionPresence,
+}
+
+pub(super) enum Finding<'t> {
+    Absent,
+    Token(VerifiedClaims),
+    Hash { subject: &'t str },
+    Failed(ProofError),
+}
+
+impl Proofs<'_> {
+    /// What became of them.
+    #[must_use]
+    pub fn verdict(&self) -> ProofVerdict {
+        match &self.finding {
+            Finding::Absent => ProofVerdict::Absent,
+            Finding::Token(_) => ProofVerdict::Valid,
+            Finding::Hash { .. } => ProofVerdict::HashValid,
+            Finding::Failed(error) => ProofVerdict::Failed(*error),
+        }
+    }
+
+    /// The id of the key that signed, where one did.
+    #[must_use]
+    pub fn key_id(&self) -> Option<&str> {
+        self.key_id
+    }
+
+    /// Who the user is, where that is proven. A value of the request: never to be logged as it stands.
+    #[must_use]
+    pub fn subject(&self) -> Option<&str> {
+        match &self.finding {
+            Finding::Token(claims) => Some(claims.user_id()),
+            Finding::Hash { subject } => Some(subject),
+            Finding::Absent | Finding::Failed(_) => None,
+        }
+    }
+
+    /// What is signed: only a valid token signs anything. A hash says who, and never what.
+    #[must_use]
+    pub fn claims(&self) -> Option<&VerifiedClaims> {
+        match &self.finding {
+            Finding::Token(claims) => Some(claims),
+            Finding::Absent | Finding::Hash { .. } | Finding::Failed(_) => None,
+        }
+    }
+
+    /// Whether the request names a user, by id, e-mail or proof, good or bad.
+    #[must_use]
+    pub fn names_a_user(&self) -> bool {
+        self.names_a_user
+    }
+
+    /// Whose attributes change, as far as the request tells. With a session of the messenger somebody may be known upstream, so that
+    /// hiding the id makes nobody a lead.
+    #[must_use]
+    pub fn user_or_lead(&self) -> Subject {
+        match (self.names_a_user, self.session) {
+            (false, SessionPresence::Absent) => Subject::Lead,
+            (true, SessionPresence::Absent | SessionPresence::Present) | (false, SessionPresence::Present) => {
+                Subject::NotLead
+            }
+        }
+    }
+}
+
+/// Says the verdict and the key's id, and never who or what.
+impl fmt::Debug for Proofs<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proofs")
+            .field("verdict", &self.verdict())
+            .field("key_id", &self.key_id)
+            .field("names_a_user", &self.names_a_user)
+            .field("session", &self.session)
+            .finish()
+    }
+}

@@ -1,0 +1,179 @@
+//! `user_hash`: the lower-case hexadecimal HMAC-SHA256 of a user's id, or of the e-mail where there is no id.
+//!
+//! It has no end, covers no attribute, and is the same every time: identity, never a signature.
+
+use aws_lc_rs::hmac;
+use secrecy::ExposeSecret;
+
+use super::Secret;
+use super::proofs::{Agreed, Presented};
+use super::verdict::HashError;
+
+/// The keys in force for hashes, at most [`KEYS_PER_USE_MAX`](super::KEYS_PER_USE_MAX).
+pub(super) struct HashKeys(Vec<(String, hmac::Key)>);
+
+/// Whose hash holds, and by which key.
+pub(super) struct HashedSubject<'k, 't> {
+    pub(super) key_id: &'k str,
+    pub(super) subject: &'t str,
+}
+
+impl HashKeys {
+    pub(super) fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn push(&mut self, id: &str, secret: &Secret) {
+        self.0.push((id.to_owned(), hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret())));
+    }
+
+    /// Verifies the hashes that a request presents; `None` where it presents none.
+    pub(super) fn verify<'t>(&self, presented: &'t Presented<'_>) -> Result<Option<HashedSubject<'_, 't>>, HashError> {
+        let hash = match Agreed::of(&presented.user_hashes) {
+            Agreed::Nothing => return Ok(None),
+            Agreed::One(hash) => hash,
+            Agreed::Several => return Err(HashError::TwoHashes),
+        };
+        let subject = subject(presented)?;
+        if self.0.is_empty() {
+            return Err(HashError::WithoutKey);
+        }
+        let tag = decode(hash).ok_or(HashError::Bad)?;
+        // `hmac::verify` compares in constant time.
+        let signed = self.0.iter().find(|(_, key)| hmac::verify(key, subject.as_bytes(), &tag).is_ok());
+        let (key_id, _) = signed.ok_or(HashError::Bad)?;
+        Ok(Some(HashedSubject { key_id, subject }))
+    }
+}
+
+/// Of what the hash must be: the user id where there is one, and only then not the e-mail; the backend asks the same.
+fn subject<'t>(presented: &'t Presented<'_>) -> Result<&'t str, HashError> {
+    let agreed = match Agreed::of(&presented.user_ids) {
+        Agreed::Nothing => Agreed::of(&presented.emails),
+        agreed @ (Agreed::One(_) | Agreed::Several) => agreed,
+    };
+    match agreed {
+        // A server that hashes the id of somebody who is not signed in hands out the hash of nothing: it is everybody's.
+        Agreed::One(subject) if subject.trim().is_empty() => Err(HashError::WithoutSubject),
+        Agreed::One(subject) => Ok(subject),
+        Agreed::Nothing => Err(HashError::WithoutSubject),
+        Agreed::Several => Err(HashError::TwoSubjects),
+    }
+}
+
+const TAG_BYTES: usize = 32;
+
+/// The bytes of 64 lower-case hexadecimal digits. Upper case is another spelling, which the backend does not know.
+fn decode(hash: &str) -> Option<[u8; TAG_BYTES]> {
+    let digit = |byte: u8| match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    };
+    let (pairs, rest) = hash.as_bytes().as_chunks::<2>();
+    if pairs.len() != TAG_BYTES || !rest.is_empty() {
+        return None;
+    }
+    let mut tag = [0; TAG_BYTES];
+    for (byte, [high, low]) in tag.iter_mut().zip(pairs) {
+        *byte = (digit(*high)? << 4) | digit(*low)?;
+    }
+    Some(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::identity::testing::{self, SECRET, hash_by, secret, user_hash};
+
+    const OLD: &[u8] = b"an-older-secret";
+
+    #[track_caller]
+    fn check(hashes: &[&str], user_ids: &[&str], emails: &[&str], expected: Result<Option<(&str, &str)>, HashError>) {
+        let mut keys = HashKeys::new();
+        keys.push("old", &secret(OLD));
+        keys.push("web", &secret(SECRET));
+        let texts = |texts: &[&str]| texts.iter().map(|text| Cow::Owned((*text).to_owned())).collect();
+        let presented = Presented {
+            user_hashes: texts(hashes),
+            user_ids: texts(user_ids),
+            emails: texts(emails),
+            ..testing::presented()
+        };
+        let verified = keys.verify(&presented).map(|found| found.map(|found| (found.key_id, found.subject)));
+        assert_eq!(verified, expected, "{hashes:?} {user_ids:?} {emails:?}");
+    }
+
+    const OF_ID: &str = "14255644703afde09642fd12b8e9d2f3727b47a90950fde862ce8fca029cbb34";
+    const OF_EMAIL: &str = "e09f3eabc1770196ee60fb456d6eea62acca6b1f7b7c4a2849059fe5215efe49";
+
+    #[test]
+    fn the_vectors_hold() {
+        check(&[OF_ID], &["user-42"], &[], Ok(Some(("web", "user-42"))));
+        check(&[OF_EMAIL], &[], &["ada@example.com"], Ok(Some(("web", "ada@example.com"))));
+        check(&[OF_ID, OF_ID], &["user-42", "user-42"], &[], Ok(Some(("web", "user-42"))));
+        check(&[], &["user-42"], &[], Ok(None));
+    }
+
+    #[test]
+    fn with_an_id_the_hash_is_of_the_id() {
+        check(&[OF_ID], &["user-42"], &["bob@example.com"], Ok(Some(("web", "user-42"))));
+        check(&[OF_EMAIL], &["user-42"], &["ada@example.com"], Err(HashError::Bad));
+        check(&[OF_ID], &["user-43"], &[], Err(HashError::Bad));
+        check(&[OF_ID], &["User-42"], &[], Err(HashError::Bad));
+        check(&[OF_EMAIL], &[], &["Ada@example.com"], Err(HashError::Bad));
+    }
+
+    #[test]
+    fn a_hash_has_one_spelling() {
+        let rest = OF_ID.strip_prefix('1').expect("its first digit");
+        let variants = [
+            OF_ID.to_uppercase(),
+            rest.to_owned(),
+            format!("0{rest}"),
+            format!("{OF_ID}0"),
+            format!("{OF_ID}00"),
+            format!("{OF_ID} "),
+            format!("0x{OF_ID}"),
+            String::new(),
+            "\u{e4}".repeat(32),
+        ];
+        for hash in &variants {
+            check(&[hash], &["user-42"], &[], Err(HashError::Bad));
+        }
+    }
+
+    #[test]
+    fn nobodys_hash_proves_nobody() {
+        check(&[OF_ID], &[], &[], Err(HashError::WithoutSubject));
+        for blank in ["", " "] {
+            let hash = user_hash(blank);
+            check(&[&hash], &[blank], &[], Err(HashError::WithoutSubject));
+            check(&[&hash], &[], &[blank], Err(HashError::WithoutSubject));
+        }
+        check(&[OF_EMAIL], &[""], &["ada@example.com"], Err(HashError::WithoutSubject));
+    }
+
+    #[test]
+    fn two_of_anything_are_not_one() {
+        check(&[OF_ID, OF_EMAIL], &["user-42"], &[], Err(HashError::TwoHashes));
+        check(&[OF_ID], &["user-42", "user-43"], &[], Err(HashError::TwoSubjects));
+        check(&[OF_EMAIL], &[], &["ada@example.com", "bob@example.com"], Err(HashError::TwoSubjects));
+    }
+
+    #[test]
+    fn every_key_in_force_counts_and_no_other() {
+        check(&[&hash_by(OLD, "user-42")], &["user-42"], &[], Ok(Some(("old", "user-42"))));
+        check(&[&hash_by(b"", "user-42")], &["user-42"], &[], Err(HashError::Bad));
+        check(&[&hash_by(b"nobodys-secret", "user-42")], &["user-42"], &[], Err(HashError::Bad));
+        let presented =
+            Presented { user_hashes: vec![OF_ID.into()], user_ids: vec!["user-42".into()], ..testing::presented() };
+        assert_eq!(HashKeys::new().verify(&presented).err(), Some(HashError::WithoutKey));
+    }
+}
