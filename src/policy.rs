@@ -6,6 +6,7 @@ mod finding;
 mod gateway;
 mod hsts;
 mod limits;
+mod profile_file;
 pub mod reader;
 mod source;
 mod trusted_domains;
@@ -19,6 +20,7 @@ pub use gateway::{
 };
 pub use hsts::{Hsts, HstsError};
 pub use limits::Limits;
+pub use profile_file::parse_profile;
 pub use source::Source;
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use workspace::{

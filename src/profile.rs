@@ -11,7 +11,6 @@ mod routes;
 mod shape;
 mod shipped;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use operation::{Body, Class, Document, DocumentAt, FieldAttribute, Operation, Replaces, Upgrade, WhenEmpty};
@@ -41,8 +40,6 @@ pub struct Profile {
     pub tokens: TokenPlaces,
     /// How claims are read as attributes.
     pub claims: Arc<Shape>,
-    /// Every shape of the file by its name: the routes of a workspace refer to them.
-    pub shapes: BTreeMap<String, Arc<Shape>>,
     pub operations: Vec<Arc<Operation>>,
     pub refusals: RefusalShapes,
 }

@@ -1,6 +1,7 @@
 //! One request's record while it is being made (P6: every request ends in exactly one).
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -276,13 +277,37 @@ impl Drop for Event {
 /// A line without attributes, so that most need one allocation.
 const LINE_BYTES: usize = 768;
 
-/// From our own random numbers rather than uuid's: those cost a system call each.
+/// The random numbers of a thread's next ids. One draw costs as much as a whole record, whether it is for ten bytes or for a thousand.
+struct Randomness {
+    bytes: [u8; ID_RANDOM_BYTES * 100],
+    used: usize,
+}
+
+/// What an id takes beside its time; six bits of it are lost to version and variant.
+const ID_RANDOM_BYTES: usize = 10;
+
+thread_local! {
+    static RANDOMNESS: RefCell<Randomness> =
+        const { RefCell::new(Randomness { bytes: [0; ID_RANDOM_BYTES * 100], used: ID_RANDOM_BYTES * 100 }) };
+}
+
+impl Randomness {
+    fn next(&mut self) -> [u8; ID_RANDOM_BYTES] {
+        if self.used >= self.bytes.len() {
+            // Without new random numbers ids repeat their random part, which is better than no record.
+            let _ = aws_lc_rs::rand::fill(&mut self.bytes);
+            self.used = 0;
+        }
+        let next = self.bytes.get(self.used..).and_then(|rest| rest.first_chunk()).copied();
+        self.used += ID_RANDOM_BYTES;
+        next.unwrap_or_default()
+    }
+}
+
 fn decision_id(time: SystemTime) -> Uuid {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let millis = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
-    let mut random = [0; 10];
-    // Without random numbers two ids of one millisecond are equal, which is better than no record.
-    let _ = aws_lc_rs::rand::fill(&mut random);
+    let random = RANDOMNESS.with_borrow_mut(Randomness::next);
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
 }
 
@@ -410,6 +435,12 @@ mod tests {
         assert_eq!(line["id"], id.to_string());
         assert_eq!(id.get_version_num(), 7);
         assert_eq!(id.get_timestamp().map(|time| time.to_unix()), Some((1_795_000_000, 7_000_000)));
+    }
+
+    #[test]
+    fn ids_of_one_moment_differ() {
+        let ids: std::collections::HashSet<Uuid> = (0..1000).map(|_| decision_id(SystemTime::UNIX_EPOCH)).collect();
+        assert_eq!(ids.len(), 1000);
     }
 
     #[test]
