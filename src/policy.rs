@@ -12,6 +12,7 @@ mod keywords;
 mod limits;
 mod limits_file;
 mod lints;
+mod profile_file;
 mod reader;
 mod schemas;
 mod secret;
@@ -32,9 +33,10 @@ pub use gateway::{
 pub use hsts::{Hsts, HstsError};
 pub use keywords::word;
 pub use limits::Limits;
+pub use profile_file::parse_profile;
 pub use reader::Keyword;
 pub use schemas::schemas;
-pub use set::{ParseProfile, PolicyFiles, PolicySet, parse};
+pub use set::{PolicyFiles, PolicySet, parse};
 pub use source::Source;
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use workspace::{

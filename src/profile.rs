@@ -9,15 +9,17 @@ mod place;
 mod refusal;
 mod routes;
 mod shape;
+mod shipped;
 
 use std::sync::Arc;
 
-pub use operation::{Body, Class, Document, DocumentAt, Operation, Replaces, Upgrade, WhenEmpty};
+pub use operation::{Body, Class, Document, DocumentAt, FieldAttribute, Operation, Replaces, Upgrade, WhenEmpty};
 pub use path::{Path, PathError, PathParams, PathPattern};
 pub use place::{Place, PlaceError, Pointer};
 pub use refusal::{Refusal, RefusalBody, RefusalShapes};
 pub use routes::{RouteError, Routes};
 pub use shape::{Accepts, Collected, GroupRule, Members, Nested, Pairs, Rest, Shape};
+pub use shipped::shipped;
 
 use crate::decision::{Folding, TokenReader};
 
@@ -59,4 +61,7 @@ pub struct IdentityPlaces {
 pub struct TokenPlaces {
     pub jwt: Vec<Place>,
     pub user_hash: Vec<Place>,
+    /// Attributes under an encryption that this version does not open. Where the workspace enforces, a request that has one is refused:
+    /// what nobody here can read nobody may send past us. An empty text and the text `undefined`, which scripts leave behind, are none.
+    pub sealed: Vec<Place>,
 }

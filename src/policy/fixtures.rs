@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::finding::{Findings, Severity};
-use super::set::{PolicyFiles, PolicySet, parse};
+use super::set::{PolicyFiles, PolicySet, parse_with};
 use super::source::Source;
 use crate::decision::{Folding, Spelling, TokenReader};
 use crate::profile::{
@@ -62,7 +62,7 @@ fn members(prefix: &str, group: Option<GroupRule>, nested: Vec<(String, Nested)>
         prefix: prefix.into(),
         spelling: Spelling::Own,
         group,
-        settings: Vec::new(),
+        settings: vec!["user_id".into()],
         credentials: Vec::new(),
         nested,
         rest: Rest::Attributes,
@@ -128,7 +128,7 @@ pub(super) fn files(gateway: &str, workspaces: &[&str]) -> PolicyFiles {
 
 /// Reads such files.
 pub(super) fn read(gateway: &str, workspaces: &[&str]) -> (Option<PolicySet>, Findings) {
-    let (set, findings) = parse(&files(gateway, workspaces), parse_profile);
+    let (set, findings) = parse_with(&files(gateway, workspaces), parse_profile);
     assert_eq!(set.is_none(), findings.has_errors(), "{findings:?}");
     (set, findings)
 }

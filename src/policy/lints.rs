@@ -37,11 +37,25 @@ pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source
             )
             .help("two hours are usual: `max_lifetime = \"2h\"`");
     }
+    reserved(workspace, landmarks, source, findings);
     if !signs && workspace.catalogue.mode() != Mode::Off {
         unsignable(workspace, landmarks, source, findings);
     }
     if workspace.catalogue.mode() != Mode::Off && landmarks.unlisted == Unlisted::Drop {
         incomplete_groups(workspace, landmarks, source, findings);
+    }
+}
+
+/// A name that is no attribute to this messenger.
+fn reserved(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
+    for (attribute, span) in workspace.catalogue.attributes().iter().zip(&landmarks.attributes) {
+        if shapes::is_reserved(&workspace.profile, &attribute.name) {
+            let message =
+                format!("attribute {}: a setting of the messenger: no lock is applied to it", quoted(&attribute.name));
+            findings
+                .warning(source, span.clone(), message)
+                .help("the profile passes it on as it is; who a user is, `[identity]` decides");
+        }
     }
 }
 
@@ -127,6 +141,15 @@ mod tests {
         assert!(findings.is_empty());
         let (_, findings) = read(GATEWAY, &[&with(&without_key, "mode = \"enforce\"", "mode = \"off\"")]);
         assert!(findings.is_empty());
+    }
+
+    #[test]
+    fn a_lock_on_a_setting_is_warned_of() {
+        let plan = "plan = { lock = \"enforce\" }";
+        let expected = "warning: a.toml:17:1: attribute `user_id`: a setting of the messenger: no lock is applied to it (the \
+                        profile passes it on as it is; who a user is, `[identity]` decides)";
+        check(plan, "user_id = { lock = \"enforce\" }", &[expected]);
+        check(plan, "user_ids = { lock = \"enforce\" }", &[]);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeString, DeTable, DeValue};
 
 use super::finding::Findings;
 use super::source::Source;
@@ -437,6 +437,19 @@ impl<'a> Value<'a> {
         let filled = fill(&mut table);
         table.finish();
         Some(Placed { value: filled, span })
+    }
+
+    /// A table whose keys are names that the file chooses, each value read by `read`. Entries with mistakes are left out, and are findings.
+    pub fn entries<T>(&self, mut read: impl FnMut(&Value<'a>) -> Option<T>) -> Option<Placed<Vec<Named<T>>>> {
+        let Some(entries) = self.value.get_ref().as_table() else {
+            return self.expected("a table");
+        };
+        let read_entry = |(key, value): (&Spanned<DeString<'a>>, &'a Spanned<DeValue<'a>>)| {
+            let name = key.get_ref().to_string();
+            let value = Value { desk: self.desk, value, path: self.path.key(&name) };
+            Some(Named { value: read(&value)?, name: Placed { value: name, span: key.span() } })
+        };
+        Some(self.placed(entries.iter().filter_map(read_entry).collect()))
     }
 
     /// A table whose keys are names that the file chooses, each of which stands for one `kind` of thing and is a table itself. Gives each

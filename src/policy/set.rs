@@ -7,6 +7,7 @@ use super::finding::Findings;
 use super::gateway::Gateway;
 use super::gateway_file::RawGateway;
 use super::lints;
+use super::profile_file::parse_profile;
 use super::reader::quoted;
 use super::source::Source;
 use super::workspace::Workspace;
@@ -31,12 +32,17 @@ pub struct PolicySet {
     pub workspaces: Vec<Workspace>,
 }
 
-/// Reads one profile; `None` after a mistake that it has put among the findings.
-pub type ParseProfile = fn(&Source, &mut Findings) -> Option<Profile>;
-
 /// Reads a whole set. There is a set exactly where no finding is an error; the findings come file by file, top to bottom.
 #[must_use]
-pub fn parse(files: &PolicyFiles, parse_profile: ParseProfile) -> (Option<PolicySet>, Findings) {
+pub fn parse(files: &PolicyFiles) -> (Option<PolicySet>, Findings) {
+    parse_with(files, parse_profile)
+}
+
+/// Tests bring profiles of their own, so that a change of a shipped one breaks only the tests that are about it.
+pub(super) fn parse_with(
+    files: &PolicyFiles,
+    parse_profile: fn(&Source, &mut Findings) -> Option<Profile>,
+) -> (Option<PolicySet>, Findings) {
     let mut findings = Findings::default();
     let PolicyFiles { gateway, profiles, workspaces, base } = files;
     refuse_equal_names(profiles, "profiles", &mut findings);
@@ -126,7 +132,7 @@ fn are_indistinct(a: &Workspace, b: &Workspace) -> bool {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::fixtures::{GATEWAY, JSON_WORKSPACE, WORKSPACE, files, lines, parse_profile, read, with};
+    use super::super::fixtures::{self, GATEWAY, JSON_WORKSPACE, WORKSPACE, files, lines, read, with};
     use super::*;
 
     #[track_caller]
@@ -143,7 +149,16 @@ mod tests {
         let [gateway, acme] = policies;
         assert!(gateway.starts_with("#:schema schema/gateway.json\n"));
         assert!(acme.starts_with("#:schema ../schema/workspace.json\n"));
-        let (set, findings) = read(gateway, &[&with(acme, "intercom-web", "web")]);
+        let shipped = crate::profile::shipped();
+        let (set, findings) = parse(&PolicyFiles {
+            gateway: Some(Source::new("policies/gateway.toml", gateway)),
+            profiles: shipped
+                .iter()
+                .map(|(id, text)| Source::new(format!("policies/profiles/{id}.toml"), *text))
+                .collect(),
+            workspaces: vec![Source::new("policies/workspaces/acme.toml", acme)],
+            base: PathBuf::from("policies"),
+        });
         assert!(findings.is_empty(), "{}", findings.render(super::super::finding::Paint::Plain));
         assert_eq!(set.map(|set| set.workspaces.len()), Some(1));
     }
@@ -184,7 +199,8 @@ mod tests {
 
     #[test]
     fn no_gateway_file_is_no_gateway() {
-        let (set, findings) = parse(&PolicyFiles { gateway: None, ..files(GATEWAY, &[]) }, parse_profile);
+        let (set, findings) =
+            parse_with(&PolicyFiles { gateway: None, ..files(GATEWAY, &[]) }, fixtures::parse_profile);
         assert!(set.is_none());
         assert_eq!(lines(&findings), ["error: policies/gateway.toml:1:1: there is no such file"]);
     }
@@ -193,7 +209,7 @@ mod tests {
     fn a_broken_file_does_not_make_those_that_name_it_wrong() {
         let mut broken = files("[upstreams", &[&with(WORKSPACE, "\"web\"", "\"broken\"")]);
         broken.profiles.push(Source::new("broken.toml", ""));
-        let (set, findings) = parse(&broken, parse_profile);
+        let (set, findings) = parse_with(&broken, fixtures::parse_profile);
         assert!(set.is_none());
         assert!(findings.iter().all(|finding| finding.file != "a.toml"), "{findings:?}");
         // An upstream that is there with a mistake in it is no unknown upstream.
@@ -205,7 +221,7 @@ mod tests {
     fn two_files_of_one_name_are_refused() {
         let mut twice = files(GATEWAY, &[]);
         twice.profiles.push(Source::new("own/web.toml", ""));
-        let (set, findings) = parse(&twice, parse_profile);
+        let (set, findings) = parse_with(&twice, fixtures::parse_profile);
         assert!(set.is_none());
         assert_eq!(lines(&findings), ["error: own/web.toml:1:1: two profiles are called `web`"]);
     }

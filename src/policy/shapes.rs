@@ -1,6 +1,6 @@
 //! What the shapes of a profile say about names: prefixes and groups.
 
-use crate::profile::{GroupRule, Nested, Profile, Shape};
+use crate::profile::{GroupRule, Nested, Profile, Rest, Shape};
 
 /// Whether some object of the profile keeps attributes under `prefix`.
 pub(super) fn has_prefix(profile: &Profile, prefix: &str) -> bool {
@@ -28,6 +28,19 @@ pub(super) fn groups(profile: &Profile) -> Vec<GroupRule> {
         }
     });
     groups
+}
+
+/// Whether the profile passes the name unjudged, as a setting or a credential of the messenger.
+pub(super) fn is_reserved(profile: &Profile, name: &str) -> bool {
+    let (prefix, member) = name.rsplit_once('.').unwrap_or(("", name));
+    let mut reserved = false;
+    visit_all(profile, &mut |shape| {
+        if let Shape::Members(members) = shape {
+            let named = members.settings.iter().chain(&members.credentials).any(|setting| setting == member);
+            reserved |= named && members.prefix == prefix && members.rest == Rest::Attributes;
+        }
+    });
+    reserved
 }
 
 fn visit_all(profile: &Profile, see: &mut dyn FnMut(&Shape)) {

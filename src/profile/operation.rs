@@ -64,6 +64,20 @@ pub enum DocumentAt {
     Body(Pointer),
     /// JSON text in a form field, or its bracket spelling (`user_data[plan]=pro`).
     Field(String),
+    /// Form fields that are attributes themselves (`phone_number=…`).
+    ///
+    /// Those that are present are the members of one flat object, under the attributes' names and with their text as values; where none is
+    /// present the document is absent. A member that is left out takes its field with it, one that is replaced gives its field another
+    /// text, and nothing is added. Places `document:…` do not look in here: whoever answers with an address does not sign in with it.
+    Fields(Vec<FieldAttribute>),
+}
+
+/// A form field and the attribute that it sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldAttribute {
+    pub field: String,
+    /// Its name in the catalogue's spelling.
+    pub attribute: String,
 }
 
 /// One attribute document of an operation. It may be absent; it may not be present twice.

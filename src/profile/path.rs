@@ -171,6 +171,14 @@ impl PathPattern {
         &self.text
     }
 
+    /// The names of its named segments.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::Named(name) => Some(name.as_str()),
+            Segment::Literal(_) | Segment::Rest => None,
+        })
+    }
+
     /// The named segments, where the pattern matches the whole path.
     #[must_use]
     pub fn matches<'p>(&self, path: Path<'p>) -> Option<PathParams<'p>> {

@@ -1,0 +1,427 @@
+//! A profile file: text → what it says → a [`Profile`]. It knows the keys of the file; what they do to a request it does not know.
+
+mod operations;
+mod raw;
+mod shapes;
+#[cfg(test)]
+mod shipped_tests;
+
+use http::StatusCode;
+
+use self::raw::{RawFolding, RawIdentity, RawProfile, RawRefusal, RawRefusals, RawTokens};
+use self::shapes::Shapes;
+use super::finding::Findings;
+use super::reader::{self, Named, Placed, quoted};
+use super::source::Source;
+use crate::decision::Folding;
+use crate::profile::{IdentityPlaces, Profile, Refusal, RefusalBody, RefusalShapes, Shape, TokenPlaces};
+
+/// Reads a profile file. The profile's id is the file's name without its ending.
+///
+/// `None` where the file has a mistake; all of its mistakes are then among the findings.
+pub fn parse_profile(source: &Source, findings: &mut Findings) -> Option<Profile> {
+    let before = findings.error_count();
+    let raw = reader::read(source, findings, RawProfile::fill)?;
+    let unused = unused_shapes(&raw);
+    let profile = build(raw, source, findings).filter(|_| findings.error_count() == before)?;
+    // Where nothing else is wrong: a mistake in a reference would be reported here once more.
+    for name in unused {
+        // Most likely a document is not judged as the file's author thinks.
+        findings.warning(source, name.span, format!("shape {}: nothing refers to it", quoted(&name.value)));
+    }
+    Some(profile)
+}
+
+fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Profile> {
+    let RawProfile {
+        title,
+        token_reader,
+        workspace_at,
+        claims,
+        identity,
+        tokens,
+        folding,
+        aliases,
+        refusals,
+        shapes,
+        operations,
+    } = raw;
+    let folding = folding.map(|folding| build_folding(folding.value, source, findings));
+    let aliases = build_aliases(aliases, source, findings);
+    let shapes = Shapes::build(shapes, source, findings);
+    let operations = operations::build(operations, &shapes, source, findings);
+    let claims = claims.and_then(|name| {
+        let shape = shapes.find(&name, "`claims`", source, findings)?;
+        if !matches!(*shape, Shape::Members(_)) {
+            findings.error(
+                source,
+                name.span,
+                format!("`claims`: expected a shape of kind `object`, found {}", quoted(&name.value)),
+            );
+        }
+        Some(shape)
+    });
+    Some(Profile {
+        id: source.stem().to_owned(),
+        title: title?.value,
+        folding: folding.unwrap_or_default(),
+        aliases,
+        token_reader: token_reader?.value,
+        workspace_at: values(workspace_at?),
+        identity: build_identity(identity?.value)?,
+        tokens: build_tokens(tokens?.value)?,
+        claims: claims?,
+        operations,
+        refusals: refusals.map(|refusals| build_refusals(refusals.value)).unwrap_or_default(),
+    })
+}
+
+/// The shapes that nothing refers to.
+fn unused_shapes(raw: &RawProfile) -> Vec<Placed<String>> {
+    let nested = raw.shapes.iter().flat_map(|shape| shape.value.nested());
+    let documents = raw.operations.iter().flat_map(|operation| &operation.value.documents);
+    let used: Vec<&str> = nested
+        .chain(documents)
+        .map(|named| &named.value)
+        .chain(&raw.claims)
+        .map(|name| name.value.trim_end_matches("[]"))
+        .collect();
+    let names = raw.shapes.iter().map(|shape| &shape.name);
+    names.filter(|name| !used.contains(&name.value.as_str())).cloned().collect()
+}
+
+fn build_folding(raw: RawFolding, source: &Source, findings: &mut Findings) -> Folding {
+    let RawFolding { replaced, replacement, containers } = raw;
+    let mut replacement_char = None;
+    if let Some(replacement) = &replacement {
+        let mut chars = replacement.value.chars();
+        replacement_char = chars.next().filter(|_| chars.next().is_none());
+        if replacement_char.is_none() {
+            let message =
+                format!("`folding.replacement`: expected one character, found {}", quoted(&replacement.value));
+            findings.error(source, replacement.span.clone(), message);
+        }
+    }
+    match (&replaced, &replacement) {
+        (Some(replaced), None) => {
+            findings.error(source, replaced.span.clone(), "`folding.replaced`: expected a `replacement` beside it");
+        }
+        (None, Some(replacement)) => {
+            findings.error(source, replacement.span.clone(), "`folding.replacement`: expected `replaced` beside it");
+        }
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    Folding {
+        replaced: replaced.map(|replaced| replaced.value.chars().collect()).unwrap_or_default(),
+        replacement: replacement_char,
+        containers: values(containers.unwrap_or_default()),
+    }
+}
+
+fn build_aliases(raw: Vec<Named<Placed<String>>>, source: &Source, findings: &mut Findings) -> Vec<(String, String)> {
+    let names: Vec<String> = raw.iter().map(|alias| alias.name.value.clone()).collect();
+    for Named { name: alias, value: name } in &raw {
+        // Aliases are followed once.
+        if name.value.is_empty() || names.contains(&name.value) {
+            let whose = format!("`aliases.{}`", alias.value);
+            let message = format!("{whose}: expected a name that is no alias itself, found {}", quoted(&name.value));
+            findings.error(source, name.span.clone(), message);
+        }
+    }
+    raw.into_iter().map(|alias| (alias.name.value, alias.value.value)).collect()
+}
+
+fn build_identity(raw: RawIdentity) -> Option<IdentityPlaces> {
+    let RawIdentity { user_id, email, session, user_id_claims, email_claims } = raw;
+    Some(IdentityPlaces {
+        user_id: values(user_id?),
+        email: values(email?),
+        session: values(session?),
+        user_id_claims: values(user_id_claims?),
+        email_claims: values(email_claims?),
+    })
+}
+
+fn build_tokens(raw: RawTokens) -> Option<TokenPlaces> {
+    let RawTokens { jwt, user_hash, sealed } = raw;
+    Some(TokenPlaces { jwt: values(jwt?), user_hash: values(user_hash?), sealed: values(sealed.unwrap_or_default()) })
+}
+
+fn build_refusals(raw: RawRefusals) -> RefusalShapes {
+    let RawRefusals { identity_missing, identity_bad } = raw;
+    let refusal = |raw: Option<Placed<RawRefusal>>| {
+        let RawRefusal { status, json } = raw?.value;
+        Some(Refusal {
+            status: StatusCode::from_u16(status?.value).ok()?,
+            body: json.map_or(RefusalBody::Problem, |json| RefusalBody::Json(json.value)),
+        })
+    };
+    RefusalShapes { identity_missing: refusal(identity_missing), identity_bad: refusal(identity_bad) }
+}
+
+fn values<T>(found: Vec<Placed<T>>) -> Vec<T> {
+    found.into_iter().map(|found| found.value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The smallest profile, with keys of the top level before and tables behind it.
+    fn profile(above: &str, below: &str) -> String {
+        let identity = "user_id = []\nemail = []\nsession = []\nuser_id_claims = [\"sub\"]\nemail_claims = []\n";
+        format!(
+            "title = \"T\"\ntoken_reader = \"gateway\"\nworkspace_at = []\nclaims = \"user\"\n{above}\
+             [identity]\n{identity}[tokens]\njwt = []\nuser_hash = []\n[shapes.user]\nkind = \"object\"\n{below}"
+        )
+    }
+
+    /// The findings as lines, without the file's name and place.
+    #[track_caller]
+    fn check(text: &str, messages: &[&str]) {
+        let mut findings = Findings::default();
+        let profile = parse_profile(&Source::new("profiles/p.toml", text), &mut findings);
+        findings.sort();
+        let found: Vec<String> = findings
+            .iter()
+            .map(|finding| match &finding.help {
+                Some(help) => format!("{} ({help})", finding.message),
+                None => finding.message.clone(),
+            })
+            .collect();
+        assert_eq!(found, messages, "{text}");
+        assert_eq!(profile.is_some(), !findings.has_errors());
+    }
+
+    #[track_caller]
+    fn check_operation(keys: &str, messages: &[&str]) {
+        check(&profile("", &format!("[operations.o]\n{keys}")), messages);
+    }
+
+    #[test]
+    fn the_smallest_profile_is_one() {
+        check(&profile("", ""), &[]);
+        check(&profile("aliases = { a = \"b\", c = \"b\" }\n", ""), &[]);
+        check_operation("on = \"GET HEAD /a\"\nclass = \"pass\"\nbody = \"stream\"", &[]);
+    }
+
+    #[test]
+    fn what_decides_safety_has_no_default() {
+        check(
+            "# Nothing\n[identity]\n[tokens]\n",
+            &[
+                "`title` is missing",
+                "`token_reader` is missing",
+                "`workspace_at` is missing",
+                "`claims` is missing",
+                "`shapes` is missing",
+                "`identity.user_id` is missing",
+                "`identity.email` is missing",
+                "`identity.session` is missing",
+                "`identity.user_id_claims` is missing",
+                "`identity.email_claims` is missing",
+                "`tokens.jwt` is missing",
+                "`tokens.user_hash` is missing",
+            ],
+        );
+        check_operation(
+            "",
+            &[
+                "operation `o`: `on` is missing",
+                "operation `o`: `class` is missing",
+                "operation `o`: `body` is missing",
+            ],
+        );
+    }
+
+    #[test]
+    fn nothing_unknown_is_ignored() {
+        check(
+            &profile("tittle = \"T\"\n", "[shapes.a]\nkind = \"names\"\nsettings = []\n"),
+            &["unknown key `tittle` (did you mean `title`?)", "unknown key `settings` (known here: `kind`, `prefix`)"],
+        );
+    }
+
+    #[test]
+    fn places_and_names_are_read_where_they_stand() {
+        check(
+            &profile("", "[shapes.b]\nkind = \"objekt\"\nprefix = \"x\"\nname = \"y\"\n")
+                .replace("jwt = []", "jwt = [\"app\"]"),
+            &[
+                "`tokens.jwt[0]`: expected `document:`, `body:`, `field:`, `query:`, `header:`, `bearer:`, `cookie:` or `path:` and a name, found `app`",
+                "shape `b`: `kind`: expected `object`, `answer`, `answers`, `names` or `opaque`, found `objekt` (did you mean `object`?)",
+            ],
+        );
+        check(
+            &profile("folding = { replaced = \".\", replacement = \"__\" }\naliases = { a = \"b\", b = \"c\" }\n", ""),
+            &[
+                "`folding.replacement`: expected one character, found `__`",
+                "`aliases.a`: expected a name that is no alias itself, found `b`",
+            ],
+        );
+        check(
+            &profile("folding = { replaced = \".\" }\n", ""),
+            &["`folding.replaced`: expected a `replacement` beside it"],
+        );
+        check(
+            &profile("refusals = { identity_bad = { status = 200, json = \"{\" } }\n", ""),
+            &[
+                "`refusals.identity_bad.status`: expected 400 to 499, found 200",
+                "`refusals.identity_bad.json`: expected JSON, found `{`",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_shape_that_nobody_defined_is_no_shape() {
+        check(
+            &profile("", "nested = { company = \"compnay[]\", x = \"opaque\" }\n[shapes.company]\nkind = \"object\"\n"),
+            &["shape `user`: `nested.company`: unknown shape `compnay` (did you mean `company`?)"],
+        );
+        check(
+            &profile("", "").replace("claims = \"user\"", "claims = \"claims\""),
+            &["`claims`: unknown shape `claims` (known here: `opaque` or `user`)"],
+        );
+        check(
+            &profile("", "[shapes.n]\nkind = \"names\"").replace("claims = \"user\"", "claims = \"n\""),
+            &["`claims`: expected a shape of kind `object`, found `n`"],
+        );
+        check(
+            &profile("", "[shapes.opaque]\nkind = \"opaque\"\n"),
+            &["shape `opaque`: is there in every profile and cannot be another"],
+        );
+    }
+
+    #[test]
+    fn a_shape_cannot_hold_itself() {
+        check(
+            &profile("", "nested = { user = \"user\" }\n"),
+            &["shape `user`: `nested.user`: a shape cannot hold itself: `user` in `user`"],
+        );
+        check(
+            &profile(
+                "",
+                "nested = { a = \"a\" }\n[shapes.a]\nkind = \"object\"\nnested = { b = \"b[]\" }\n\
+                 [shapes.b]\nkind = \"object\"\nnested = { a = \"a\" }\n",
+            ),
+            &["shape `b`: `nested.a`: a shape cannot hold itself: `a` in `b` in `a`"],
+        );
+        // Twice in one tree is no ring.
+        check(
+            &profile(
+                "",
+                "nested = { a = \"a\", b = \"b\" }\n[shapes.a]\nkind = \"object\"\nnested = { b = \"b\" }\n[shapes.b]\nkind = \"object\"\n",
+            ),
+            &[],
+        );
+    }
+
+    #[test]
+    fn a_shape_that_nothing_refers_to_is_a_doubt() {
+        check(&profile("", "[shapes.spare]\nkind = \"names\"\n"), &["shape `spare`: nothing refers to it"]);
+    }
+
+    #[test]
+    fn a_member_is_one_thing() {
+        check(
+            &profile("", "settings = [\"a\"]\ncredentials = [\"a\"]\nnested = { a = \"opaque\" }\n"),
+            &["shape `user`: `a` stands here twice", "shape `user`: `a` stands here twice"],
+        );
+        check(
+            &profile("", "group = { name = \"g\", id = [], required = [[\"a\"], []] }\n"),
+            &[
+                "shape `user`: `group.id`: expected at least one name",
+                "shape `user`: `group.required`: expected a name in every list",
+            ],
+        );
+    }
+
+    #[test]
+    fn calls_are_methods_and_a_path() {
+        check_operation(
+            "on = \"POST messenger\"\nclass = \"update\"\nbody = \"json\"",
+            &["operation `o`: `on`: the path does not begin with a slash, found `POST messenger`"],
+        );
+        for on in ["/a", "OPTIONS /a", "post /a", "GET  /a"] {
+            check_operation(
+                &format!("on = \"{on}\"\nclass = \"update\"\nbody = \"json\""),
+                &[&format!(
+                    "operation `o`: `on`: expected methods (`GET`, `HEAD`, `POST`, `PUT`, `PATCH`, `DELETE`) and a path, found `{on}`"
+                )],
+            );
+        }
+        check_operation(
+            "on = \"GET /a\"\nclass = \"pass\"\nbody = \"none\"\n[operations.P]\non = \"PUT GET /a\"\nclass = \"pass\"\nbody = \"none\"",
+            &[
+                "operation `P`: expected a name of lower-case letters, digits and `_`",
+                "operation `P`: `on`: `o` answers this already",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_parts_of_an_operation_fit_together() {
+        check_operation(
+            "on = \"POST /a\"\nclass = \"update\"\nbody = \"stream\"",
+            &["operation `o`: `body`: only `pass` and `server_api` stream, not `update`"],
+        );
+        check_operation(
+            "on = \"POST /a\"\nclass = \"server_api\"\nbody = \"json\"",
+            &["operation `o`: `body`: `server_api` is never opened: expected `none` or `stream`"],
+        );
+        check_operation(
+            "on = \"POST /a/{id}\"\nclass = \"update\"\nbody = \"json\"\ncontext = [\"path:id\"]\nsubject = [\"path:user\"]",
+            &["operation `o`: `context`: only for `class = \"collect\"`", "operation `o`: the path has no `{user}`"],
+        );
+        check_operation(
+            "on = \"POST /a/{id}\"\nclass = \"collect\"\nbody = \"json\"",
+            &["operation `o`: `class`: a `collect` needs a `context`"],
+        );
+        check_operation(
+            "on = \"POST /a\"\nclass = \"delete\"\nbody = \"json\"",
+            &["operation `o`: `class`: a `delete` needs a document that names what to delete"],
+        );
+        check_operation(
+            "on = \"GET HEAD /a\"\nclass = \"pass\"\nbody = \"none\"\nupgrade = \"websocket\"",
+            &["operation `o`: `upgrade`: expected `class = \"pass\"` and `GET` alone"],
+        );
+    }
+
+    #[test]
+    fn a_document_fits_the_body_and_is_read_once() {
+        check_operation(
+            "on = \"POST /a\"\nclass = \"update\"\nbody = \"json\"\ndocuments = { \"field:u\" = \"user\", plain = \"user\", \"body:/a~\" = \"usre\" }",
+            &[
+                "operation `o`: `field:u` needs `body = \"form\"`",
+                "operation `o`: `documents`: expected `body`, `body:/a/b` or `field:name`, found `plain`",
+                "operation `o`: `documents`: `~` in a pointer stands only in `~0` and `~1` (RFC 6901 section 3)",
+                "operation `o`: `documents.body:/a~`: unknown shape `usre` (did you mean `user`?)",
+            ],
+        );
+        check_operation(
+            "on = \"POST /a\"\nclass = \"update\"\nbody = \"json\"\ndocuments = { body = \"user\", \"body:/a\" = \"user\" }",
+            &["operation `o`: `documents`: `body:/a` is read twice"],
+        );
+        check_operation(
+            "on = \"POST /a\"\nclass = \"update\"\nbody = \"json\"\ndocuments = { \"body:/a\" = \"user\", \"body:/b\" = \"user\" }",
+            &[],
+        );
+        check_operation(
+            "on = \"POST /a\"\nclass = \"update\"\nbody = \"form\"\ndocuments = { \"field:email\" = \"user\" }\nfields = { email = \"email\" }",
+            &["operation `o`: `fields`: a document is read from one of them"],
+        );
+    }
+
+    #[test]
+    fn several_mistakes_are_found_at_once_and_with_their_places() {
+        let mut findings = Findings::default();
+        let text =
+            profile("", "nested = { a = \"b\" }\n[operations.o]\non = \"/a\"\nclass = \"update\"\nbody = \"json\"\n");
+        assert!(parse_profile(&Source::new("profiles/p.toml", text), &mut findings).is_none());
+        findings.sort();
+        assert_eq!(
+            findings.iter().map(|finding| (finding.line, finding.column)).collect::<Vec<_>>(),
+            [(16, 16), (18, 6)]
+        );
+    }
+}
