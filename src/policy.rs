@@ -3,15 +3,27 @@
 //! Pure: it is given text and gives back values or findings; it opens no file and reads no secret.
 
 mod finding;
+#[cfg(test)]
+mod fixtures;
 mod gateway;
+mod gateway_file;
 mod hsts;
+mod keywords;
 mod limits;
+mod limits_file;
+mod lints;
 mod profile_file;
-pub mod reader;
+mod reader;
+mod schemas;
+mod secret;
+mod set;
+mod shapes;
 mod source;
 mod trusted_domains;
 mod units;
+mod upstream_file;
 mod workspace;
+mod workspace_file;
 
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
@@ -19,8 +31,12 @@ pub use gateway::{
     ReadBack, Upstream,
 };
 pub use hsts::{Hsts, HstsError};
+pub use keywords::word;
 pub use limits::Limits;
 pub use profile_file::parse_profile;
+pub use reader::Keyword;
+pub use schemas::schemas;
+pub use set::{PolicyFiles, PolicySet, parse};
 pub use source::Source;
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use workspace::{

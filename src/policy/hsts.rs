@@ -71,7 +71,7 @@ mod tests {
             Hsts::new(year, true, true).map(|hsts| hsts.header_value()),
             Ok("max-age=31536000; includeSubDomains; preload".into())
         );
-        assert_eq!(Hsts::new(year - Duration::from_secs(1), true, true), Err(HstsError::PreloadAge));
+        assert_eq!(Hsts::new(Duration::from_secs(31_535_999), true, true), Err(HstsError::PreloadAge));
         assert_eq!(Hsts::new(year, false, true), Err(HstsError::PreloadSubdomains));
         assert_eq!(Hsts::new(Duration::ZERO, false, false).map(|hsts| hsts.header_value()), Ok("max-age=0".into()));
     }

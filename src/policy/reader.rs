@@ -24,7 +24,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
 
-use super::finding::{Finding, Findings};
+use super::finding::Findings;
 use super::source::Source;
 use super::units;
 
@@ -174,7 +174,9 @@ impl<'a> Table<'a> {
     pub fn required<T>(&mut self, key: &'static str, read: impl FnOnce(&Value<'a>) -> Option<T>) -> Option<T> {
         let found = self.find(key);
         if found.is_none() {
-            self.error(self.span.clone(), format!("`{key}` is missing"));
+            let Path { title, keys } = self.path.key(key);
+            let message = format!("{title}{} is missing", quoted(&keys));
+            self.desk.findings.borrow_mut().error(self.desk.source, self.span.clone(), message);
         }
         read(&found?)
     }
@@ -214,8 +216,8 @@ impl<'a> Table<'a> {
         if !self.asked.contains(&key) {
             self.asked.push(key);
         }
-        let (name, value) = self.entries.get_key_value(key)?;
-        Some(Value { desk: self.desk, value, key: Some(name.span()), path: self.path.key(key) })
+        let value = self.entries.get(key)?;
+        Some(Value { desk: self.desk, value, path: self.path.key(key) })
     }
 
     fn finish(self) {
@@ -241,7 +243,6 @@ impl<'a> Table<'a> {
 pub struct Value<'a> {
     desk: &'a Desk<'a>,
     value: &'a Spanned<DeValue<'a>>,
-    key: Option<Range<usize>>,
     path: Path,
 }
 
@@ -252,35 +253,15 @@ impl<'a> Value<'a> {
         self.value.span()
     }
 
-    /// Where its key stands; an element of a list has none and gives its own place.
-    #[must_use]
-    pub fn key_span(&self) -> Range<usize> {
-        self.key.clone().unwrap_or_else(|| self.span())
-    }
-
     /// Adds a mistake about this value, with the path of its key before the message.
     pub fn error(&self, message: impl Display) {
         self.error_with_help(message, None);
     }
 
     fn error_with_help(&self, message: impl Display, help: Option<String>) {
-        self.find_fault(|findings, source, span, message| findings.error(source, span, message), message, help);
-    }
-
-    /// Adds a doubt about this value.
-    pub fn warning(&self, message: impl Display) {
-        self.find_fault(|findings, source, span, message| findings.warning(source, span, message), message, None);
-    }
-
-    fn find_fault(
-        &self,
-        add: impl for<'f> FnOnce(&'f mut Findings, &Source, Range<usize>, String) -> &'f mut Finding,
-        message: impl Display,
-        help: Option<String>,
-    ) {
         let mut findings = self.desk.findings.borrow_mut();
         let message = format!("{}{message}", self.path.prefix());
-        let finding = add(&mut findings, self.desk.source, self.span(), message);
+        let finding = findings.error(self.desk.source, self.span(), message);
         if let Some(help) = help {
             finding.help(help);
         }
@@ -435,10 +416,15 @@ impl<'a> Value<'a> {
         let elements = array.iter().enumerate().map(|(index, value)| Value {
             desk: self.desk,
             value,
-            key: None,
             path: self.path.index(index),
         });
         Some(self.placed(elements.collect::<Vec<_>>().iter().filter_map(read).collect()))
+    }
+
+    /// Whether the value is a list of nothing.
+    #[must_use]
+    pub fn is_empty_list(&self) -> bool {
+        self.value.get_ref().as_array().is_some_and(|array| array.is_empty())
     }
 
     /// A table whose keys are known: `fill` asks for them, and all others are mistakes.
@@ -460,7 +446,7 @@ impl<'a> Value<'a> {
         };
         let read_entry = |(key, value): (&Spanned<DeString<'a>>, &'a Spanned<DeValue<'a>>)| {
             let name = key.get_ref().to_string();
-            let value = Value { desk: self.desk, value, key: Some(key.span()), path: self.path.key(&name) };
+            let value = Value { desk: self.desk, value, path: self.path.key(&name) };
             Some(Named { value: read(&value)?, name: Placed { value: name, span: key.span() } })
         };
         Some(self.placed(entries.iter().filter_map(read_entry).collect()))
@@ -479,7 +465,7 @@ impl<'a> Value<'a> {
         let mut named = Vec::with_capacity(entries.len());
         for (key, value) in entries {
             let name = key.get_ref();
-            let value = Value { desk: self.desk, value, key: Some(key.span()), path: Path::titled(kind, name) };
+            let value = Value { desk: self.desk, value, path: Path::titled(kind, name) };
             if !value.is_table() {
                 self.desk.unknown.borrow_mut().push(UnknownKey {
                     name: name.to_string(),

@@ -1,0 +1,506 @@
+//! `gateway.toml`: what the file says, and what it means.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use schemars::JsonSchema;
+
+use super::finding::Findings;
+use super::gateway::{AdminListener, AuditSettings, CertificateSource, Gateway, Listener, PlainListener, ReadBack};
+use super::hsts::Hsts;
+use super::limits_file::{RawLimits, positive_bytes};
+use super::reader::{self, Named, Placed, Table, Value, quoted};
+use super::schemas::{Address, Count, DurationText, Size};
+use super::secret::RawSecret;
+use super::source::Source;
+use super::upstream_file::RawUpstream;
+
+/// The process: its listeners, backends, limits and audit.
+#[derive(Debug, JsonSchema)]
+#[schemars(title = "Countersign: gateway.toml", deny_unknown_fields)]
+pub(super) struct RawGateway {
+    /// Whether what leaves is parsed again and compared with the judgement.
+    read_back: Option<Placed<ReadBack>>,
+    /// Where browsers connect.
+    #[schemars(required, length(min = 1))]
+    listeners: Option<Placed<Vec<Placed<RawListener>>>>,
+    plain: Option<Placed<RawPlain>>,
+    admin: Option<Placed<RawAdmin>>,
+    /// The backends, each under the name by which workspaces call it.
+    #[schemars(required, with = "Option<BTreeMap<String, RawUpstream>>")]
+    upstreams: Option<Placed<Vec<Named<RawUpstream>>>>,
+    hsts: Option<Placed<RawHsts>>,
+    limits: Option<Placed<RawLimits>>,
+    audit: Option<Placed<RawAudit>>,
+}
+
+/// A TLS listener.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct RawListener {
+    /// What records and metrics call it.
+    #[schemars(required)]
+    name: Option<Placed<String>>,
+    /// The address and port to listen on.
+    #[schemars(required, with = "Option<Address>")]
+    address: Option<Placed<SocketAddr>>,
+    /// The name that a client asks for (SNI) picks one.
+    #[schemars(required, length(min = 1))]
+    certificates: Option<Placed<Vec<Placed<RawCertificate>>>>,
+}
+
+/// A certificate chain and its key, both PEM, relative to the directory of the policies.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct RawCertificate {
+    #[schemars(required)]
+    certificate: Option<Placed<PathBuf>>,
+    #[schemars(required)]
+    key: Option<Placed<PathBuf>>,
+}
+
+/// Plain HTTP: answers with a redirect to `https:` and nothing else.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct RawPlain {
+    #[schemars(required, with = "Option<Address>")]
+    address: Option<Placed<SocketAddr>>,
+    /// The port that the redirect names. Default: 443.
+    redirect_port: Option<Placed<u16>>,
+}
+
+/// Health and metrics, for this machine alone.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct RawAdmin {
+    /// A loopback address and a port.
+    #[schemars(required, with = "Option<Address>")]
+    address: Option<Placed<SocketAddr>>,
+}
+
+/// `Strict-Transport-Security` (RFC 6797).
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct RawHsts {
+    /// How long browsers remember; `"0s"` tells them to forget. Default: two years.
+    #[schemars(with = "Option<DurationText>")]
+    max_age: Option<Placed<Duration>>,
+    /// Default: false.
+    include_subdomains: Option<Placed<bool>>,
+    /// Default: false. Needs a year and the subdomains.
+    preload: Option<Placed<bool>>,
+}
+
+/// Where decisions are recorded.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct RawAudit {
+    /// Default: standard output.
+    file: Option<Placed<PathBuf>>,
+    /// The size at which a new file begins. Default: 64 MiB.
+    #[schemars(with = "Option<Size>")]
+    rotate: Option<Placed<u64>>,
+    /// How many full files stay. Default: 10.
+    keep: Option<Placed<usize>>,
+    /// How many records may wait for the disk. Default: 10000.
+    #[schemars(with = "Option<Count>")]
+    queue_records_max: Option<Placed<usize>>,
+    /// The key of the hashes that stand for subjects. Default: made at start, so that hashes of two runs differ.
+    subject_key: Option<RawSecret>,
+}
+
+/// More of anything are slips of the keyboard.
+const COUNT_MAX: usize = 1_000_000_000;
+
+impl RawGateway {
+    /// Reads the file; `None` where it has syntax errors.
+    pub(super) fn read(source: &Source, findings: &mut Findings) -> Option<Self> {
+        reader::read(source, findings, |table| Self {
+            read_back: table.optional("read_back", Value::keyword),
+            listeners: table.required("listeners", |value| at_least_one(value, RawListener::read)),
+            plain: table.optional("plain", |value| value.table(RawPlain::read)),
+            admin: table.optional("admin", |value| value.table(RawAdmin::read)),
+            upstreams: table.required("upstreams", |value| value.named_tables("upstream", RawUpstream::read)),
+            hsts: table.optional("hsts", |value| value.table(RawHsts::read)),
+            limits: table.optional("limits", |value| value.table(RawLimits::read)),
+            audit: table.optional("audit", |value| value.table(RawAudit::read)),
+        })
+    }
+
+    /// The names of the upstreams, also of those with mistakes.
+    pub(super) fn upstream_names(&self) -> Vec<String> {
+        self.upstreams.iter().flat_map(|upstreams| &upstreams.value).map(|named| named.name.value.clone()).collect()
+    }
+
+    /// What the file means; relative paths are below `base`. `None` after a mistake that is already among the findings.
+    pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<Gateway> {
+        let Self { read_back, listeners, plain, admin, upstreams, hsts, limits, audit } = self;
+        let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
+        let plain = plain.map(|plain| plain.value.resolve());
+        let admin = admin.map(|admin| admin.value.resolve(source, findings));
+        let upstreams = upstreams.map(|upstreams| {
+            let resolve = |named: Named<RawUpstream>| named.value.resolve(named.name, source, base, findings);
+            upstreams.value.into_iter().map(resolve).collect::<Vec<_>>()
+        });
+        let hsts = match hsts {
+            Some(hsts) => hsts.value.resolve(hsts.span, source, findings),
+            None => Some(Hsts::default()),
+        };
+        let audit = audit.map(|audit| audit.value).unwrap_or_default().resolve(base);
+        Some(Gateway {
+            listeners: listeners?.into_iter().collect::<Option<_>>()?,
+            plain: all_or_nothing(plain)?,
+            admin: all_or_nothing(admin)?,
+            upstreams: upstreams?.into_iter().collect::<Option<_>>()?,
+            hsts: hsts?,
+            limits: limits.map(|limits| limits.value).unwrap_or_default().resolve(),
+            audit: audit?,
+            read_back: read_back.map_or(ReadBack::On, |word| word.value),
+        })
+    }
+}
+
+/// An absent section is fine, a broken one is not.
+#[expect(clippy::option_option, reason = "the outer is whether the section is there, the inner whether it makes sense")]
+fn all_or_nothing<T>(section: Option<Option<T>>) -> Option<Option<T>> {
+    section.map_or(Some(None), |made| made.map(Some))
+}
+
+type Listed<T> = Placed<Vec<Placed<T>>>;
+
+fn at_least_one<'a, T>(value: &Value<'a>, fill: fn(&mut Table<'a>) -> T) -> Option<Listed<T>> {
+    let list = value.list(|value| value.table(fill))?;
+    if value.is_empty_list() {
+        value.error("expected at least one");
+    }
+    Some(list)
+}
+
+impl RawListener {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self {
+            name: table.required("name", Value::text),
+            address: table.required("address", Value::socket_address),
+            certificates: table.required("certificates", |value| at_least_one(value, RawCertificate::read)),
+        }
+    }
+
+    fn resolve(self, base: &Path) -> Option<Listener> {
+        let Self { name, address, certificates } = self;
+        Some(Listener {
+            name: name?.value,
+            address: address?.value,
+            certificates: certificates?
+                .value
+                .into_iter()
+                .map(|certificate| certificate.value.resolve(base))
+                .collect::<Option<_>>()?,
+        })
+    }
+}
+
+impl RawCertificate {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self { certificate: table.required("certificate", Value::path), key: table.required("key", Value::path) }
+    }
+
+    fn resolve(self, base: &Path) -> Option<CertificateSource> {
+        let Self { certificate, key } = self;
+        Some(CertificateSource { certificate: base.join(certificate?.value), key: base.join(key?.value) })
+    }
+}
+
+fn resolve_listeners(
+    raw: Vec<Placed<RawListener>>,
+    source: &Source,
+    base: &Path,
+    findings: &mut Findings,
+) -> Vec<Option<Listener>> {
+    let mut names: Vec<String> = Vec::new();
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for listener in &raw {
+        if let Some(name) = &listener.value.name {
+            if names.contains(&name.value) {
+                findings.error(source, name.span.clone(), format!("two listeners are called {}", quoted(&name.value)));
+            }
+            names.push(name.value.clone());
+        }
+        if let Some(address) = &listener.value.address {
+            // The system picks another port for each `:0`.
+            if address.value.port() != 0 && addresses.contains(&address.value) {
+                findings.error(
+                    source,
+                    address.span.clone(),
+                    format!("two listeners have the address `{}`", address.value),
+                );
+            }
+            addresses.push(address.value);
+        }
+    }
+    raw.into_iter().map(|listener| listener.value.resolve(base)).collect()
+}
+
+impl RawPlain {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self {
+            address: table.required("address", Value::socket_address),
+            redirect_port: table.optional("redirect_port", |value| value.integer(1..=u16::MAX)),
+        }
+    }
+
+    fn resolve(self) -> Option<PlainListener> {
+        let Self { address, redirect_port } = self;
+        Some(PlainListener { address: address?.value, redirect_port: redirect_port.map_or(443, |port| port.value) })
+    }
+}
+
+impl RawAdmin {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self { address: table.required("address", Value::socket_address) }
+    }
+
+    fn resolve(self, source: &Source, findings: &mut Findings) -> Option<AdminListener> {
+        let Self { address } = self;
+        let address = address?;
+        if !address.value.ip().is_loopback() {
+            findings
+                .error(
+                    source,
+                    address.span,
+                    format!("`admin.address`: expected a loopback address, found `{}`", address.value),
+                )
+                .help("whoever reaches this listener sees health and metrics without a password");
+            return None;
+        }
+        Some(AdminListener { address: address.value })
+    }
+}
+
+impl RawHsts {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self {
+            max_age: table.optional("max_age", Value::duration),
+            include_subdomains: table.optional("include_subdomains", Value::boolean),
+            preload: table.optional("preload", Value::boolean),
+        }
+    }
+
+    fn resolve(self, span: std::ops::Range<usize>, source: &Source, findings: &mut Findings) -> Option<Hsts> {
+        let Self { max_age, include_subdomains, preload } = self;
+        let place = preload.as_ref().map_or(span, |preload| preload.span.clone());
+        let is_set = |flag: Option<Placed<bool>>| flag.is_some_and(|flag| flag.value);
+        let max_age = max_age.map_or(Hsts::default().max_age(), |age| age.value);
+        match Hsts::new(max_age, is_set(include_subdomains), is_set(preload)) {
+            Ok(hsts) => Some(hsts),
+            Err(error) => {
+                findings.error(source, place, format!("`hsts`: {error}"));
+                None
+            }
+        }
+    }
+}
+
+impl RawAudit {
+    fn read(table: &mut Table<'_>) -> Self {
+        Self {
+            file: table.optional("file", Value::path),
+            rotate: table.optional("rotate", positive_bytes),
+            keep: table.optional("keep", |value| value.integer(0..=10_000)),
+            queue_records_max: table.optional("queue_records_max", |value| value.integer(1..=COUNT_MAX)),
+            subject_key: table.optional("subject_key", RawSecret::read),
+        }
+    }
+
+    fn resolve(self, base: &Path) -> Option<AuditSettings> {
+        let Self { file, rotate, keep, queue_records_max, subject_key } = self;
+        Some(AuditSettings {
+            file: file.map(|file| base.join(file.value)),
+            rotate_bytes: rotate.map_or(64 * 1024 * 1024, |size| size.value),
+            keep: keep.map_or(10, |keep| keep.value),
+            queue_records_max: queue_records_max.map_or(10_000, |count| count.value),
+            subject_key: match subject_key {
+                Some(key) => Some(key.resolve(base)?),
+                None => None,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{GATEWAY, lines, read, with};
+    use super::super::gateway::HostHeader;
+    use super::super::limits::Limits;
+    use super::*;
+
+    #[track_caller]
+    fn check(old: &str, new: &str, found: &[&str]) {
+        let (_, findings) = read(&with(GATEWAY, old, new), &[]);
+        assert_eq!(lines(&findings), found);
+    }
+
+    #[track_caller]
+    fn gateway(text: &str) -> Gateway {
+        let (set, findings) = read(text, &[]);
+        assert!(findings.is_empty(), "{findings:?}");
+        set.expect("a set").gateway
+    }
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let gateway = gateway(GATEWAY);
+        assert_eq!(gateway.limits, Limits::default());
+        assert_eq!(gateway.hsts, Hsts::default());
+        assert_eq!(gateway.read_back, ReadBack::On);
+        assert!(gateway.plain.is_none() && gateway.admin.is_none());
+        assert!(gateway.audit.file.is_none() && gateway.audit.subject_key.is_none());
+        let upstream = &gateway.upstreams[0];
+        assert_eq!(upstream.host_header, HostHeader::Upstream);
+        assert_eq!(upstream.connect_timeout, Duration::from_secs(5));
+    }
+
+    #[test]
+    fn what_is_said_counts() {
+        let gateway = gateway(&format!(
+            "read_back = \"off\"\n{GATEWAY}host = \"preserve\"\nhttp = \"2\"\nca = \"ca.pem\"\n
+             [limits]\nbody_bytes_max = \"3 KiB\"\nidle_timeout = \"7s\"\nhttp2_streams_max = 5\n
+             [audit]\nfile = \"/var/audit.jsonl\"\nsubject_key = {{ file = \"key\" }}\n
+             [plain]\naddress = \"[::]:80\"\n[admin]\naddress = \"[::1]:9443\"\n[hsts]\nmax_age = \"0s\"\n"
+        ));
+        assert_eq!(gateway.read_back, ReadBack::Off);
+        assert_eq!(
+            gateway.limits,
+            Limits {
+                body_bytes_max: 3072,
+                idle_timeout: Duration::from_secs(7),
+                http2_streams_max: 5,
+                ..Limits::default()
+            }
+        );
+        assert_eq!(gateway.audit.file.as_deref(), Some(Path::new("/var/audit.jsonl")));
+        assert_eq!(gateway.audit.subject_key, Some(super::super::workspace::SecretSource::File("policies/key".into())));
+        assert_eq!(gateway.listeners[0].certificates[0].key, Path::new("policies/../certs/dev-key.pem"));
+        assert_eq!(gateway.upstreams[0].ca.as_deref(), Some(Path::new("policies/ca.pem")));
+        assert_eq!(gateway.plain.expect("plain").redirect_port, 443);
+        assert_eq!(gateway.hsts.header_value(), "max-age=0");
+    }
+
+    #[test]
+    fn upstream_urls_and_their_near_misses() {
+        let url = "http://127.0.0.1:9000";
+        check(url, "https://api.example.com/", &[]);
+        check(url, "http://localhost:9000", &[]);
+        check(
+            url,
+            "http://api.example.com",
+            &[
+                "warning: gateway.toml:7:7: upstream `attributes`: `url`: attributes and tokens go over the network in the \
+               clear (use `https://`, and `ca` where the backend's certificate is your own)",
+            ],
+        );
+        check(
+            url,
+            "https://api.example.com/v1",
+            &[
+                "error: gateway.toml:7:7: upstream `attributes`: `url`: expected no path: requests keep their own, found \
+               `https://api.example.com/v1`",
+            ],
+        );
+        check(
+            url,
+            "ftp://api.example.com",
+            &["error: gateway.toml:7:7: upstream `attributes`: `url`: expected `https://` or `http://`, a host and \
+               perhaps a port, found `ftp://api.example.com`"],
+        );
+        let (_, findings) = read(&with(GATEWAY, url, "https://me:hunter2@api.example.com"), &[]);
+        assert_eq!(
+            lines(&findings),
+            ["error: gateway.toml:7:7: upstream `attributes`: `url`: expected no user and password"]
+        );
+        assert!(!findings.render(super::super::finding::Paint::Plain).contains("hunter2"));
+    }
+
+    #[test]
+    fn the_host_header_is_one_of_three_things() {
+        let url = "url = \"http://127.0.0.1:9000\"";
+        check(url, &format!("{url}\nhost = \"api.example.com\""), &[]);
+        check(
+            url,
+            &format!("{url}\nhost = \"preserved\""),
+            &[
+                "error: gateway.toml:8:8: upstream `attributes`: `host`: expected `preserve`, `upstream` or a host name \
+               such as `api.example.com`, found `preserved`",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_admin_listener_is_on_loopback() {
+        check("[upstreams.attributes]", "[admin]\naddress = \"127.8.8.8:1\"\n[upstreams.attributes]", &[]);
+        check(
+            "[upstreams.attributes]",
+            "[admin]\naddress = \"0.0.0.0:9443\"\n[upstreams.attributes]",
+            &["error: gateway.toml:7:11: `admin.address`: expected a loopback address, found `0.0.0.0:9443` (whoever \
+               reaches this listener sees health and metrics without a password)"],
+        );
+    }
+
+    #[test]
+    fn no_limit_is_zero() {
+        check(
+            "[upstreams.attributes]",
+            "[limits]\nbody_bytes_max = 0\nheaders_max = 0\nidle_timeout = \"0s\"\nhttp2_streams_max = 1\n[upstreams.attributes]",
+            &[
+                "error: gateway.toml:7:18: `limits.body_bytes_max`: expected a size above zero",
+                "error: gateway.toml:8:15: `limits.headers_max`: expected 1 to 1000000000, found 0",
+                "error: gateway.toml:9:16: `limits.idle_timeout`: expected a duration above zero",
+            ],
+        );
+    }
+
+    #[test]
+    fn preload_needs_its_rules() {
+        let section = |rest: &str| format!("[hsts]\npreload = true\n{rest}[upstreams.attributes]");
+        check("[upstreams.attributes]", &section("include_subdomains = true\n"), &[]);
+        check(
+            "[upstreams.attributes]",
+            &section(""),
+            &["error: gateway.toml:7:11: `hsts`: `preload` needs `include_subdomains`"],
+        );
+    }
+
+    #[test]
+    fn listeners_are_told_apart() {
+        let second = |name: &str, port: u16| {
+            format!(
+                "[[listeners]]\nname = \"{name}\"\naddress = \"127.0.0.1:{port}\"\n\
+                 certificates = [{{ certificate = \"a\", key = \"b\" }}]\n[upstreams.attributes]"
+            )
+        };
+        check("[upstreams.attributes]", &second("other", 8444), &[]);
+        check(
+            "[upstreams.attributes]",
+            &second("public", 8443),
+            &[
+                "error: gateway.toml:7:8: two listeners are called `public`",
+                "error: gateway.toml:8:11: two listeners have the address `127.0.0.1:8443`",
+            ],
+        );
+        check(
+            "[{ certificate = \"../certs/dev.pem\", key = \"../certs/dev-key.pem\" }]",
+            "[]",
+            &["error: gateway.toml:5:16: `listeners[0].certificates`: expected at least one"],
+        );
+    }
+
+    #[test]
+    fn an_empty_file_lacks_what_has_no_default() {
+        let (_, findings) = read("", &[]);
+        assert_eq!(
+            lines(&findings),
+            ["error: gateway.toml:1:1: `listeners` is missing", "error: gateway.toml:1:1: `upstreams` is missing"]
+        );
+    }
+}

@@ -1,0 +1,186 @@
+//! Lints: what is legal in a workspace, but unwise. They run on files without mistakes.
+
+use super::finding::Findings;
+use super::reader::{one_of, quoted};
+use super::shapes;
+use super::source::Source;
+use super::workspace::{Admission, KeyUse, Workspace};
+use super::workspace_file::Landmarks;
+use crate::decision::{Lock, Mode, Unlisted};
+
+/// Looks at one workspace.
+pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
+    if workspace.trusted_domains.entries().is_empty() {
+        findings
+            .warning(source, landmarks.trusted_domains.clone(), "`trusted_domains`: an empty list trusts nobody")
+            .help("every request that brings an `Origin` is refused");
+    }
+    match workspace.missing_origin {
+        Admission::Refuse => {}
+        Admission::Allow => {
+            findings
+                .warning(
+                    source,
+                    landmarks.missing_origin.clone(),
+                    "`missing_origin`: `allow` lets in every program that is no browser",
+                )
+                .help("needed only where native applications speak to this workspace");
+        }
+    }
+    let signs = workspace.identity.keys.iter().any(|key| key.uses.contains(&KeyUse::Jwt));
+    if signs && workspace.identity.max_lifetime.is_none() {
+        findings
+            .warning(
+                source,
+                landmarks.identity.clone(),
+                "`identity.max_lifetime` is missing: a token may be valid for years",
+            )
+            .help("two hours are usual: `max_lifetime = \"2h\"`");
+    }
+    reserved(workspace, landmarks, source, findings);
+    if !signs && workspace.catalogue.mode() != Mode::Off {
+        unsignable(workspace, landmarks, source, findings);
+    }
+    if workspace.catalogue.mode() != Mode::Off && landmarks.unlisted == Unlisted::Drop {
+        incomplete_groups(workspace, landmarks, source, findings);
+    }
+}
+
+/// A name that is no attribute to this messenger.
+fn reserved(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
+    for (attribute, span) in workspace.catalogue.attributes().iter().zip(&landmarks.attributes) {
+        if shapes::is_reserved(&workspace.profile, &attribute.name) {
+            let message =
+                format!("attribute {}: a setting of the messenger: no lock is applied to it", quoted(&attribute.name));
+            findings
+                .warning(source, span.clone(), message)
+                .help("the profile passes it on as it is; who a user is, `[identity]` decides");
+        }
+    }
+}
+
+/// A lock that no key opens.
+fn unsignable(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
+    for (attribute, span) in workspace.catalogue.attributes().iter().zip(&landmarks.attributes) {
+        match attribute.lock {
+            Lock::Off => {}
+            Lock::Observe | Lock::Enforce => {
+                let message = format!("attribute {}: locked, but no key can sign it", quoted(&attribute.name));
+                findings.warning(source, span.clone(), message).help(
+                    "no `[[identity.keys]]` has `use = [\"jwt\"]`: nothing will ever change it through this gateway",
+                );
+                // One is enough: the rest have the same cause.
+                return;
+            }
+        }
+    }
+}
+
+/// An object that is sent only with its id and name, while those are not listed.
+fn incomplete_groups(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
+    let names = || workspace.catalogue.attributes().iter().map(|attribute| attribute.name.as_str());
+    for group in shapes::groups(&workspace.profile) {
+        let below = format!("{}.", group.name);
+        let first = names().zip(&landmarks.attributes).find(|(name, _)| name.starts_with(&below));
+        let Some((_, span)) = first.filter(|_| !names().any(|name| name == group.name)) else { continue };
+        for alternatives in &group.required {
+            let spelled: Vec<String> = alternatives.iter().map(|name| format!("{below}{name}")).collect();
+            if !names().any(|name| spelled.iter().any(|spelled| spelled == name)) {
+                let needed = one_of(spelled.iter().map(String::as_str));
+                findings
+                    .warning(
+                        source,
+                        span.clone(),
+                        format!("every {} will be left out: {needed} is not listed", quoted(&group.name)),
+                    )
+                    .help("without it the rest of the object cannot stand");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{GATEWAY, WORKSPACE, lines, read, with};
+
+    #[track_caller]
+    fn check(old: &str, new: &str, expected: &[&str]) {
+        let (_, findings) = read(GATEWAY, &[&with(WORKSPACE, old, new)]);
+        assert_eq!(lines(&findings), expected);
+    }
+
+    #[test]
+    fn a_missing_origin_that_is_allowed_is_warned_of() {
+        check(
+            "missing_origin = \"refuse\"",
+            "missing_origin = \"allow\"",
+            &["warning: a.toml:7:18: `missing_origin`: `allow` lets in every program that is no browser (needed only \
+               where native applications speak to this workspace)"],
+        );
+    }
+
+    #[test]
+    fn tokens_without_a_longest_life_are_warned_of() {
+        check(
+            "max_lifetime = \"2h\"\n",
+            "",
+            &[
+                "warning: a.toml:8:1: `identity.max_lifetime` is missing: a token may be valid for years (two hours are \
+               usual: `max_lifetime = \"2h\"`)",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_lock_without_a_key_is_warned_of() {
+        let expected = "warning: a.toml:17:1: attribute `plan`: locked, but no key can sign it (no `[[identity.keys]]` has \
+                        `use = [\"jwt\"]`: nothing will ever change it through this gateway)";
+        check("[\"jwt\"]", "[\"user_hash\"]", &[expected]);
+        let without_key = with(WORKSPACE, "[\"jwt\"]", "[\"user_hash\"]");
+        let (_, findings) = read(GATEWAY, &[&with(&without_key, "lock = \"enforce\"", "lock = \"off\"")]);
+        assert!(findings.is_empty());
+        let (_, findings) = read(GATEWAY, &[&with(&without_key, "mode = \"enforce\"", "mode = \"off\"")]);
+        assert!(findings.is_empty());
+    }
+
+    #[test]
+    fn a_lock_on_a_setting_is_warned_of() {
+        let plan = "plan = { lock = \"enforce\" }";
+        let expected = "warning: a.toml:17:1: attribute `user_id`: a setting of the messenger: no lock is applied to it (the \
+                        profile passes it on as it is; who a user is, `[identity]` decides)";
+        check(plan, "user_id = { lock = \"enforce\" }", &[expected]);
+        check(plan, "user_ids = { lock = \"enforce\" }", &[]);
+    }
+
+    #[test]
+    fn a_company_without_its_id_and_name_is_warned_of() {
+        let plan = "plan = { lock = \"enforce\" }";
+        let company = "\"company.plan\" = { lock = \"off\" }";
+        check(
+            plan,
+            company,
+            &[
+                "warning: a.toml:17:1: every `company` will be left out: `company.company_id` or `company.id` is not listed \
+                 (without it the rest of the object cannot stand)",
+                "warning: a.toml:17:1: every `company` will be left out: `company.name` is not listed (without it the rest \
+                 of the object cannot stand)",
+            ],
+        );
+        let whole =
+            format!("{company}\n\"company.id\" = {{ lock = \"off\" }}\n\"company.name\" = {{ lock = \"off\" }}");
+        check(plan, &whole, &[]);
+        check(plan, &format!("{company}\ncompany = {{ lock = \"off\", type = \"object\" }}"), &[]);
+        check("mode = \"enforce\"", "mode = \"enforce\"\nunlisted = \"keep\"", &[]);
+    }
+
+    #[test]
+    fn a_file_with_mistakes_is_not_linted() {
+        check(
+            "missing_origin = \"refuse\"",
+            "missing_origin = \"allow\"\nwhat = 1",
+            &["error: a.toml:8:1: unknown key `what` (known here: `profile`, `app_ids`, `hosts`, `upstream`, `mode`, \
+               `trusted_domains`, `missing_origin`, `null_origin`, `unlisted`, `signed_unlisted`, `on_misfit`, \
+               `on_replace`, `identity`, `attributes`, `routes`)"],
+        );
+    }
+}
