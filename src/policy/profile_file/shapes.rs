@@ -123,7 +123,9 @@ impl<'r> Builder<'r> {
     }
 
     fn refuse_keys_of_other_kinds(&mut self, name: &str, kind: Kind, raw: &RawShape) {
-        fn place<T>(found: Option<&Placed<T>>) -> Option<Range<usize>> {
+        /// Where the key's value stands, where it is there.
+        type Place = Option<Range<usize>>;
+        fn place<T>(found: Option<&Placed<T>>) -> Place {
             found.map(|found| found.span.clone())
         }
         let RawShape {
@@ -141,7 +143,7 @@ impl<'r> Builder<'r> {
             name: of_name,
             value,
         } = raw;
-        let keys: [(&str, Option<Range<usize>>, &[Kind]); 12] = [
+        let keys: [(&str, Place, &[Kind]); 12] = [
             ("prefix", place(prefix.as_ref()), &[Kind::Object, Kind::Answers, Kind::Names]),
             ("spelling", place(spelling.as_ref()), &[Kind::Object]),
             ("rest", place(rest.as_ref()), &[Kind::Object]),
