@@ -15,7 +15,7 @@ use super::finding::Findings;
 use super::reader::{Named, Placed, quoted};
 use super::source::Source;
 use crate::decision::Folding;
-use crate::profile::{IdentityPlaces, Profile, Refusal, RefusalBody, RefusalShapes, Shape, TokenPlaces};
+use crate::profile::{IdentityPlaces, Profile, Refusal, RefusalBody, RefusalShapes, Shape, TokenPlaces, WidgetOrigin};
 
 /// Reads a profile file. The profile's id is the file's name without its ending.
 ///
@@ -37,6 +37,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
     let RawProfile {
         title,
         token_reader,
+        widget_origin,
         workspace_at,
         claims,
         identity,
@@ -68,6 +69,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         folding: folding.unwrap_or_default(),
         aliases,
         token_reader: token_reader?.value,
+        widget_origin: widget_origin.map_or(WidgetOrigin::Page, |word| word.value),
         workspace_at: values(workspace_at?),
         identity: build_identity(identity?.value)?,
         tokens: build_tokens(tokens?.value)?,

@@ -10,7 +10,7 @@ use super::super::keywords::keywords;
 use super::super::reader::{self, Named, Placed, Table, Value};
 use super::super::source::Source;
 use crate::decision::{Spelling, TokenReader};
-use crate::profile::{Body, Class, PathPattern, Place, Replaces, Rest, Upgrade, WhenEmpty};
+use crate::profile::{Body, Class, PathPattern, Place, Replaces, Rest, Upgrade, WhenEmpty, WidgetOrigin};
 
 /// What one messenger looks like on the wire.
 #[derive(JsonSchema)]
@@ -21,6 +21,8 @@ pub(in super::super) struct RawProfile {
     /// Who reads tokens behind the gateway: the backend itself, or nobody, so that what they sign is written into the payload.
     #[schemars(required)]
     pub(super) token_reader: Option<Placed<TokenReader>>,
+    /// Whose page the widget's requests come from: the customer's, or a frame that the messenger serves through the gateway. Default: page.
+    pub(super) widget_origin: Option<Placed<WidgetOrigin>>,
     /// Where requests name the workspace, such as `field:app_id`.
     #[schemars(required, with = "Option<Vec<String>>")]
     pub(super) workspace_at: Option<Places>,
@@ -239,6 +241,7 @@ impl RawProfile {
         reader::read(source, findings, |table| Self {
             title: table.required("title", Value::text),
             token_reader: table.required("token_reader", Value::keyword),
+            widget_origin: table.optional("widget_origin", Value::keyword),
             workspace_at: table.required("workspace_at", places),
             claims: table.required("claims", Value::text),
             identity: table.required("identity", |value| value.table(RawIdentity::fill)),
@@ -412,6 +415,7 @@ enum AnyWord {
 
 keywords!(AnyWord: "any" => AnyWord::Any);
 keywords!(TokenReader: "upstream" => TokenReader::Upstream, "gateway" => TokenReader::Gateway);
+keywords!(WidgetOrigin: "page" => WidgetOrigin::Page, "gateway" => WidgetOrigin::Gateway);
 keywords!(Spelling: "own" => Spelling::Own, "alias" => Spelling::Alias);
 keywords!(Rest: "attributes" => Rest::Attributes, "settings" => Rest::Settings);
 keywords!(
