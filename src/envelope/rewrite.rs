@@ -3,6 +3,7 @@
 //! Nothing of the bytes that came is copied: what leaves is a value that was read and judged, in our own spelling.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use bytes::Bytes;
 use super::open::{Envelope, Opened, Parsed, Part, Spelled, field_of};
 use super::walk::{Node, Walk};
 use super::{brackets, form, json, read_back};
-use crate::decision::{Addition, Change, Effect, Folding, Judged, Update, Value, Verdict};
+use crate::decision::{Addition, Additions, Change, Effect, Folding, Judged, Update, Value, Verdict, Write};
 use crate::policy::ReadBack;
 use crate::profile::{Accepts, Document, DocumentAt, Members, Nested, Shape};
 
@@ -97,6 +98,13 @@ impl Envelope<'_> {
         Ok(Rewritten { body: Bytes::from(body), content_type })
     }
 
+    /// Whether any object of the operation's documents accepts attributes that the payload did not name.
+    #[must_use]
+    pub fn additions(&self) -> Additions {
+        let accepts = self.operation.documents.iter().any(|document| accepts_any(&document.shape));
+        if accepts { Additions::Welcome } else { Additions::Unwelcome }
+    }
+
     /// The documents as they go on, those that were made for additions last; and how many writes came from them.
     fn outs<'v>(
         &'v self,
@@ -156,7 +164,7 @@ impl Envelope<'_> {
 
 /// Whether `update` was made from these documents and `judged` from that.
 fn is_of(walked: &Update<'_>, update: &Update<'_>, judged: &Judged<'_>) -> bool {
-    let same = |(a, b): (&crate::decision::Write<'_>, &crate::decision::Write<'_>)| {
+    let same = |(a, b): (&Write<'_>, &Write<'_>)| {
         a.name == b.name
             && match (a.change, b.change) {
                 (Change::Set(a), Change::Set(b)) => std::ptr::eq(a, b),
@@ -301,7 +309,7 @@ fn add<'v>(
         None => true,
     });
     if !accepted.is_empty() {
-        let present: std::collections::HashSet<&str> = entries.iter().map(|(name, _)| *name).collect();
+        let present: HashSet<&str> = entries.iter().map(|(name, _)| *name).collect();
         if accepted.iter().any(|(name, _)| present.contains(name)) {
             return Err(RewriteError::AdditionTwice);
         }
@@ -324,6 +332,19 @@ fn add<'v>(
         }
     }
     Ok(())
+}
+
+fn accepts_any(shape: &Shape) -> bool {
+    match shape {
+        Shape::Members(members) => {
+            members.accepts != Accepts::Nothing
+                || members.nested.iter().any(|(_, nested)| match nested {
+                    Nested::One(shape) => accepts_any(shape),
+                    Nested::Each(_) => false,
+                })
+        }
+        Shape::Collected(_) | Shape::Names { .. } | Shape::Pairs(_) | Shape::Opaque => false,
+    }
 }
 
 /// The member's name under which `members` accepts the attribute `full`.

@@ -146,6 +146,16 @@ fn additions_find_the_object_that_accepts_them() {
 }
 
 #[test]
+fn only_documents_of_members_welcome_additions() {
+    let welcome = |operation: &Operation, body: &[u8]| {
+        with(operation, "", body, |envelope| (envelope.additions(), envelope.documents().len()))
+    };
+    assert_eq!(welcome(&ping(), b"a=1"), Ok((Additions::Welcome, 0)));
+    let answers = operation(Body::Form, vec![field("form_params", shapes::collected())]);
+    assert_eq!(welcome(&answers, b"a=1"), Ok((Additions::Unwelcome, 0)));
+}
+
+#[test]
 fn an_alias_that_was_left_out_makes_room_for_the_signed_name() {
     check_signed(r#"{"Plan":"free"}"#, Some(r#"{"plan":"pro"}"#), Ok(r#"{"plan":"pro"}"#));
     check_signed(r#"{"custom_attributes":{"plan":"x"}}"#, Some(r#"{"plan":"pro"}"#), Ok(r#"{"plan":"pro"}"#));
