@@ -28,6 +28,9 @@ use crate::policy::Limits;
 /// The answer to one request, in a box: an idle connection keeps no room for the largest answer there is.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
+/// A connection being served, in a box of its own size.
+pub(super) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Who answers on one connection.
 pub(super) trait Answer: Send + Sync + 'static {
     fn answer(&self, request: Request<Incoming>) -> Answering;
@@ -103,8 +106,11 @@ impl Protocols {
         Self { http1, http2, limits, connections, drain }
     }
 
+    // These two are no `async fn`: what is moved about while a connection is set up would stay in the future for as long as it lives, and
+    // most connections live idle.
+
     /// Serves HTTP/1 until the end.
-    pub(super) async fn serve_http1<S, A>(&self, stream: S, permit: Permit, answer: Arc<A>)
+    pub(super) fn serve_http1<S, A>(self: Arc<Self>, stream: S, permit: Permit, answer: Arc<A>) -> Serving
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         A: Answer,
@@ -112,39 +118,57 @@ impl Protocols {
         let turns = Turns::new();
         let reader = StrictReader::new(self.limits.head_bytes_max, self.limits.headers_max);
         let wire = TokioIo::new(Wire::new(stream, reader, Arc::clone(&turns), permit));
-        let service = Service { answer: Arc::clone(&answer), turns: Arc::clone(&turns) };
-        let mut connection = self.http1.serve_connection(wire, service).with_upgrades();
-        let ending = self.drive(&mut connection, &turns).await;
-        if ending == Ending::Closed
-            && let Some(parts) = connection.into_parts()
-            && let Some(fault) = parts.io.inner().fault()
-        {
-            Tally::count(&self.connections.tally.malformed);
-            // These words must not cut an earlier answer in two.
-            if turns.is_quiet() {
-                let words = refuse(fault, answer.strict_transport_security());
-                let (mut socket, _permit) = parts.io.into_inner().into_parts();
-                let farewell = async {
-                    socket.write_all(&words).await?;
-                    socket.shutdown().await
-                };
-                // Whether they arrive is the client's concern.
-                drop(timeout(FAREWELL, farewell).await);
+        let service = Service { answer, turns: Arc::clone(&turns) };
+        let mut connection = Box::new(self.http1.serve_connection(wire, service).with_upgrades());
+        Box::pin(async move {
+            if self.drive(&mut *connection, &turns).await == Ending::Closed {
+                self.say_farewell(*connection, &turns).await;
             }
-        }
+        })
     }
 
     /// Serves HTTP/2 until the end.
-    pub(super) async fn serve_http2<S, A>(&self, stream: S, permit: Permit, answer: Arc<A>)
+    pub(super) fn serve_http2<S, A>(self: Arc<Self>, stream: S, permit: Permit, answer: Arc<A>) -> Serving
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         A: Answer,
     {
         let turns = Turns::new();
         let service = Service { answer, turns: Arc::clone(&turns) };
-        let mut connection = self.http2.serve_connection(TokioIo::new(stream), service);
-        self.drive(&mut connection, &turns).await;
-        drop(permit);
+        let mut connection = Box::new(self.http2.serve_connection(TokioIo::new(stream), service));
+        Box::pin(async move {
+            self.drive(&mut *connection, &turns).await;
+            drop((connection, permit));
+        })
+    }
+
+    /// Answers bytes that were no request, where such bytes ended the connection.
+    fn say_farewell<S, A>(
+        &self,
+        connection: http1::UpgradeableConnection<TokioIo<Wire<S>>, Service<A>>,
+        turns: &Turns,
+    ) -> Serving
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        A: Answer,
+    {
+        let parts = connection.into_parts();
+        let Some((parts, fault)) = parts.and_then(|parts| parts.io.inner().fault().map(|fault| (parts, fault))) else {
+            return Box::pin(std::future::ready(()));
+        };
+        Tally::count(&self.connections.tally.malformed);
+        // These words must not cut an earlier answer in two.
+        let words = turns.is_quiet().then(|| refuse(fault, parts.service.answer.strict_transport_security()));
+        let (mut socket, permit) = parts.io.into_inner().into_parts();
+        Box::pin(async move {
+            let farewell = async {
+                socket.write_all(&words.unwrap_or_default()).await?;
+                socket.shutdown().await
+            };
+            // Whether they arrive is the client's concern.
+            drop(timeout(FAREWELL, farewell).await);
+            drop(permit);
+        })
     }
 
     /// Polls the connection, and beside it the drain and one timer, which is moved only when it has to ring earlier.

@@ -52,6 +52,18 @@ impl Handle for Recorder {
         if request.uri().path() == "/large" {
             return Response::new(body::streaming(Full::new(Bytes::from(vec![b'x'; 32 << 20]))));
         }
+        if request.uri().path() == "/upgrade" {
+            let upgraded = hyper::upgrade::on(request);
+            tokio::spawn(async move {
+                let mut tunnel = TokioIo::new(upgraded.await.expect("an upgrade"));
+                let mut bytes = [0; 4];
+                tunnel.read_exact(&mut bytes).await.expect("bytes");
+                tunnel.write_all(&bytes).await.expect("written");
+                tunnel.shutdown().await.expect("closed");
+            });
+            let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "echo");
+            return response.body(body::empty()).expect("an answer");
+        }
         match read_body(request.into_body(), None, &self.limits).await {
             Ok(read) => {
                 let group = peer.tls.group.unwrap_or("none");
@@ -264,6 +276,26 @@ async fn what_is_hidden_behind_a_request_is_not_answered() {
         .exchange("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhiX\r\n0\r\n\r\n")
         .await;
     assert!(!answer.contains("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_tunnel_carries_what_is_no_http_and_keeps_its_place() {
+    let edge = TestEdge::start(Limits::default());
+    let mut stream = edge.connect(&["http/1.1"]).await.expect("a connection");
+    let request = "GET /upgrade HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("written");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(timeout(PATIENCE, stream.read_u8()).await.expect("in time").expect("an answer"));
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    assert_eq!(edge.connections.open(), 1);
+    stream.write_all(b"\n\n\0\n").await.expect("written");
+    assert_eq!(read_to_end(&mut stream).await, "\n\n\0\n");
+
+    // What comes before the answer that makes it a tunnel is HTTP still.
+    let answer = edge.exchange(&request.replace("/upgrade", "/wait").replace("\r\n\r\n", "\r\n\r\n\n\0\n")).await;
+    assert!(!answer.contains("HTTP/1.1 101"), "{answer}");
 }
 
 #[tokio::test]
