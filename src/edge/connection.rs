@@ -28,6 +28,9 @@ use crate::policy::Limits;
 /// The answer to one request, in a box: an idle connection keeps no room for the largest answer there is.
 pub(super) type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
 
+/// A connection being served, in a box of its own size.
+pub(super) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Who answers on one connection.
 pub(super) trait Answer: Send + Sync + 'static {
     fn answer(&self, request: Request<Incoming>) -> Answering;
@@ -50,6 +53,7 @@ pub(super) struct Protocols {
 const HTTP1_HEADERS_INLINE: usize = 100;
 /// hyper's smallest buffer.
 const HTTP1_BUFFER_BYTES_MIN: usize = 8192;
+const HTTP1_BUFFER_SLACK_BYTES: usize = 1024;
 
 // What one HTTP/2 peer can make us keep: the connection's window of unread bodies, and per stream what it does not read.
 const HTTP2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
@@ -80,7 +84,8 @@ impl Protocols {
             .keep_alive(true)
             // With it hyper buffers answers without limit for a client that does not read.
             .pipeline_flush(false)
-            .max_buf_size(limits.head_bytes_max.max(HTTP1_BUFFER_BYTES_MIN));
+            // A little more than a head, so that the refusal of a longer one is ours.
+            .max_buf_size((limits.head_bytes_max + HTTP1_BUFFER_SLACK_BYTES).max(HTTP1_BUFFER_BYTES_MIN));
         if limits.headers_max > HTTP1_HEADERS_INLINE {
             http1.max_headers(limits.headers_max);
         }
@@ -101,8 +106,11 @@ impl Protocols {
         Self { http1, http2, limits, connections, drain }
     }
 
+    // These two are no `async fn`: what is moved about while a connection is set up would stay in the future for as long as it lives, and
+    // most connections live idle.
+
     /// Serves HTTP/1 until the end.
-    pub(super) async fn serve_http1<S, A>(&self, stream: S, permit: Permit, answer: Arc<A>)
+    pub(super) fn serve_http1<S, A>(self: Arc<Self>, stream: S, permit: Permit, answer: Arc<A>) -> Serving
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         A: Answer,
@@ -110,45 +118,64 @@ impl Protocols {
         let turns = Turns::new();
         let reader = StrictReader::new(self.limits.head_bytes_max, self.limits.headers_max);
         let wire = TokioIo::new(Wire::new(stream, reader, Arc::clone(&turns), permit));
-        let service = Service { answer: Arc::clone(&answer), turns: Arc::clone(&turns) };
-        let mut connection = self.http1.serve_connection(wire, service).with_upgrades();
-        let ending = self.drive(&mut connection, &turns).await;
-        // Nothing of an earlier answer may be cut in two by these words.
-        if let Ending::Closed(Err(_)) = ending
-            && let Some(parts) = connection.into_parts()
-            && let Some(fault) = parts.io.inner().fault()
-        {
-            Tally::count(&self.connections.tally.malformed);
-            if turns.is_quiet() {
-                let words = refuse(fault, answer.strict_transport_security());
-                let mut wire = parts.io.into_inner();
-                let farewell = async {
-                    wire.write_all(&words).await?;
-                    wire.shutdown().await
-                };
-                // Whether they arrive is the client's concern.
-                drop(timeout(FAREWELL, farewell).await);
+        let service = Service { answer, turns: Arc::clone(&turns) };
+        let mut connection = Box::new(self.http1.serve_connection(wire, service).with_upgrades());
+        Box::pin(async move {
+            if self.drive(&mut *connection, &turns).await == Ending::Closed {
+                self.say_farewell(*connection, &turns).await;
             }
-        }
+        })
     }
 
     /// Serves HTTP/2 until the end.
-    pub(super) async fn serve_http2<S, A>(&self, stream: S, permit: Permit, answer: Arc<A>)
+    pub(super) fn serve_http2<S, A>(self: Arc<Self>, stream: S, permit: Permit, answer: Arc<A>) -> Serving
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
         A: Answer,
     {
         let turns = Turns::new();
         let service = Service { answer, turns: Arc::clone(&turns) };
-        let mut connection = self.http2.serve_connection(TokioIo::new(stream), service);
-        self.drive(&mut connection, &turns).await;
-        drop(permit);
+        let mut connection = Box::new(self.http2.serve_connection(TokioIo::new(stream), service));
+        Box::pin(async move {
+            self.drive(&mut *connection, &turns).await;
+            drop((connection, permit));
+        })
+    }
+
+    /// Answers bytes that were no request, where such bytes ended the connection.
+    fn say_farewell<S, A>(
+        &self,
+        connection: http1::UpgradeableConnection<TokioIo<Wire<S>>, Service<A>>,
+        turns: &Turns,
+    ) -> Serving
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        A: Answer,
+    {
+        let parts = connection.into_parts();
+        let Some((parts, fault)) = parts.and_then(|parts| parts.io.inner().fault().map(|fault| (parts, fault))) else {
+            return Box::pin(std::future::ready(()));
+        };
+        Tally::count(&self.connections.tally.malformed);
+        // These words must not cut an earlier answer in two.
+        let words = turns.is_quiet().then(|| refuse(fault, parts.service.answer.strict_transport_security()));
+        let (mut socket, permit) = parts.io.into_inner().into_parts();
+        Box::pin(async move {
+            let farewell = async {
+                socket.write_all(&words.unwrap_or_default()).await?;
+                socket.shutdown().await
+            };
+            // Whether they arrive is the client's concern.
+            drop(timeout(FAREWELL, farewell).await);
+            drop(permit);
+        })
     }
 
     /// Polls the connection, and beside it the drain and one timer, which is moved only when it has to ring earlier.
     async fn drive<C: Graceful>(&self, connection: &mut C, turns: &Turns) -> Ending {
         let mut begun = pin!(self.drain.begun());
         let mut timer = pin!(sleep_until(Instant::now() + self.limits.idle_timeout));
+        let grace = GRACE.min(self.limits.idle_timeout);
         let (mut enlisted, mut closing, mut grace_ends) = (false, false, None);
         poll_fn(|context| {
             // Enlisted once, with the waker of this task, which stays the same. Asking again would take the lock that all connections
@@ -160,8 +187,8 @@ impl Protocols {
                     connection.finish();
                 }
             }
-            if let Poll::Ready(result) = Pin::new(&mut *connection).poll(context) {
-                return Poll::Ready(Ending::Closed(result));
+            if Pin::new(&mut *connection).poll(context).is_ready() {
+                return Poll::Ready(Ending::Closed);
             }
             loop {
                 let now = Instant::now();
@@ -170,7 +197,7 @@ impl Protocols {
                 let due = match owed {
                     // A request that came within the grace is answered.
                     Owed::Nothing => {
-                        grace_ends = grace_ends.map(|_| now + GRACE);
+                        grace_ends = grace_ends.map(|_| now + grace);
                         now + self.limits.idle_timeout
                     }
                     Owed::Head(by) => by,
@@ -184,10 +211,10 @@ impl Protocols {
                         Tally::count(&self.connections.tally.timed_out);
                         return Poll::Ready(Ending::Cut);
                     }
-                    grace_ends = Some(now + GRACE);
+                    grace_ends = Some(now + grace);
                     connection.finish();
-                    if let Poll::Ready(result) = Pin::new(&mut *connection).poll(context) {
-                        return Poll::Ready(Ending::Closed(result));
+                    if Pin::new(&mut *connection).poll(context).is_ready() {
+                        return Poll::Ready(Ending::Closed);
                     }
                     continue;
                 }
@@ -205,8 +232,10 @@ impl Protocols {
 }
 
 /// What a connection came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    Closed(hyper::Result<()>),
+    /// By the client, by an error, or because all was done.
+    Closed,
     /// By us, since the client did not move or the drain's deadline passed.
     Cut,
 }

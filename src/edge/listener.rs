@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
-use super::connection::{Answer, Answering, Protocols};
+use super::connection::{Answer, Answering, Protocols, Serving};
 use super::connections::{Connections, Permit, Tally};
 use super::drain::Drain;
 use super::peer::{Alpn, Handle, Peer};
@@ -101,28 +101,46 @@ async fn serve_connection<H: Handle>(
     address: SocketAddr,
     permit: Permit,
 ) {
+    // In a box that is gone when the handshake is over, so that an idle connection does not keep its room.
+    let serving = Box::pin(shake_hands(edge, protocols, stream, address, permit)).await;
+    if let Some(serving) = serving {
+        serving.await;
+    }
+}
+
+async fn shake_hands<H: Handle>(
+    edge: Arc<TlsEdge<H>>,
+    protocols: Arc<Protocols>,
+    stream: TcpStream,
+    address: SocketAddr,
+    permit: Permit,
+) -> Option<Serving> {
     let tally = &edge.connections.tally;
-    let Ok(local) = stream.local_addr() else { return };
+    let local = stream.local_addr().ok()?;
     let tls = edge.tls.current();
     let handshake = timeout(edge.limits.handshake_timeout, tls.acceptor().accept(stream));
     let stream = tokio::select! {
-        () = edge.drain.begun() => return,
+        () = edge.drain.begun() => return None,
         result = handshake => match result {
             Ok(Ok(stream)) => stream,
-            Ok(Err(_)) => return Tally::count(&tally.handshakes_failed),
-            Err(_) => return Tally::count(&tally.handshakes_timed_out),
+            Ok(Err(_)) => {
+                Tally::count(&tally.handshakes_failed);
+                return None;
+            }
+            Err(_) => {
+                Tally::count(&tally.handshakes_timed_out);
+                return None;
+            }
         },
     };
-    let Some(facts) = tls.facts(stream.get_ref().1) else { return };
-    // What this connection was shown is in its facts; a reload need not keep the rest alive.
-    drop(tls);
+    let facts = tls.facts(stream.get_ref().1)?;
     let alpn = facts.alpn;
     let peer = Arc::new(Peer { address, local, listener: Arc::clone(&edge.name), tls: facts });
     let answer = Arc::new(ByHandler { handler: Arc::clone(&edge.handler), peer });
-    match alpn {
-        Alpn::Http1 => Box::pin(protocols.serve_http1(stream, permit, answer)).await,
-        Alpn::Http2 => Box::pin(protocols.serve_http2(stream, permit, answer)).await,
-    }
+    Some(match alpn {
+        Alpn::Http1 => protocols.serve_http1(stream, permit, answer),
+        Alpn::Http2 => protocols.serve_http2(stream, permit, answer),
+    })
 }
 
 /// The handler with the peer of one connection.

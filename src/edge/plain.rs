@@ -37,8 +37,7 @@ pub async fn serve_plain(listener: std::net::TcpListener, edge: Arc<PlainEdge>) 
         Arc::new(Protocols::new(Arc::clone(&edge.limits), Arc::clone(&edge.connections), edge.drain.clone()));
     let answer = Arc::new(Redirect { port: edge.redirect_port });
     accept(listener, &edge.connections, &edge.drain, |stream, _, permit| {
-        let (protocols, answer) = (Arc::clone(&protocols), Arc::clone(&answer));
-        async move { protocols.serve_http1(stream, permit, answer).await }
+        Arc::clone(&protocols).serve_http1(stream, permit, Arc::clone(&answer))
     })
     .await
 }

@@ -52,6 +52,18 @@ impl Handle for Recorder {
         if request.uri().path() == "/large" {
             return Response::new(body::streaming(Full::new(Bytes::from(vec![b'x'; 32 << 20]))));
         }
+        if request.uri().path() == "/upgrade" {
+            let upgraded = hyper::upgrade::on(request);
+            tokio::spawn(async move {
+                let mut tunnel = TokioIo::new(upgraded.await.expect("an upgrade"));
+                let mut bytes = [0; 4];
+                tunnel.read_exact(&mut bytes).await.expect("bytes");
+                tunnel.write_all(&bytes).await.expect("written");
+                tunnel.shutdown().await.expect("closed");
+            });
+            let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "echo");
+            return response.body(body::empty()).expect("an answer");
+        }
         match read_body(request.into_body(), None, &self.limits).await {
             Ok(read) => {
                 let group = peer.tls.group.unwrap_or("none");
@@ -94,7 +106,7 @@ fn listen() -> (std::net::TcpListener, SocketAddr) {
 
 impl TestEdge {
     fn start(limits: Limits) -> Self {
-        let dev = make_dev(&[], crate::clock::now_seconds()).expect("certificates");
+        let dev = make_dev(&["chat.test".to_owned()], crate::clock::now_seconds()).expect("certificates");
         let (listener, address) = listen();
         let tls = Arc::new(ReloadableTls::new(certificates(&dev)).expect("TLS"));
         let recorder =
@@ -202,7 +214,7 @@ async fn a_client_speaks_the_protocol_that_it_negotiated() {
 async fn the_server_name_must_be_one_of_ours_and_old_tls_still_does() {
     let edge = TestEdge::start(Limits::default());
     assert!(edge.connect_as("other.example", &["http/1.1"], &[&rustls::version::TLS13]).await.is_err());
-    let stream = edge.connect_as("a.localhost", &["http/1.1"], &[&rustls::version::TLS12]).await;
+    let stream = edge.connect_as("chat.test", &["http/1.1"], &[&rustls::version::TLS12]).await;
     let stream = stream.expect("a connection");
     assert_eq!(stream.get_ref().1.protocol_version(), Some(rustls::ProtocolVersion::TLSv1_2));
     assert!(edge.connect_as("127.0.0.1", &["http/1.1"], &[&rustls::version::TLS13]).await.is_ok());
@@ -264,6 +276,26 @@ async fn what_is_hidden_behind_a_request_is_not_answered() {
         .exchange("POST /x HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhiX\r\n0\r\n\r\n")
         .await;
     assert!(!answer.contains("HTTP/1.1 200"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_tunnel_carries_what_is_no_http_and_keeps_its_place() {
+    let edge = TestEdge::start(Limits::default());
+    let mut stream = edge.connect(&["http/1.1"]).await.expect("a connection");
+    let request = "GET /upgrade HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.expect("written");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(timeout(PATIENCE, stream.read_u8()).await.expect("in time").expect("an answer"));
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101 "));
+    assert_eq!(edge.connections.open(), 1);
+    stream.write_all(b"\n\n\0\n").await.expect("written");
+    assert_eq!(read_to_end(&mut stream).await, "\n\n\0\n");
+
+    // What comes before the answer that makes it a tunnel is HTTP still.
+    let answer = edge.exchange(&request.replace("/upgrade", "/wait").replace("\r\n\r\n", "\r\n\r\n\n\0\n")).await;
+    assert!(!answer.contains("HTTP/1.1 101"), "{answer}");
 }
 
 #[tokio::test]

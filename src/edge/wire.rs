@@ -18,18 +18,23 @@ pub struct Wire<S> {
     reader: StrictReader,
     turns: Arc<Turns>,
     fault: Option<Fault>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl<S> Wire<S> {
     /// The wire over `inner`.
     pub fn new(inner: S, reader: StrictReader, turns: Arc<Turns>, permit: Permit) -> Self {
-        Self { inner, reader, turns, fault: None, _permit: permit }
+        Self { inner, reader, turns, fault: None, permit }
     }
 
     /// What was wrong with the bytes, where something was.
     pub fn fault(&self) -> Option<Fault> {
         self.fault
+    }
+
+    /// The socket itself, for last words, and its place.
+    pub fn into_parts(self) -> (S, Permit) {
+        (self.inner, self.permit)
     }
 
     fn read_along(&mut self, bytes: &[u8]) -> Result<(), Fault> {
@@ -87,6 +92,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
+        let this = self.get_mut();
+        // hyper sees an end of input and says goodbye; our own last words come first, see `into_parts`.
+        if this.fault.is_some() { Poll::Ready(Ok(())) } else { Pin::new(&mut this.inner).poll_shutdown(context) }
     }
 }
