@@ -153,14 +153,14 @@ fn verdict<'a>(
 }
 
 /// The table. Rows are tried from the top; what a row does not name it does not look at.
-fn decide<'a>(
+fn decide(
     standing: Standing,
-    token: Token<'a>,
+    token: Token<'_>,
     deed: Deed,
     answer: Answer,
     unlisted: Unlisted,
     signed_unlisted: Unlisted,
-) -> (Code, Effect<'a>) {
+) -> (Code, Effect<'_>) {
     use Lock::{Enforce, Observe, Off};
     match (standing, token, deed, answer) {
         // Another spelling of a locked name is a way around the lock, whatever it carries.
