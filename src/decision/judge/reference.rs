@@ -171,7 +171,6 @@ fn full(write: &Write<'_>) -> String {
     if write.prefix.is_empty() { write.name.to_string() } else { format!("{}.{}", write.prefix, write.name) }
 }
 
-/// Whether the token's claim has the write's exact name and is of the same object: two objects are the same by their ids.
 fn same_place(claims: &Update<'_>, claim: &Write<'_>, update: &Update<'_>, write: &Write<'_>) -> bool {
     let signed = claim.group.map(|group| (claims.groups[group.0].name, claims.groups[group.0].id));
     let plain = write.group.map(|group| (update.groups[group.0].name, update.groups[group.0].id));
