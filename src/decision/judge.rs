@@ -157,13 +157,7 @@ fn verdict<'a>(
 }
 
 /// The table. Rows are tried from the top; what a row does not name it does not look at.
-fn decide<'a>(
-    standing: Standing,
-    token: Token<'a>,
-    deed: Deed,
-    answer: Answer,
-    unlisted: Unlisted,
-) -> (Code, Effect<'a>) {
+fn decide(standing: Standing, token: Token<'_>, deed: Deed, answer: Answer, unlisted: Unlisted) -> (Code, Effect<'_>) {
     use Lock::{Enforce, Observe, Off};
     match (standing, token, deed, answer) {
         // Another spelling of a locked name is a way around the lock, whatever it carries.
@@ -297,17 +291,18 @@ fn force(catalogue: &Catalogue, standing: Standing, code: Code) -> Force {
     if applied { Force::Applied } else { Force::Recorded }
 }
 
+/// What became of the alternatives of one required member. One that never came was not lost: what the backend makes of such an
+/// object is not our doing.
+#[derive(Clone, Copy, Default)]
+struct Required {
+    lost: bool,
+    kept: bool,
+}
+
 /// Leaves out what is left of an object that lost what it cannot do without: a company without its id would be another company.
 fn leave_out_incomplete_groups<'a>(mode: Mode, update: &'a Update<'a>, verdicts: &mut [Verdict<'a>]) {
     if mode != Mode::Enforce || update.groups.is_empty() {
         return;
-    }
-    /// What became of the alternatives of one required member. One that never came was not lost: what the backend makes of such an
-    /// object is not our doing.
-    #[derive(Clone, Copy, Default)]
-    struct Required {
-        lost: bool,
-        kept: bool,
     }
     let mut required: Vec<Vec<Required>> =
         update.groups.iter().map(|group| vec![Required::default(); group.required.len()]).collect();

@@ -84,7 +84,7 @@ impl Stage {
         let directory = tempfile::Builder::new().prefix("countersign-demo-").tempdir()?;
         let mut random = [0; SECRET_BYTES];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| StageError::Random)?;
-        let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
         let signer = || DemoSigner::new(secret.as_bytes());
         let api = DemoApi::start_reading_tokens(signer()).await?;
 
