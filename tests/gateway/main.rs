@@ -4,6 +4,7 @@ mod support;
 
 mod attributes;
 mod bodies;
+mod demo;
 mod edge;
 mod lifecycle;
 mod readers;
