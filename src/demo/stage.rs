@@ -1,11 +1,14 @@
 //! The stage: the attribute API, the real gateway in front of it with policies of its own, and a client that sends over TLS.
 
+use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -86,7 +89,7 @@ impl Stage {
         let directory = tempfile::Builder::new().prefix("countersign-demo-").tempdir()?;
         let mut random = [0; SECRET_BYTES];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| StageError::Random)?;
-        let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
         let signer = || DemoSigner::new(secret.as_bytes());
         let api = DemoApi::start_reading_tokens(signer()).await?;
 
@@ -99,9 +102,8 @@ impl Stage {
         std::fs::write(policies.join("gateway.toml"), gateway_file(port, api.address))?;
         std::fs::write(policies.join("workspaces/demo.toml"), workspace_file())?;
 
-        let server = Server::bind(&policies).map_err(|error| match error {
-            StartError::InUse { .. } => StageError::InUse(port),
-            error => StageError::Gateway(error),
+        let server = Server::bind(&policies).map_err(|error| {
+            if matches!(error, StartError::InUse { .. }) { StageError::InUse(port) } else { StageError::Gateway(error) }
         })?;
         let address = |name: &str| server.listening().into_iter().find(|listening| listening.name == name);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -274,7 +276,7 @@ fn connector(ca_pem: &str) -> Result<TlsConnector, rustls::Error> {
 }
 
 fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    use std::io::Write;
+    use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt;
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(secret.as_bytes())
@@ -327,7 +329,8 @@ use = ["jwt", "user_hash"]
             Lock::Observe => "observe",
             Lock::Enforce => "enforce",
         };
-        text.push_str(&format!("{name} = {{ lock = \"{lock}\", {rule} }}\n"));
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{name} = {{ lock = \"{lock}\", {rule} }}");
     }
     text
 }
