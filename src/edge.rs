@@ -5,15 +5,33 @@
 
 pub mod body;
 pub mod certificate_names;
+pub mod certificates;
+mod connection;
+pub mod connections;
 pub mod cors;
+pub mod dev_certificates;
+pub mod drain;
+pub mod framing;
 pub mod headers;
 pub mod hygiene;
+pub mod listener;
 pub mod origin;
 pub mod peer;
+pub mod plain;
 pub mod read_body;
+pub mod tls;
+mod turns;
+mod wire;
 
 pub use body::{Body, BoxError};
+pub use connections::Connections;
+pub use drain::Drain;
+pub use listener::{TlsEdge, serve_tls};
 pub use peer::{Handle, Peer, TlsFacts};
+pub use plain::{PlainEdge, serve_plain};
+pub use tls::ReloadableTls;
 
+#[cfg(test)]
+mod socket_tests;
 #[cfg(test)]
 mod test_support;

@@ -34,6 +34,8 @@ pub struct Profile {
     pub aliases: Vec<(String, String)>,
     /// Whether the backend reads the token itself.
     pub token_reader: TokenReader,
+    /// Whose page the widget's requests come from.
+    pub widget_origin: WidgetOrigin,
     /// Where the workspace is named; the first that is present counts, and all that are present must agree.
     pub workspace_at: Vec<Place>,
     pub identity: IdentityPlaces,
@@ -42,6 +44,15 @@ pub struct Profile {
     pub claims: Arc<Shape>,
     pub operations: Vec<Arc<Operation>>,
     pub refusals: RefusalShapes,
+}
+
+/// Whose page the widget's requests come from, and so what their `Origin` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WidgetOrigin {
+    /// The customer's: one of the trusted domains.
+    Page,
+    /// A frame that the messenger itself serves, so that it comes through this gateway and has this gateway's own origin.
+    Gateway,
 }
 
 /// Where a request says who its user is.

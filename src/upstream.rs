@@ -194,7 +194,7 @@ impl Backend {
                 (response, Source::Http1 { link, pool: Arc::clone(pool), permit })
             }
             Protocol::Http2(pool) => {
-                let (response, place) = pool.exchange(&self.connector, request, &watch).await?;
+                let (response, place) = Box::pin(pool.exchange(&self.connector, request, &watch)).await?;
                 (response, Source::Http2 { place, permit })
             }
         };

@@ -278,6 +278,11 @@ impl Catalogue {
         }
     }
 
+    /// The entry for a whole object: `companies` in the file stands for `company` as well.
+    pub(super) fn find_object(&self, object: &str) -> Option<(usize, &Attribute)> {
+        self.by_key(&self.folding.key(object))
+    }
+
     fn by_key(&self, key: &Key) -> Option<(usize, &Attribute)> {
         let key = self.aliases.get(key).unwrap_or(key);
         let index = *self.by_key.get(key)?;

@@ -241,7 +241,7 @@ impl Catalogue {
     fn lock_of_objects_around(&self, prefix: &str) -> Option<Lock> {
         let ends = prefix.match_indices('.').map(|(index, _)| index).chain([prefix.len()]);
         ends.filter_map(|end| prefix.get(..end).filter(|object| !object.is_empty()))
-            .filter_map(|object| self.find_exactly(object))
+            .filter_map(|object| self.find_object(object))
             .map(|(_, attribute)| attribute.lock)
             .max()
     }

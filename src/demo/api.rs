@@ -4,29 +4,27 @@
 //! everything: that is the situation the gateway is for. It reads as leniently as real backends do, so that a bypass would show. It
 //! knows no lock; tokens it reads only if it is told who signs them.
 
-use std::collections::{HashMap, VecDeque};
-use std::fmt;
+mod contacts;
+mod received;
+
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde_json::{Map, Value, json};
-use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use self::contacts::Contacts;
+pub use self::received::{Received, ReceivedRequest};
 use super::loopback::{Loopback, read_at_most};
 use super::wire::{self, DemoSigner};
 use crate::clock;
 
 const BODY_BYTES_MAX: usize = 256 * 1024;
-const CONTACTS_MAX: usize = 1_000;
-/// As many as Intercom keeps for one workspace.
-const ATTRIBUTES_PER_CONTACT_MAX: usize = 250;
-const RECEIVED_MAX: usize = 64;
 const SESSION_SECONDS: i64 = 7 * 24 * 3600;
 
 /// The API, running. It stops when it is dropped.
@@ -88,155 +86,6 @@ impl DemoApi {
     /// Lets open requests end and closes the port.
     pub async fn stop(&self) {
         self.server.stop().await;
-    }
-}
-
-/// One request, exactly as it arrived.
-pub struct ReceivedRequest {
-    /// Counts from 1 in the order of arrival.
-    pub number: u64,
-    pub method: Method,
-    pub path_and_query: String,
-    pub headers: HeaderMap,
-    pub body: Bytes,
-    /// The attributes as this lenient backend read them, those of a genuine token among them.
-    pub attributes: Map<String, Value>,
-}
-
-/// Says how much arrived and never what.
-impl fmt::Debug for ReceivedRequest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReceivedRequest")
-            .field("number", &self.number)
-            .field("headers", &self.headers.len())
-            .field("body_bytes", &self.body.len())
-            .field("attributes", &self.attributes.len())
-            .finish_non_exhaustive()
-    }
-}
-
-/// The newest requests; older ones make room.
-#[derive(Debug)]
-pub struct Received {
-    newest: Mutex<Newest>,
-    arrivals: broadcast::Sender<Arc<ReceivedRequest>>,
-}
-
-#[derive(Debug, Default)]
-struct Newest {
-    count: u64,
-    requests: VecDeque<Arc<ReceivedRequest>>,
-}
-
-impl Default for Received {
-    fn default() -> Self {
-        Self { newest: Mutex::default(), arrivals: broadcast::channel(RECEIVED_MAX).0 }
-    }
-}
-
-impl Received {
-    /// How many arrived since the start, those already forgotten among them.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        lock(&self.newest).count
-    }
-
-    /// Those that arrived after the first `count`, oldest first, as far as they are remembered.
-    #[must_use]
-    pub fn since(&self, count: u64) -> Vec<Arc<ReceivedRequest>> {
-        lock(&self.newest).requests.iter().filter(|request| request.number > count).cloned().collect()
-    }
-
-    /// The newest one.
-    #[must_use]
-    pub fn last(&self) -> Option<Arc<ReceivedRequest>> {
-        lock(&self.newest).requests.back().cloned()
-    }
-
-    /// Each request from now on, as it arrives.
-    #[must_use]
-    pub fn subscribe(&self) -> broadcast::Receiver<Arc<ReceivedRequest>> {
-        self.arrivals.subscribe()
-    }
-
-    fn remember(&self, head: &http::request::Parts, body: Bytes, attributes: Map<String, Value>) {
-        let request = {
-            let mut newest = lock(&self.newest);
-            newest.count += 1;
-            let request = Arc::new(ReceivedRequest {
-                number: newest.count,
-                method: head.method.clone(),
-                path_and_query: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-                headers: head.headers.clone(),
-                body,
-                attributes,
-            });
-            if newest.requests.len() == RECEIVED_MAX {
-                newest.requests.pop_front();
-            }
-            newest.requests.push_back(Arc::clone(&request));
-            request
-        };
-        // Nobody need be listening.
-        let _ = self.arrivals.send(request);
-    }
-}
-
-/// A panic elsewhere leaves a queue or a map that is still whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[derive(Default)]
-struct Contacts(Mutex<Kept>);
-
-#[derive(Default)]
-struct Kept {
-    by_id: HashMap<String, Map<String, Value>>,
-    /// Oldest first, to make room.
-    order: VecDeque<String>,
-}
-
-impl fmt::Debug for Contacts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Contacts").field(&lock(&self.0).by_id.len()).finish()
-    }
-}
-
-impl Contacts {
-    fn find(&self, id: &str) -> Option<Map<String, Value>> {
-        lock(&self.0).by_id.get(id).cloned()
-    }
-
-    /// Merges `attributes` into the contact and gives back the whole.
-    fn merge(&self, id: &str, attributes: &Map<String, Value>) -> Map<String, Value> {
-        let mut kept = lock(&self.0);
-        if !kept.by_id.contains_key(id) {
-            if kept.order.len() == CONTACTS_MAX
-                && let Some(oldest) = kept.order.pop_front()
-            {
-                kept.by_id.remove(&oldest);
-            }
-            kept.order.push_back(id.to_owned());
-        }
-        let contact = kept.by_id.entry(id.to_owned()).or_default();
-        merge(contact, attributes);
-        contact.clone()
-    }
-}
-
-/// Objects merge member by member, as Chatwoot merges its `custom_attributes`; anything else is replaced.
-fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) {
-    for (name, value) in from {
-        let has_room = into.len() < ATTRIBUTES_PER_CONTACT_MAX;
-        match (into.get_mut(name), value) {
-            (Some(Value::Object(into)), Value::Object(from)) => merge(into, from),
-            (Some(old), new) => *old = new.clone(),
-            (None, new) if has_room => {
-                into.insert(name.clone(), new.clone());
-            }
-            (None, _) => {}
-        }
     }
 }
 
@@ -406,18 +255,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_the_newest_are_remembered() {
-        let received = Received::default();
-        let (head, ()) = Request::post("/messenger/web/ping").body(()).unwrap().into_parts();
-        for _ in 0..=RECEIVED_MAX {
-            received.remember(&head, Bytes::new(), Map::new());
-        }
-        assert_eq!(received.since(0).len(), RECEIVED_MAX);
-        assert_eq!(received.since(0)[0].number, 2);
-        assert_eq!(received.since(RECEIVED_MAX as u64).len(), 1);
-    }
-
-    #[tokio::test]
     async fn chatwoot_and_plain_json_are_kept_and_anything_else_is_404() {
         let api = DemoApi::start().await.unwrap();
         let json = ("Content-Type", "application/json");
@@ -432,18 +269,6 @@ mod tests {
         assert_eq!(api.contact("7").unwrap()["plan"], "free");
         assert_eq!(send(api.address, "PATCH", "/v1/users/7", &[json], "[]").await.status, 400);
         assert_eq!(send(api.address, "PUT", "/v1/users/7", &[json], "{}").await.status, 404);
-    }
-
-    #[test]
-    fn contacts_and_their_attributes_are_bounded() {
-        let contacts = Contacts::default();
-        for number in 0..=CONTACTS_MAX {
-            contacts.merge(&number.to_string(), &Map::new());
-        }
-        assert!(contacts.find("0").is_none());
-        assert!(contacts.find("1").is_some());
-        let many = (0..=ATTRIBUTES_PER_CONTACT_MAX).map(|number| (number.to_string(), Value::Null)).collect();
-        assert_eq!(contacts.merge("many", &many).len(), ATTRIBUTES_PER_CONTACT_MAX);
     }
 
     const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded");

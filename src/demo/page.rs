@@ -3,35 +3,31 @@
 //! It serves plain HTTP on loopback and loads nothing from elsewhere. It knows no gateway: what it is asked to send it hands to a
 //! [`Sender`].
 
+mod events;
+mod request;
+
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Frame, Incoming};
-use serde::{Deserialize, Serialize};
+use hyper::body::Incoming;
+use serde::Serialize;
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
+use self::events::EventSource;
+use self::request::requested;
 use super::loopback::{Loopback, read_at_most};
-use super::scenario::{Call, DemoAttribute, DemoOutcome, DemoRequest, Proof, Site, Spelling, scenarios};
+use super::scenario::{DemoOutcome, DemoRequest, scenarios};
 use crate::decision::Lock;
 
 const BODY_BYTES_MAX: usize = 16 * 1024;
-const ATTRIBUTES_MAX: usize = 32;
-const EVENT_STREAMS_MAX: usize = 16;
-/// Outcomes that wait for one slow reader; then it misses some.
-const EVENTS_QUEUED_MAX: usize = 32;
-/// A comment line, so that a dead connection is noticed.
-const EVENTS_HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// Sends one request through the gateway and tells what became of it.
 pub type Sender =
@@ -98,8 +94,7 @@ impl DemoPage {
             own_port: listener.local_addr()?.port(),
             facts,
             sender,
-            news: broadcast::channel(EVENTS_QUEUED_MAX).0,
-            streams: Arc::new(Semaphore::new(EVENT_STREAMS_MAX)),
+            events: EventSource::default(),
             stopping: stopping.clone(),
         });
         let server = {
@@ -114,7 +109,7 @@ impl DemoPage {
 
     /// Shows an outcome on every open page.
     pub fn announce(&self, outcome: &DemoOutcome) {
-        self.room.announce(&json!(outcome));
+        self.room.events.announce(&json!(outcome));
     }
 
     /// Ends the event streams, lets open requests end and closes the port.
@@ -127,8 +122,7 @@ struct Room {
     own_port: u16,
     facts: Facts,
     sender: Sender,
-    news: broadcast::Sender<Arc<str>>,
-    streams: Arc<Semaphore>,
+    events: EventSource,
     stopping: CancellationToken,
 }
 
@@ -177,16 +171,11 @@ impl Room {
         match (self.sender)(request).await {
             Ok(outcome) => {
                 let outcome = json!(outcome);
-                self.announce(&outcome);
+                self.events.announce(&outcome);
                 reply(StatusCode::OK, &outcome)
             }
             Err(error) => text(StatusCode::BAD_GATEWAY, &error.to_string()),
         }
-    }
-
-    fn announce(&self, outcome: &Value) {
-        // Nobody need be looking.
-        let _ = self.news.send(Arc::from(format!("event: outcome\ndata: {outcome}\n\n")));
     }
 
     fn facts(&self) -> Value {
@@ -202,12 +191,10 @@ impl Room {
     }
 
     fn events(&self) -> Response<PageBody> {
-        let Ok(place) = Arc::clone(&self.streams).try_acquire_owned() else {
+        let Some(events) = self.events.open(self.stopping.clone()) else {
             return text(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open");
         };
-        let (queue, lines) = mpsc::channel(EVENTS_QUEUED_MAX);
-        tokio::spawn(pass_on(self.news.subscribe(), queue, self.stopping.clone(), place));
-        let mut response = Response::new(Events { lines }.boxed_unsync());
+        let mut response = Response::new(events.boxed_unsync());
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         response
     }
@@ -235,162 +222,6 @@ impl Room {
                 && !authority.contains('@')
         })
     }
-}
-
-/// From the broadcast to one page, until either end is gone.
-async fn pass_on(
-    mut news: broadcast::Receiver<Arc<str>>,
-    queue: mpsc::Sender<Bytes>,
-    stopping: CancellationToken,
-    _place: OwnedSemaphorePermit,
-) {
-    let mut line = Bytes::from_static(b"retry: 2000\n\n");
-    loop {
-        tokio::select! {
-            () = stopping.cancelled() => return,
-            sent = queue.send(line) => if sent.is_err() { return },
-        }
-        line = tokio::select! {
-            () = stopping.cancelled() => return,
-            () = queue.closed() => return,
-            () = tokio::time::sleep(EVENTS_HEARTBEAT) => Bytes::from_static(b": still here\n\n"),
-            received = news.recv() => match received {
-                Ok(text) => Bytes::copy_from_slice(text.as_bytes()),
-                Err(broadcast::error::RecvError::Lagged(_)) => Bytes::from_static(b"event: missed\ndata: {}\n\n"),
-                Err(broadcast::error::RecvError::Closed) => return,
-            },
-        };
-    }
-}
-
-/// Server-sent events as a body.
-struct Events {
-    lines: mpsc::Receiver<Bytes>,
-}
-
-impl Body for Events {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.lines.poll_recv(context).map(|line| line.map(|line| Ok(Frame::data(line))))
-    }
-}
-
-/// What the page posts.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-enum RawSend {
-    Scenario(String),
-    Widget(RawWidget),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawWidget {
-    attributes: Vec<RawAttribute>,
-    /// The names that the site's server signs.
-    signed: Vec<String>,
-    tamper: RawTamper,
-    origin: RawOrigin,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawAttribute {
-    name: String,
-    value: Value,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawTamper {
-    None,
-    /// The plain value, beside the token.
-    Beside,
-    /// The token's payload.
-    Inside,
-}
-
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum RawOrigin {
-    Trusted,
-    Foreign,
-}
-
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum SendRequestError {
-    #[error("not what this page sends")]
-    Malformed,
-    #[error("no such scenario")]
-    NoSuchScenario,
-    #[error("more than {ATTRIBUTES_MAX} attributes")]
-    TooMany,
-    #[error("sign the plan first: there is no signature to tamper with")]
-    NothingSigned,
-}
-
-fn requested(body: &[u8]) -> Result<DemoRequest, SendRequestError> {
-    let text = std::str::from_utf8(body).map_err(|_| SendRequestError::Malformed)?;
-    match serde_json::from_str(text).map_err(|_| SendRequestError::Malformed)? {
-        RawSend::Scenario(id) => scenarios()
-            .into_iter()
-            .find(|scenario| scenario.id == id)
-            .map(|scenario| scenario.request)
-            .ok_or(SendRequestError::NoSuchScenario),
-        RawSend::Widget(raw) => DemoRequest::try_from(raw),
-    }
-}
-
-const TAMPERED: &str = "plan";
-
-impl TryFrom<RawWidget> for DemoRequest {
-    type Error = SendRequestError;
-
-    fn try_from(raw: RawWidget) -> Result<Self, SendRequestError> {
-        let RawWidget { attributes, signed, tamper, origin } = raw;
-        if attributes.len() > ATTRIBUTES_MAX {
-            return Err(SendRequestError::TooMany);
-        }
-        let mut attributes: Vec<DemoAttribute> = attributes
-            .into_iter()
-            .map(|RawAttribute { name, value }| {
-                let signed = signed.contains(&name).then(|| value.clone());
-                DemoAttribute { name, plain: Some(value), signed }
-            })
-            .collect();
-        let any_signed = attributes.iter().any(|attribute| attribute.signed.is_some());
-        let plan = attributes.iter_mut().find(|attribute| attribute.name == TAMPERED && attribute.signed.is_some());
-        let (proof, tampered) = match (tamper, plan) {
-            (RawTamper::None, _) if any_signed => (Proof::Token, ""),
-            (RawTamper::None, _) => (Proof::UserHash, ""),
-            (RawTamper::Beside, Some(plan)) => {
-                plan.plain = plan.signed.as_ref().map(another);
-                (Proof::Token, ", changed beside the token")
-            }
-            (RawTamper::Inside, Some(plan)) => {
-                let value = plan.signed.as_ref().map_or(Value::Null, another);
-                plan.plain = Some(value.clone());
-                (Proof::AlteredToken { name: TAMPERED.to_owned(), value }, ", changed inside the token")
-            }
-            (RawTamper::Beside | RawTamper::Inside, None) => return Err(SendRequestError::NothingSigned),
-        };
-        let (site, from) = match origin {
-            RawOrigin::Trusted => (Site::Trusted, ""),
-            RawOrigin::Foreign => (Site::Foreign, ", from a foreign origin"),
-        };
-        let title = format!("From the widget{tampered}{from}");
-        Ok(Self { title, call: Call::Ping, spelling: Spelling::UserData, site, proof, attributes })
-    }
-}
-
-/// A plan that was not signed.
-fn another(plan: &Value) -> Value {
-    if *plan == "enterprise" { "pro".into() } else { "enterprise".into() }
 }
 
 fn file(content_type: &'static str, content: &'static str) -> Response<PageBody> {
@@ -524,56 +355,5 @@ mod tests {
             let answer = send(page.address, "POST", "/send", &headers, r#"{"scenario":"signed"}"#).await;
             assert_eq!(answer.status, status, "{headers:?}");
         }
-    }
-
-    #[tokio::test]
-    async fn open_pages_are_bounded() {
-        let page = page().await;
-        let mut open = Vec::new();
-        for _ in 0..EVENT_STREAMS_MAX {
-            open.push(page.room.events());
-        }
-        assert_eq!(page.room.events().status(), StatusCode::SERVICE_UNAVAILABLE);
-    }
-
-    #[track_caller]
-    fn check(attributes: &str, signed: &str, tamper: &str, expected: Result<&str, SendRequestError>) {
-        let body = format!(
-            r#"{{"widget":{{"attributes":{attributes},"signed":{signed},"tamper":"{tamper}","origin":"trusted"}}}}"#
-        );
-        let shape = requested(body.as_bytes()).map(|request| {
-            let proof = match request.proof {
-                Proof::UserHash => "hash",
-                Proof::Token => "token",
-                Proof::AlteredToken { .. } => "altered",
-            };
-            let attributes: Vec<String> = request
-                .attributes
-                .iter()
-                .map(|attribute| format!("{} {:?} {:?}", attribute.name, attribute.plain, attribute.signed.is_some()))
-                .collect();
-            format!("{proof}: {}", attributes.join(", "))
-        });
-        assert_eq!(shape.as_deref().map_err(ToString::to_string), expected.as_deref().map_err(ToString::to_string));
-    }
-
-    const PLAN: &str = r#"[{"name":"plan","value":"pro"}]"#;
-
-    #[test]
-    fn switches_and_buttons_become_proofs() {
-        check(PLAN, "[]", "none", Ok(r#"hash: plan Some(String("pro")) false"#));
-        check(PLAN, r#"["plan"]"#, "none", Ok(r#"token: plan Some(String("pro")) true"#));
-        check(PLAN, r#"["plan"]"#, "beside", Ok(r#"token: plan Some(String("enterprise")) true"#));
-        check(PLAN, r#"["plan"]"#, "inside", Ok(r#"altered: plan Some(String("enterprise")) true"#));
-        check(PLAN, "[]", "inside", Err(SendRequestError::NothingSigned));
-        check(PLAN, "[]", "elsewhere", Err(SendRequestError::Malformed));
-        let many = format!("[{}]", vec![r#"{"name":"a","value":1}"#; ATTRIBUTES_MAX + 1].join(","));
-        check(&many, "[]", "none", Err(SendRequestError::TooMany));
-    }
-
-    #[test]
-    fn only_known_scenarios_are_sent() {
-        assert!(requested(br#"{"scenario":"unsigned"}"#).is_ok());
-        assert_eq!(requested(br#"{"scenario":"other"}"#).err(), Some(SendRequestError::NoSuchScenario));
     }
 }

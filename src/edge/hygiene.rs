@@ -66,9 +66,9 @@ pub enum HygieneError {
 
 /// A head that every server reads alike. Its one maker is [`inspect`].
 ///
-/// ```compile_fail
-/// // The fields are private: a head cannot be put together by hand.
-/// let head = countersign::edge::hygiene::Head { port: None };
+/// ```compile_fail,E0616
+/// // The fields are private, so a head cannot be put together or changed by hand.
+/// fn redirect(mut head: countersign::edge::hygiene::Head<'_>) { head.port = None; }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head<'r> {

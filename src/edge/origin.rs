@@ -40,7 +40,7 @@ pub enum SameOrigin<'r> {
 
 /// An origin that some workspace admits. Its one maker is [`admit`].
 ///
-/// ```compile_fail
+/// ```compile_fail,E0451
 /// // The fields are private: there is no way around `admit`.
 /// let admitted = countersign::edge::origin::AdmittedOrigin { kind: todo!() };
 /// ```

@@ -18,6 +18,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
         folding: Folding::default(),
         aliases: Vec::new(),
         token_reader: TokenReader::Gateway,
+        widget_origin: crate::profile::WidgetOrigin::Page,
         workspace_at: Vec::new(),
         identity: IdentityPlaces::default(),
         tokens: TokenPlaces::default(),

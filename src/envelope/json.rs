@@ -284,12 +284,11 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
             0x0c => Some(b'f'),
             _ => None,
         };
-        match short {
-            Some(short) => out.extend_from_slice(&[b'\\', short]),
-            None => {
-                out.extend_from_slice(b"\\u00");
-                out.extend([byte >> 4, byte & 0xf].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
-            }
+        if let Some(short) = short {
+            out.extend_from_slice(&[b'\\', short]);
+        } else {
+            out.extend_from_slice(b"\\u00");
+            out.extend([byte >> 4, byte & 0xf].iter().filter_map(|digit| HEX.get(usize::from(*digit))));
         }
         plain = rest;
     }

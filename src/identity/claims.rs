@@ -8,9 +8,10 @@ use super::subject::SubjectClaims;
 use super::times::TimeRules;
 use super::verdict::TokenError;
 use crate::clock::UnixSeconds;
-use crate::decision::Value;
-use crate::envelope::json;
+use crate::decision::{Signed, Value};
+use crate::envelope::{self, json};
 use crate::policy::Limits;
+use crate::profile::Profile;
 
 /// What a token says whose signature holds, which is in force, and which is about the user that the request is about.
 ///
@@ -68,11 +69,61 @@ impl VerifiedClaims {
     pub fn user_id(&self) -> &str {
         &self.user_id
     }
+
+    /// The claims as attributes, read as the profile says.
+    #[must_use]
+    pub fn signed<'c>(&'c self, profile: &'c Profile) -> Signed<'c> {
+        Signed::vouched(envelope::claims(&profile.claims, &self.claims))
+    }
 }
 
 /// Says that there are claims and nothing of them, not even their names.
 impl fmt::Debug for VerifiedClaims {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VerifiedClaims(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::decision::{
+        Additions, Attribute, Catalogue, Channel, Circumstances, Code, Collect, Folding, Lock, Mode, Subject,
+        TokenReader, Unlisted, Update, ValueRule, judge,
+    };
+    use crate::identity::Presented;
+    use crate::identity::testing::{NOW, presented, profile, token, user_hash, verifier};
+
+    fn plan() -> Catalogue {
+        let plan =
+            Attribute { name: "plan".into(), lock: Lock::Enforce, rule: ValueRule::default(), collect: Collect::Never };
+        Catalogue::new(Mode::Enforce, Unlisted::Drop, Unlisted::Drop, Folding::default(), &[], vec![plan])
+            .expect("a catalogue")
+    }
+
+    /// What the decision says of `plan` when only these proofs speak of it.
+    #[track_caller]
+    fn check(presented: &Presented<'_>, expected: Option<Code>) {
+        let (verifier, profile, update) = (verifier(), profile(), Update::default());
+        let proofs = verifier.verify(presented, NOW);
+        let signed = proofs.claims().map(|claims| claims.signed(&profile));
+        let circumstances = Circumstances {
+            channel: Channel::Messenger,
+            subject: Subject::NotLead,
+            token_reader: TokenReader::Upstream,
+            additions: Additions::Welcome,
+        };
+        let judged = judge(&plan(), circumstances, signed.as_ref(), &update);
+        let code = judged.unnamed().iter().find(|(name, _)| name == "plan").map(|(_, verdict)| verdict.code);
+        assert_eq!(code, expected);
+    }
+
+    #[test]
+    fn a_valid_token_signs_and_nothing_else_does() {
+        let with = |payload: &str| Presented { tokens: vec![token(payload).into()], ..presented() };
+        check(&with(r#"{"user_id":"user-42","plan":"pro","exp":4102444800}"#), Some(Code::Signed));
+        check(&with(r#"{"user_id":"user-42","exp":4102444800}"#), None);
+        check(&with(r#"{"user_id":"user-42","plan":"pro","exp":1}"#), None);
+        let user_hashes = vec![user_hash("user-42").into()];
+        check(&Presented { user_hashes, user_ids: vec!["user-42".into()], ..presented() }, None);
     }
 }

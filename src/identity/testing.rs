@@ -95,6 +95,7 @@ pub(super) fn profile() -> Profile {
         folding: Folding::default(),
         aliases: vec![],
         token_reader: TokenReader::Upstream,
+        widget_origin: crate::profile::WidgetOrigin::Page,
         workspace_at: vec![],
         identity: IdentityPlaces {
             user_id_claims: vec!["user_id".into(), "sub".into()],

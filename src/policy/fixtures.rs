@@ -106,6 +106,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         },
         aliases: vec![("signed_up_at".into(), "created_at".into())],
         token_reader: TokenReader::Upstream,
+        widget_origin: crate::profile::WidgetOrigin::Page,
         workspace_at: Vec::new(),
         identity: IdentityPlaces::default(),
         tokens: TokenPlaces::default(),

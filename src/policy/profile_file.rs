@@ -8,20 +8,21 @@ mod shipped_tests;
 
 use http::StatusCode;
 
-use self::raw::{RawFolding, RawIdentity, RawProfile, RawRefusal, RawRefusals, RawTokens};
+pub(super) use self::raw::RawProfile;
+use self::raw::{RawFolding, RawIdentity, RawRefusal, RawRefusals, RawTokens};
 use self::shapes::Shapes;
 use super::finding::Findings;
-use super::reader::{self, Named, Placed, quoted};
+use super::reader::{Named, Placed, quoted};
 use super::source::Source;
 use crate::decision::Folding;
-use crate::profile::{IdentityPlaces, Profile, Refusal, RefusalBody, RefusalShapes, Shape, TokenPlaces};
+use crate::profile::{IdentityPlaces, Profile, Refusal, RefusalBody, RefusalShapes, Shape, TokenPlaces, WidgetOrigin};
 
 /// Reads a profile file. The profile's id is the file's name without its ending.
 ///
 /// `None` where the file has a mistake; all of its mistakes are then among the findings.
 pub fn parse_profile(source: &Source, findings: &mut Findings) -> Option<Profile> {
     let before = findings.error_count();
-    let raw = reader::read(source, findings, RawProfile::fill)?;
+    let raw = RawProfile::read(source, findings)?;
     let unused = unused_shapes(&raw);
     let profile = build(raw, source, findings).filter(|_| findings.error_count() == before)?;
     // Where nothing else is wrong: a mistake in a reference would be reported here once more.
@@ -36,6 +37,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
     let RawProfile {
         title,
         token_reader,
+        widget_origin,
         workspace_at,
         claims,
         identity,
@@ -47,9 +49,9 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         operations,
     } = raw;
     let folding = folding.map(|folding| build_folding(folding.value, source, findings));
-    let aliases = build_aliases(aliases, source, findings);
-    let shapes = Shapes::build(shapes, source, findings);
-    let operations = operations::build(operations, &shapes, source, findings);
+    let aliases = build_aliases(or_none(aliases), source, findings);
+    let shapes = Shapes::build(or_none(shapes), source, findings);
+    let operations = operations::build(or_none(operations), &shapes, source, findings);
     let claims = claims.and_then(|name| {
         let shape = shapes.find(&name, "`claims`", source, findings)?;
         if !matches!(*shape, Shape::Members(_)) {
@@ -67,6 +69,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         folding: folding.unwrap_or_default(),
         aliases,
         token_reader: token_reader?.value,
+        widget_origin: widget_origin.map_or(WidgetOrigin::Page, |word| word.value),
         workspace_at: values(workspace_at?),
         identity: build_identity(identity?.value)?,
         tokens: build_tokens(tokens?.value)?,
@@ -78,15 +81,18 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
 
 /// The shapes that nothing refers to.
 fn unused_shapes(raw: &RawProfile) -> Vec<Placed<String>> {
-    let nested = raw.shapes.iter().flat_map(|shape| shape.value.nested());
-    let documents = raw.operations.iter().flat_map(|operation| &operation.value.documents);
+    let shapes = || raw.shapes.iter().flat_map(|shapes| &shapes.value);
+    let nested = shapes().flat_map(|shape| &shape.value.nested);
+    let operations = raw.operations.iter().flat_map(|operations| &operations.value);
+    let documents = operations.flat_map(|operation| &operation.value.documents);
     let used: Vec<&str> = nested
         .chain(documents)
+        .flat_map(|named| &named.value)
         .map(|named| &named.value)
         .chain(&raw.claims)
         .map(|name| name.value.trim_end_matches("[]"))
         .collect();
-    let names = raw.shapes.iter().map(|shape| &shape.name);
+    let names = shapes().map(|shape| &shape.name);
     names.filter(|name| !used.contains(&name.value.as_str())).cloned().collect()
 }
 
@@ -114,7 +120,7 @@ fn build_folding(raw: RawFolding, source: &Source, findings: &mut Findings) -> F
     Folding {
         replaced: replaced.map(|replaced| replaced.value.chars().collect()).unwrap_or_default(),
         replacement: replacement_char,
-        containers: values(containers.unwrap_or_default()),
+        containers: containers.map(values).unwrap_or_default(),
     }
 }
 
@@ -144,7 +150,11 @@ fn build_identity(raw: RawIdentity) -> Option<IdentityPlaces> {
 
 fn build_tokens(raw: RawTokens) -> Option<TokenPlaces> {
     let RawTokens { jwt, user_hash, sealed } = raw;
-    Some(TokenPlaces { jwt: values(jwt?), user_hash: values(user_hash?), sealed: values(sealed.unwrap_or_default()) })
+    Some(TokenPlaces {
+        jwt: values(jwt?),
+        user_hash: values(user_hash?),
+        sealed: sealed.map(values).unwrap_or_default(),
+    })
 }
 
 fn build_refusals(raw: RawRefusals) -> RefusalShapes {
@@ -159,8 +169,12 @@ fn build_refusals(raw: RawRefusals) -> RefusalShapes {
     RefusalShapes { identity_missing: refusal(identity_missing), identity_bad: refusal(identity_bad) }
 }
 
-fn values<T>(found: Vec<Placed<T>>) -> Vec<T> {
-    found.into_iter().map(|found| found.value).collect()
+fn or_none<T>(found: Option<Placed<Vec<T>>>) -> Vec<T> {
+    found.map(|found| found.value).unwrap_or_default()
+}
+
+fn values<T>(found: Placed<Vec<Placed<T>>>) -> Vec<T> {
+    found.value.into_iter().map(|found| found.value).collect()
 }
 
 #[cfg(test)]
@@ -238,7 +252,10 @@ mod tests {
     fn nothing_unknown_is_ignored() {
         check(
             &profile("tittle = \"T\"\n", "[shapes.a]\nkind = \"names\"\nsettings = []\n"),
-            &["unknown key `tittle` (did you mean `title`?)", "unknown key `settings` (known here: `kind`, `prefix`)"],
+            &[
+                "unknown key `tittle` (did you mean `title`?)",
+                "shape `a`: `settings` belongs to `object`, not to `names`",
+            ],
         );
     }
 
@@ -249,7 +266,7 @@ mod tests {
                 .replace("jwt = []", "jwt = [\"app\"]"),
             &[
                 "`tokens.jwt[0]`: expected `document:`, `body:`, `field:`, `query:`, `header:`, `bearer:`, `cookie:` or `path:` and a name, found `app`",
-                "shape `b`: `kind`: expected `object`, `answer`, `answers`, `names` or `opaque`, found `objekt` (did you mean `object`?)",
+                "shape `b`: `kind`: expected `object`, `answer`, `answers` or `names`, found `objekt` (did you mean `object`?)",
             ],
         );
         check(
@@ -287,7 +304,7 @@ mod tests {
             &["`claims`: expected a shape of kind `object`, found `n`"],
         );
         check(
-            &profile("", "[shapes.opaque]\nkind = \"opaque\"\n"),
+            &profile("", "[shapes.opaque]\nkind = \"names\"\n"),
             &["shape `opaque`: is there in every profile and cannot be another"],
         );
     }

@@ -6,13 +6,18 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::gateway_file::RawGateway;
+use super::profile_file::RawProfile;
 use super::reader::Placed;
 use super::workspace_file::RawWorkspace;
 
 /// Every schema with the name of its file.
 #[must_use]
 pub fn schemas() -> Vec<(&'static str, String)> {
-    vec![("gateway.json", schema_of::<RawGateway>()), ("workspace.json", schema_of::<RawWorkspace>())]
+    vec![
+        ("gateway.json", schema_of::<RawGateway>()),
+        ("profile.json", schema_of::<RawProfile>()),
+        ("workspace.json", schema_of::<RawWorkspace>()),
+    ]
 }
 
 /// Draft 7, because not all editors know a later one.
@@ -217,11 +222,23 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_of_a_profile_knows_what_the_reader_knows() {
+        check(&schema_of::<RawProfile>(), |source, findings| {
+            RawProfile::read(source, findings);
+        });
+    }
+
+    #[test]
     fn what_the_reader_requires_the_schema_requires() {
         for (schema, missing) in [
             (schema_of::<RawGateway>(), {
                 let mut findings = Findings::default();
                 RawGateway::read(&Source::new("a.toml", ""), &mut findings);
+                findings
+            }),
+            (schema_of::<RawProfile>(), {
+                let mut findings = Findings::default();
+                RawProfile::read(&Source::new("a.toml", ""), &mut findings);
                 findings
             }),
             (schema_of::<RawWorkspace>(), {

@@ -71,7 +71,8 @@ impl Pool {
         loop {
             let (mut link, pooled) = match self.take() {
                 Some(link) => (link, true),
-                None => (Link::connect(connector).await?, false),
+                // Boxed, for connecting is rare and its state is large: it would weigh on every request, and every idle client.
+                None => (Box::pin(Link::connect(connector)).await?, false),
             };
             let mut refused = match watch.answer(link.exchange(request)).await? {
                 Ok(response) => return Ok((response, link)),

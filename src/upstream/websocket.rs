@@ -161,7 +161,8 @@ impl Upstreams {
         _permit: UpgradePermit,
         client: OnUpgrade,
     ) -> Result<Switch, UpstreamError> {
-        self.find(name)?.upgrade(head, handshake, client).await
+        // Boxed: a handshake is rare, and its state would weigh on every request.
+        Box::pin(self.find(name)?.upgrade(head, handshake, client)).await
     }
 }
 

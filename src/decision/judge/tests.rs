@@ -341,19 +341,21 @@ fn signed_objects_are_found_by_their_id() {
 
 #[test]
 fn a_lock_on_the_object_holds_for_all_members() {
-    let catalogue = Catalogue::new(
-        Mode::Enforce,
-        Unlisted::Drop,
-        Unlisted::Drop,
-        Folding::default(),
-        &[],
-        vec![attribute("company", Lock::Enforce), attribute("company.size", Lock::Off)],
-    )
-    .expect("names that differ");
-    let values = [("size", text("9")), ("other", text("x"))];
-    let update = company(&values, Some("acme"), &[]);
-    let judged = judge(&catalogue, MESSENGER, None, &update);
-    assert!(judged.verdicts().iter().all(|verdict| verdict.code == Code::Locked), "{judged:?}");
+    for name in ["company", "companies"] {
+        let catalogue = Catalogue::new(
+            Mode::Enforce,
+            Unlisted::Keep,
+            Unlisted::Drop,
+            Folding::default(),
+            &[("companies".to_owned(), "company".to_owned())],
+            vec![attribute(name, Lock::Enforce), attribute("company.size", Lock::Off)],
+        )
+        .expect("names that differ");
+        let values = [("size", text("9")), ("other", text("x"))];
+        let update = company(&values, Some("acme"), &[]);
+        let judged = judge(&catalogue, MESSENGER, None, &update);
+        assert!(judged.verdicts().iter().all(|verdict| verdict.code == Code::Locked), "{judged:?}");
+    }
 }
 
 #[track_caller]

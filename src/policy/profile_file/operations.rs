@@ -7,7 +7,7 @@ use http::Method;
 use super::super::finding::Findings;
 use super::super::reader::{Named, Placed, quoted};
 use super::super::source::Source;
-use super::raw::RawOperation;
+use super::raw::{RawOperation, TextsByName};
 use super::shapes::Shapes;
 use crate::decision::Spelling;
 use crate::profile::{
@@ -56,6 +56,8 @@ impl Builder<'_> {
         let documents = self.documents(documents, fields, body.as_ref());
         let (on, class, body, documents) = (on?, class?, body?, documents?);
         self.admit_body(&class, &body, &documents);
+        let context = context.map(|context| context.value).unwrap_or_default();
+        let subject = subject.map(|subject| subject.value).unwrap_or_default();
         self.admit_context(&class, &context);
         self.admit_places(&context, &on.value.path);
         self.admit_places(&subject, &on.value.path);
@@ -142,13 +144,13 @@ impl Builder<'_> {
 
     fn documents(
         &mut self,
-        raw: Vec<Named<Placed<String>>>,
-        fields: Vec<Named<Placed<String>>>,
+        raw: Option<TextsByName>,
+        fields: Option<TextsByName>,
         body: Option<&Placed<Body>>,
     ) -> Option<Vec<Document>> {
         let mut documents: Vec<Document> = Vec::new();
         let mut complete = true;
-        for Named { name: key, value: shape } in raw {
+        for Named { name: key, value: shape } in raw.into_iter().flat_map(|raw| raw.value) {
             let whose = format!("{}: `documents.{}`", self.title, key.value);
             let shape = self.shapes.find(&shape, &whose, self.source, self.findings);
             let Some(at) = self.document_at(&key) else {
@@ -164,6 +166,7 @@ impl Builder<'_> {
                 None => complete = false,
             }
         }
+        let fields = fields.map(|fields| fields.value).unwrap_or_default();
         if let Some(first) = fields.first() {
             let place = first.name.clone();
             let at = DocumentAt::Fields(

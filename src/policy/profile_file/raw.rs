@@ -1,91 +1,186 @@
 //! What a profile file says, each value with its place. Single values are already parsed here; what concerns several of them is not.
 
+use std::collections::BTreeMap;
+
 use http::Method;
+use schemars::JsonSchema;
 
-use super::super::reader::{Keyword, Named, Placed, Table, Value};
+use super::super::finding::Findings;
+use super::super::keywords::keywords;
+use super::super::reader::{self, Named, Placed, Table, Value};
+use super::super::source::Source;
 use crate::decision::{Spelling, TokenReader};
-use crate::profile::{Body, Class, PathPattern, Place, Replaces, Rest, Upgrade, WhenEmpty};
+use crate::profile::{Body, Class, PathPattern, Place, Replaces, Rest, Upgrade, WhenEmpty, WidgetOrigin};
 
-/// A profile file. `None` is a key that is absent, or a mistake that is already among the findings.
-pub(super) struct RawProfile {
-    pub title: Option<Placed<String>>,
-    pub token_reader: Option<Placed<TokenReader>>,
-    pub workspace_at: Option<Vec<Placed<Place>>>,
-    pub claims: Option<Placed<String>>,
-    pub identity: Option<Placed<RawIdentity>>,
-    pub tokens: Option<Placed<RawTokens>>,
-    pub folding: Option<Placed<RawFolding>>,
-    pub aliases: Vec<Named<Placed<String>>>,
-    pub refusals: Option<Placed<RawRefusals>>,
-    pub shapes: Vec<Named<RawShape>>,
-    pub operations: Vec<Named<RawOperation>>,
+/// What one messenger looks like on the wire.
+#[derive(JsonSchema)]
+#[schemars(title = "Countersign: a profile", deny_unknown_fields)]
+pub(in super::super) struct RawProfile {
+    #[schemars(required)]
+    pub(super) title: Option<Placed<String>>,
+    /// Who reads tokens behind the gateway: the backend itself, or nobody, so that what they sign is written into the payload.
+    #[schemars(required)]
+    pub(super) token_reader: Option<Placed<TokenReader>>,
+    /// Whose page the widget's requests come from: the customer's, or a frame that the messenger serves through the gateway. Default: page.
+    pub(super) widget_origin: Option<Placed<WidgetOrigin>>,
+    /// Where requests name the workspace, such as `field:app_id`.
+    #[schemars(required, with = "Option<Vec<String>>")]
+    pub(super) workspace_at: Option<Places>,
+    /// The shape by which a token's claims are read.
+    #[schemars(required)]
+    pub(super) claims: Option<Placed<String>>,
+    #[schemars(required)]
+    pub(super) identity: Option<Placed<RawIdentity>>,
+    #[schemars(required)]
+    pub(super) tokens: Option<Placed<RawTokens>>,
+    pub(super) folding: Option<Placed<RawFolding>>,
+    /// Other spellings of one fact, each with the name that it stands for.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub(super) aliases: Option<TextsByName>,
+    pub(super) refusals: Option<Placed<RawRefusals>>,
+    /// Which member of a document is what, under names to which documents and other shapes refer.
+    #[schemars(required, with = "Option<BTreeMap<String, RawShape>>")]
+    pub(super) shapes: Option<Placed<Vec<Named<RawShape>>>>,
+    /// The kinds of request that the messenger knows. Any other is refused.
+    #[schemars(with = "Option<BTreeMap<String, RawOperation>>")]
+    pub(super) operations: Option<Placed<Vec<Named<RawOperation>>>>,
 }
 
+pub(super) type Texts = Placed<Vec<Placed<String>>>;
+pub(super) type Places = Placed<Vec<Placed<Place>>>;
+pub(super) type TextsByName = Placed<Vec<Named<Placed<String>>>>;
+
+/// Where a request says who its user is. Every list is said in full, also an empty one: this is nothing to leave to a default.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct RawIdentity {
-    pub user_id: Option<Vec<Placed<Place>>>,
-    pub email: Option<Vec<Placed<Place>>>,
-    pub session: Option<Vec<Placed<Place>>>,
-    pub user_id_claims: Option<Vec<Placed<String>>>,
-    pub email_claims: Option<Vec<Placed<String>>>,
+    /// Such as `document:user_id`.
+    #[schemars(required, with = "Option<Vec<String>>")]
+    pub(super) user_id: Option<Places>,
+    #[schemars(required, with = "Option<Vec<String>>")]
+    pub(super) email: Option<Places>,
+    /// What names a session of the messenger: whoever brings one may be known upstream.
+    #[schemars(required, with = "Option<Vec<String>>")]
+    pub(super) session: Option<Places>,
+    /// The claims that name the user, most telling first.
+    #[schemars(required)]
+    pub(super) user_id_claims: Option<Texts>,
+    #[schemars(required)]
+    pub(super) email_claims: Option<Texts>,
 }
 
+/// Where proofs sit.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct RawTokens {
-    pub jwt: Option<Vec<Placed<Place>>>,
-    pub user_hash: Option<Vec<Placed<Place>>>,
-    pub sealed: Option<Vec<Placed<Place>>>,
+    /// Such as `bearer:authorization`.
+    #[schemars(required, with = "Option<Vec<String>>")]
+    pub(super) jwt: Option<Places>,
+    #[schemars(required, with = "Option<Vec<String>>")]
+    pub(super) user_hash: Option<Places>,
+    /// Attributes under an encryption that the gateway does not open: refused where the workspace enforces.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) sealed: Option<Places>,
 }
 
+/// When the backend takes two spellings for one name.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct RawFolding {
-    pub replaced: Option<Placed<String>>,
-    pub replacement: Option<Placed<String>>,
-    pub containers: Option<Vec<Placed<String>>>,
+    /// Characters that the backend replaces within a name.
+    pub(super) replaced: Option<Placed<String>>,
+    /// The character by which it replaces them.
+    pub(super) replacement: Option<Placed<String>>,
+    /// Objects that say only where an attribute is kept, not which it is.
+    pub(super) containers: Option<Texts>,
 }
 
+/// The answers to refusals that the messenger's own client understands.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct RawRefusals {
-    pub identity_missing: Option<Placed<RawRefusal>>,
-    pub identity_bad: Option<Placed<RawRefusal>>,
+    /// Identity is required and no proof came.
+    pub(super) identity_missing: Option<Placed<RawRefusal>>,
+    /// A proof came and does not hold.
+    pub(super) identity_bad: Option<Placed<RawRefusal>>,
 }
 
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct RawRefusal {
-    pub status: Option<Placed<u16>>,
-    pub json: Option<Placed<String>>,
+    #[schemars(required, range(min = 400, max = 499))]
+    pub(super) status: Option<Placed<u16>>,
+    /// JSON text, sent as it stands. Default: problem details (RFC 9457).
+    pub(super) json: Option<Placed<String>>,
 }
 
-pub(super) enum RawShape {
-    Object(RawObject),
-    Answer {
-        identifier: Option<Placed<String>>,
-        value: Option<Placed<String>>,
-        prefixes: Vec<Named<Placed<String>>>,
-    },
-    Answers {
-        name: Option<Placed<String>>,
-        value: Option<Placed<String>>,
-        prefix: Option<Placed<String>>,
-    },
-    Names {
-        prefix: Option<Placed<String>>,
-    },
-    Opaque,
-    /// Its kind is missing or wrong.
-    Unknown,
+/// How one JSON value is read. Its kind says which of the other keys it may have.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RawShape {
+    #[schemars(required)]
+    pub(super) kind: Option<Placed<Kind>>,
+    /// What stands before each name in the catalogue. Default: nothing.
+    pub(super) prefix: Option<Placed<String>>,
+    /// Whether this is the attributes' own place, or one where the backend may look for them as well. Default: own.
+    pub(super) spelling: Option<Placed<Spelling>>,
+    /// What members are that nothing names. Default: attributes.
+    pub(super) rest: Option<Placed<Rest>>,
+    /// Members that are no attributes. They pass.
+    pub(super) settings: Option<Texts>,
+    /// Members that are tokens and hashes. They pass and are never recorded.
+    pub(super) credentials: Option<Texts>,
+    /// Members with a shape of their own; `shape[]` is a list of it.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub(super) nested: Option<TextsByName>,
+    /// For an object that is one of several with ids.
+    pub(super) group: Option<Placed<RawGroup>>,
+    /// Which signed attributes may be written into this object: `"any"`, or these. Default: none.
+    #[schemars(with = "Option<AcceptsText>")]
+    pub(super) accepts: Option<Placed<RawAccepts>>,
+    /// The member that says which attribute is answered.
+    pub(super) identifier: Option<Placed<String>>,
+    /// Prefixes of the identifier and what they stand for, tried in order.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub(super) prefixes: Option<TextsByName>,
+    /// The member of each answer that names it.
+    pub(super) name: Option<Placed<String>>,
+    /// The member that has the answer.
+    pub(super) value: Option<Placed<String>>,
 }
 
-pub(super) struct RawObject {
-    pub prefix: Option<Placed<String>>,
-    pub spelling: Option<Placed<Spelling>>,
-    pub rest: Option<Placed<Rest>>,
-    pub settings: Option<Vec<Placed<String>>>,
-    pub credentials: Option<Vec<Placed<String>>>,
-    pub nested: Vec<Named<Placed<String>>>,
-    pub group: Option<Placed<RawGroup>>,
-    pub accepts: Option<Placed<RawAccepts>>,
+/// What kind of value a shape reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Its members are attributes, settings and credentials.
+    Object,
+    /// One answer to a bot.
+    Answer,
+    /// A list of answers.
+    Answers,
+    /// A list of names to delete.
+    Names,
 }
 
+keywords!(
+    Kind: "object" => Kind::Object,
+    "answer" => Kind::Answer,
+    "answers" => Kind::Answers,
+    "names" => Kind::Names,
+);
+
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct RawGroup {
-    pub name: Option<Placed<String>>,
-    pub id: Option<Vec<Placed<String>>>,
-    pub required: Option<Vec<Placed<Vec<Placed<String>>>>>,
+    /// Its name in the catalogue.
+    #[schemars(required)]
+    pub(super) name: Option<Placed<String>>,
+    /// The members that may hold its id, most telling first.
+    #[schemars(required, length(min = 1))]
+    pub(super) id: Option<Texts>,
+    /// Without one member of each list the object cannot stand.
+    #[schemars(required)]
+    pub(super) required: Option<Placed<Vec<Texts>>>,
 }
 
 pub(super) enum RawAccepts {
@@ -93,57 +188,74 @@ pub(super) enum RawAccepts {
     Only(Vec<Placed<String>>),
 }
 
-/// One operation, of a profile or of a workspace's own routes.
+/// How `accepts` is spelled.
+#[derive(JsonSchema)]
+#[schemars(untagged, inline)]
+#[expect(dead_code, reason = "the schema's form of `RawAccepts`")]
+enum AcceptsText {
+    Any(AnyWord),
+    Only(Vec<String>),
+}
+
+/// One kind of request.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
 pub(super) struct RawOperation {
-    pub on: Option<Placed<Call>>,
-    pub class: Option<Placed<Class>>,
-    pub body: Option<Placed<Body>>,
-    pub documents: Vec<Named<Placed<String>>>,
-    pub fields: Vec<Named<Placed<String>>>,
-    pub context: Vec<Placed<Place>>,
-    pub subject: Vec<Placed<Place>>,
-    pub when_empty: Option<Placed<WhenEmpty>>,
-    pub replaces: Option<Placed<Replaces>>,
-    pub upgrade: Option<Placed<Upgrade>>,
+    /// Methods and a path: `POST /contacts/{id}`, `GET HEAD /assets/**`.
+    #[schemars(required, with = "Option<String>")]
+    pub(super) on: Option<Placed<Call>>,
+    #[schemars(required)]
+    pub(super) class: Option<Placed<Class>>,
+    /// How the body is spelled. `stream` is never opened.
+    #[schemars(required)]
+    pub(super) body: Option<Placed<Body>>,
+    /// Where attributes are, and in which shape: `"field:user_data" = "user"`, `body = "contact"`, `"body:/contact" = "contact"`.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub(super) documents: Option<TextsByName>,
+    /// Form fields that are attributes themselves, each with the attribute that it sets.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub(super) fields: Option<TextsByName>,
+    /// For `collect`: what must be there for the answer to belong to a question.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) context: Option<Places>,
+    /// Where this request names the user, beside the places of `[identity]`.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) subject: Option<Places>,
+    /// What to do when nothing of a document is left. Default: send.
+    pub(super) when_empty: Option<Placed<WhenEmpty>>,
+    /// Whether the request clears the attributes that it does not name. Default: nothing.
+    pub(super) replaces: Option<Placed<Replaces>>,
+    /// Whether the request may become a WebSocket. Default: never.
+    pub(super) upgrade: Option<Placed<Upgrade>>,
 }
 
-/// Methods and a path: `GET HEAD /packs/**`.
+/// Methods and a path.
 pub(super) struct Call {
-    pub methods: Vec<Method>,
-    pub path: PathPattern,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Object,
-    Answer,
-    Answers,
-    Names,
-    Opaque,
+    pub(super) methods: Vec<Method>,
+    pub(super) path: PathPattern,
 }
 
 impl RawProfile {
-    pub(super) fn fill(table: &mut Table<'_>) -> Self {
-        Self {
+    /// Reads the file; `None` where it has syntax errors.
+    pub(in super::super) fn read(source: &Source, findings: &mut Findings) -> Option<Self> {
+        reader::read(source, findings, |table| Self {
             title: table.required("title", Value::text),
             token_reader: table.required("token_reader", Value::keyword),
+            widget_origin: table.optional("widget_origin", Value::keyword),
             workspace_at: table.required("workspace_at", places),
             claims: table.required("claims", Value::text),
             identity: table.required("identity", |value| value.table(RawIdentity::fill)),
             tokens: table.required("tokens", |value| value.table(RawTokens::fill)),
             folding: table.optional("folding", |value| value.table(RawFolding::fill)),
-            aliases: texts_by_name(table, "aliases"),
+            aliases: table.optional("aliases", texts_by_name),
             refusals: table.optional("refusals", |value| value.table(RawRefusals::fill)),
-            shapes: named(table.required("shapes", |value| value.named_tables("shape", RawShape::fill))),
-            operations: named(
-                table.optional("operations", |value| value.named_tables("operation", RawOperation::fill)),
-            ),
-        }
+            shapes: table.required("shapes", |value| value.named_tables("shape", RawShape::fill)),
+            operations: table.optional("operations", |value| value.named_tables("operation", RawOperation::fill)),
+        })
     }
 }
 
 impl RawIdentity {
-    // Every list is said in full, also an empty one: who a request is about is nothing to leave to a default.
     fn fill(table: &mut Table<'_>) -> Self {
         Self {
             user_id: table.required("user_id", places),
@@ -193,7 +305,7 @@ impl RawRefusal {
     }
 }
 
-/// Only our own files come here, so which of two equal names counts is for their author to see.
+/// Only operators' own texts come here, so which of two equal names counts is for their author to see.
 fn json(text: &str) -> Result<String, &'static str> {
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Ok(_) => Ok(text.to_owned()),
@@ -203,53 +315,20 @@ fn json(text: &str) -> Result<String, &'static str> {
 
 impl RawShape {
     fn fill(table: &mut Table<'_>) -> Self {
-        match table.required("kind", Value::keyword).map(|kind| kind.value) {
-            Some(Kind::Object) => Self::Object(RawObject::fill(table)),
-            Some(Kind::Answer) => Self::Answer {
-                identifier: table.required("identifier", Value::text),
-                value: table.required("value", Value::text),
-                prefixes: texts_by_name(table, "prefixes"),
-            },
-            Some(Kind::Answers) => Self::Answers {
-                name: table.required("name", Value::text),
-                value: table.required("value", Value::text),
-                prefix: table.optional("prefix", Value::text),
-            },
-            Some(Kind::Names) => Self::Names { prefix: table.optional("prefix", Value::text) },
-            Some(Kind::Opaque) => Self::Opaque,
-            None => {
-                // Without its kind nobody can tell which of its keys are wrong: read them all, so that one mistake is one finding.
-                RawObject::fill(table);
-                for key in ["identifier", "value", "prefixes", "name"] {
-                    table.has(key);
-                }
-                Self::Unknown
-            }
-        }
-    }
-}
-
-impl RawShape {
-    /// The members that are read by shapes of their own.
-    pub(super) fn nested(&self) -> &[Named<Placed<String>>] {
-        match self {
-            Self::Object(object) => &object.nested,
-            Self::Answer { .. } | Self::Answers { .. } | Self::Names { .. } | Self::Opaque | Self::Unknown => &[],
-        }
-    }
-}
-
-impl RawObject {
-    fn fill(table: &mut Table<'_>) -> Self {
         Self {
+            kind: table.required("kind", Value::keyword),
             prefix: table.optional("prefix", Value::text),
             spelling: table.optional("spelling", Value::keyword),
             rest: table.optional("rest", Value::keyword),
             settings: table.optional("settings", texts),
             credentials: table.optional("credentials", texts),
-            nested: texts_by_name(table, "nested"),
+            nested: table.optional("nested", texts_by_name),
             group: table.optional("group", |value| value.table(RawGroup::fill)),
             accepts: table.optional("accepts", RawAccepts::read),
+            identifier: table.optional("identifier", Value::text),
+            prefixes: table.optional("prefixes", texts_by_name),
+            name: table.optional("name", Value::text),
+            value: table.optional("value", Value::text),
         }
     }
 }
@@ -259,7 +338,7 @@ impl RawGroup {
         Self {
             name: table.required("name", Value::text),
             id: table.required("id", texts),
-            required: table.required("required", |value| Some(value.list(|value| value.list(Value::text))?.value)),
+            required: table.required("required", |value| value.list(texts)),
         }
     }
 }
@@ -267,23 +346,22 @@ impl RawGroup {
 impl RawAccepts {
     fn read(value: &Value<'_>) -> Option<Placed<Self>> {
         if value.is_text() {
-            return Some(value.keyword::<AnyWord>()?.map(|AnyWord| Self::Any));
+            return Some(value.keyword()?.map(|AnyWord::Any| Self::Any));
         }
-        Some(value.list(Value::text)?.map(Self::Only))
+        Some(texts(value)?.map(Self::Only))
     }
 }
 
 impl RawOperation {
-    /// Asks a table for the keys of an operation.
-    pub(super) fn fill(table: &mut Table<'_>) -> Self {
+    fn fill(table: &mut Table<'_>) -> Self {
         Self {
             on: table.required("on", |value| value.parsed(Call::parse)),
             class: table.required("class", Value::keyword),
             body: table.required("body", Value::keyword),
-            documents: texts_by_name(table, "documents"),
-            fields: texts_by_name(table, "fields"),
-            context: table.optional("context", places).unwrap_or_default(),
-            subject: table.optional("subject", places).unwrap_or_default(),
+            documents: table.optional("documents", texts_by_name),
+            fields: table.optional("fields", texts_by_name),
+            context: table.optional("context", places),
+            subject: table.optional("subject", places),
             when_empty: table.optional("when_empty", Value::keyword),
             replaces: table.optional("replaces", Value::keyword),
             upgrade: table.optional("upgrade", Value::keyword),
@@ -317,80 +395,41 @@ fn parse_method(word: &str) -> Option<Method> {
     }
 }
 
-fn places(value: &Value<'_>) -> Option<Vec<Placed<Place>>> {
-    Some(value.list(|value| value.parsed(|text| Place::try_from(text)))?.value)
+fn places(value: &Value<'_>) -> Option<Places> {
+    value.list(|value| value.parsed(|text| Place::try_from(text)))
 }
 
-fn texts(value: &Value<'_>) -> Option<Vec<Placed<String>>> {
-    Some(value.list(Value::text)?.value)
+fn texts(value: &Value<'_>) -> Option<Texts> {
+    value.list(Value::text)
 }
 
-fn texts_by_name(table: &mut Table<'_>, key: &'static str) -> Vec<Named<Placed<String>>> {
-    // A value may be empty: the prefix `custom_data.` stands for nothing.
-    named(table.optional(key, |value| value.entries(Value::any_text)))
-}
-
-fn named<T>(found: Option<Placed<Vec<Named<T>>>>) -> Vec<Named<T>> {
-    found.map(|found| found.value).unwrap_or_default()
+/// Values may be empty: the prefix `custom_data.` of an identifier stands for nothing.
+fn texts_by_name(value: &Value<'_>) -> Option<TextsByName> {
+    value.entries(Value::any_text)
 }
 
 #[derive(Clone, Copy)]
-struct AnyWord;
-
-impl Keyword for AnyWord {
-    const WORDS: &'static [(&'static str, Self)] = &[("any", AnyWord)];
+enum AnyWord {
+    Any,
 }
 
-impl Keyword for Kind {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("object", Kind::Object),
-        ("answer", Kind::Answer),
-        ("answers", Kind::Answers),
-        ("names", Kind::Names),
-        ("opaque", Kind::Opaque),
-    ];
-}
-
-impl Keyword for TokenReader {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("upstream", TokenReader::Upstream), ("gateway", TokenReader::Gateway)];
-}
-
-impl Keyword for Spelling {
-    const WORDS: &'static [(&'static str, Self)] = &[("own", Spelling::Own), ("alias", Spelling::Alias)];
-}
-
-impl Keyword for Rest {
-    const WORDS: &'static [(&'static str, Self)] = &[("attributes", Rest::Attributes), ("settings", Rest::Settings)];
-}
-
-impl Keyword for Class {
-    const WORDS: &'static [(&'static str, Self)] = &[
-        ("update", Class::Update),
-        ("event", Class::Event),
-        ("collect", Class::Collect),
-        ("delete", Class::Delete),
-        ("identify", Class::Identify),
-        ("session_end", Class::SessionEnd),
-        ("telemetry", Class::Telemetry),
-        ("pass", Class::Pass),
-        ("server_api", Class::ServerApi),
-    ];
-}
-
-impl Keyword for Body {
-    const WORDS: &'static [(&'static str, Self)] =
-        &[("none", Body::None), ("json", Body::Json), ("form", Body::Form), ("stream", Body::Stream)];
-}
-
-impl Keyword for WhenEmpty {
-    const WORDS: &'static [(&'static str, Self)] = &[("send", WhenEmpty::Send), ("refuse", WhenEmpty::Refuse)];
-}
-
-impl Keyword for Replaces {
-    const WORDS: &'static [(&'static str, Self)] = &[("nothing", Replaces::Nothing), ("all", Replaces::All)];
-}
-
-impl Keyword for Upgrade {
-    const WORDS: &'static [(&'static str, Self)] = &[("never", Upgrade::Never), ("websocket", Upgrade::WebSocket)];
-}
+keywords!(AnyWord: "any" => AnyWord::Any);
+keywords!(TokenReader: "upstream" => TokenReader::Upstream, "gateway" => TokenReader::Gateway);
+keywords!(WidgetOrigin: "page" => WidgetOrigin::Page, "gateway" => WidgetOrigin::Gateway);
+keywords!(Spelling: "own" => Spelling::Own, "alias" => Spelling::Alias);
+keywords!(Rest: "attributes" => Rest::Attributes, "settings" => Rest::Settings);
+keywords!(
+    Class: "update" => Class::Update,
+    "event" => Class::Event,
+    "collect" => Class::Collect,
+    "delete" => Class::Delete,
+    "identify" => Class::Identify,
+    "session_end" => Class::SessionEnd,
+    "telemetry" => Class::Telemetry,
+    "pass" => Class::Pass,
+    "server_api" => Class::ServerApi,
+);
+keywords!(Body: "none" => Body::None, "json" => Body::Json, "form" => Body::Form, "stream" => Body::Stream);
+keywords!(WhenEmpty: "send" => WhenEmpty::Send, "refuse" => WhenEmpty::Refuse);
+keywords!(Replaces: "nothing" => Replaces::Nothing, "all" => Replaces::All);
+keywords!(Upgrade: "never" => Upgrade::Never, "websocket" => Upgrade::WebSocket);

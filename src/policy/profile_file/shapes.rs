@@ -1,12 +1,14 @@
 //! Shapes by name: from what a file says of each to shapes that hold one another.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::super::finding::Findings;
+use super::super::keywords::word;
 use super::super::reader::{Named, Placed, closest, one_of, quoted};
 use super::super::source::Source;
-use super::raw::{RawAccepts, RawGroup, RawObject, RawShape};
+use super::raw::{Kind, RawAccepts, RawGroup, RawShape};
 use crate::decision::Spelling;
 use crate::profile::{Accepts, Collected, GroupRule, Members, Nested, Pairs, Rest, Shape};
 
@@ -81,63 +83,118 @@ impl<'r> Builder<'r> {
         }
         let Named { name, value: raw } = self.raw.iter().find(|raw| raw.name.value == name)?;
         self.open.push(&name.value);
-        let shape = self.shape(&name.value, raw).map(Arc::new);
+        let shape = self.shape(name, raw).map(Arc::new);
         self.open.pop();
         self.shapes.insert(name.value.clone(), shape.clone());
         shape
     }
 
-    fn shape(&mut self, name: &str, raw: &'r RawShape) -> Option<Shape> {
-        match raw {
-            RawShape::Object(object) => self.members(name, object).map(Shape::Members),
-            RawShape::Answer { identifier, value, prefixes } => Some(Shape::Collected(Collected {
-                identifier: text(identifier.as_ref())?,
-                value: text(value.as_ref())?,
+    fn shape(&mut self, title: &Placed<String>, raw: &'r RawShape) -> Option<Shape> {
+        let kind = raw.kind.as_ref()?.value;
+        self.refuse_keys_of_other_kinds(&title.value, kind, raw);
+        let RawShape { prefix, identifier, prefixes, name, value, .. } = raw;
+        let prefix = || text(prefix.as_ref()).unwrap_or_default();
+        Some(match kind {
+            Kind::Object => Shape::Members(self.members(&title.value, raw)?),
+            Kind::Answer => Shape::Collected(Collected {
+                identifier: self.needed(title, "identifier", identifier.as_ref())?,
+                value: self.needed(title, "value", value.as_ref())?,
                 prefixes: prefixes
                     .iter()
+                    .flat_map(|prefixes| &prefixes.value)
                     .map(|prefix| (prefix.name.value.clone(), prefix.value.value.clone()))
                     .collect(),
-            })),
-            RawShape::Answers { name, value, prefix } => Some(Shape::Pairs(Pairs {
-                name: text(name.as_ref())?,
-                value: text(value.as_ref())?,
-                prefix: text(prefix.as_ref()).unwrap_or_default(),
-            })),
-            RawShape::Names { prefix } => Some(Shape::Names { prefix: text(prefix.as_ref()).unwrap_or_default() }),
-            RawShape::Opaque => Some(Shape::Opaque),
-            RawShape::Unknown => None,
+            }),
+            Kind::Answers => Shape::Pairs(Pairs {
+                name: self.needed(title, "name", name.as_ref())?,
+                value: self.needed(title, "value", value.as_ref())?,
+                prefix: prefix(),
+            }),
+            Kind::Names => Shape::Names { prefix: prefix() },
+        })
+    }
+
+    fn needed(&mut self, title: &Placed<String>, key: &str, found: Option<&Placed<String>>) -> Option<String> {
+        if found.is_none() {
+            let message = format!("shape {}: `{key}` is missing", quoted(&title.value));
+            self.findings.error(self.source, title.span.clone(), message);
+        }
+        text(found)
+    }
+
+    fn refuse_keys_of_other_kinds(&mut self, name: &str, kind: Kind, raw: &RawShape) {
+        /// Where the key's value stands, where it is there.
+        type Place = Option<Range<usize>>;
+        fn place<T>(found: Option<&Placed<T>>) -> Place {
+            found.map(|found| found.span.clone())
+        }
+        let RawShape {
+            kind: _,
+            prefix,
+            spelling,
+            rest,
+            settings,
+            credentials,
+            nested,
+            group,
+            accepts,
+            identifier,
+            prefixes,
+            name: of_name,
+            value,
+        } = raw;
+        let keys: [(&str, Place, &[Kind]); 12] = [
+            ("prefix", place(prefix.as_ref()), &[Kind::Object, Kind::Answers, Kind::Names]),
+            ("spelling", place(spelling.as_ref()), &[Kind::Object]),
+            ("rest", place(rest.as_ref()), &[Kind::Object]),
+            ("settings", place(settings.as_ref()), &[Kind::Object]),
+            ("credentials", place(credentials.as_ref()), &[Kind::Object]),
+            ("nested", place(nested.as_ref()), &[Kind::Object]),
+            ("group", place(group.as_ref()), &[Kind::Object]),
+            ("accepts", place(accepts.as_ref()), &[Kind::Object]),
+            ("identifier", place(identifier.as_ref()), &[Kind::Answer]),
+            ("prefixes", place(prefixes.as_ref()), &[Kind::Answer]),
+            ("name", place(of_name.as_ref()), &[Kind::Answers]),
+            ("value", place(value.as_ref()), &[Kind::Answer, Kind::Answers]),
+        ];
+        for (key, place, kinds) in keys {
+            if let Some(place) = place.filter(|_| !kinds.contains(&kind)) {
+                let kinds = one_of(kinds.iter().map(|kind| word(*kind)));
+                let message = format!("shape {}: `{key}` belongs to {kinds}, not to `{}`", quoted(name), word(kind));
+                self.findings.error(self.source, place, message);
+            }
         }
     }
 
-    fn members(&mut self, name: &str, raw: &'r RawObject) -> Option<Members> {
-        let RawObject { prefix, spelling, rest, settings, credentials, nested, group, accepts } = raw;
+    fn members(&mut self, name: &str, raw: &'r RawShape) -> Option<Members> {
         self.refuse_members_named_twice(name, raw);
-        let nested: Vec<Option<(String, Nested)>> = nested.iter().map(|nested| self.nested(name, nested)).collect();
-        let group = match group {
-            Some(group) => Some(self.group(name, group)?),
+        let nested = raw.nested.iter().flat_map(|nested| &nested.value);
+        let nested: Vec<Option<(String, Nested)>> = nested.map(|nested| self.nested(name, nested)).collect();
+        let group = match &raw.group {
+            Some(group) => Some(self.group(name, &group.value)?),
             None => None,
         };
         Some(Members {
-            prefix: text(prefix.as_ref()).unwrap_or_default(),
+            prefix: text(raw.prefix.as_ref()).unwrap_or_default(),
             // What stands here is what the keys mean where a file leaves them out: attributes of this place, to which nothing is added.
-            spelling: spelling.as_ref().map_or(Spelling::Own, |spelling| spelling.value),
-            rest: rest.as_ref().map_or(Rest::Attributes, |rest| rest.value),
-            accepts: match accepts.as_ref().map(|accepts| &accepts.value) {
+            spelling: raw.spelling.as_ref().map_or(Spelling::Own, |spelling| spelling.value),
+            rest: raw.rest.as_ref().map_or(Rest::Attributes, |rest| rest.value),
+            accepts: match raw.accepts.as_ref().map(|accepts| &accepts.value) {
                 None => Accepts::Nothing,
                 Some(RawAccepts::Any) => Accepts::Any,
                 Some(RawAccepts::Only(names)) => Accepts::Only(values(names)),
             },
             group,
-            settings: values(settings.as_deref().unwrap_or_default()),
-            credentials: values(credentials.as_deref().unwrap_or_default()),
+            settings: raw.settings.as_ref().map(|settings| values(&settings.value)).unwrap_or_default(),
+            credentials: raw.credentials.as_ref().map(|credentials| values(&credentials.value)).unwrap_or_default(),
             nested: nested.into_iter().collect::<Option<_>>()?,
         })
     }
 
-    fn refuse_members_named_twice(&mut self, name: &str, raw: &RawObject) {
-        let settings = raw.settings.iter().flatten();
-        let credentials = raw.credentials.iter().flatten();
-        let nested = raw.nested.iter().map(|nested| &nested.name);
+    fn refuse_members_named_twice(&mut self, name: &str, raw: &RawShape) {
+        let settings = raw.settings.iter().flat_map(|settings| &settings.value);
+        let credentials = raw.credentials.iter().flat_map(|credentials| &credentials.value);
+        let nested = raw.nested.iter().flat_map(|nested| &nested.value).map(|nested| &nested.name);
         let mut seen: Vec<&str> = Vec::new();
         for member in settings.chain(credentials).chain(nested) {
             if seen.contains(&member.value.as_str()) {
@@ -169,22 +226,22 @@ impl<'r> Builder<'r> {
         Some((member.value.clone(), make(self.build(inner)?)))
     }
 
-    fn group(&mut self, name: &str, raw: &Placed<RawGroup>) -> Option<GroupRule> {
-        let RawGroup { name: group, id, required } = &raw.value;
+    fn group(&mut self, name: &str, raw: &RawGroup) -> Option<GroupRule> {
+        let RawGroup { name: group, id, required } = raw;
         let (id, required) = (id.as_ref()?, required.as_ref()?);
-        if id.is_empty() {
+        if id.value.is_empty() {
             let message = format!("shape {}: `group.id`: expected at least one name", quoted(name));
-            self.findings.error(self.source, raw.span.clone(), message);
+            self.findings.error(self.source, id.span.clone(), message);
         }
-        for alternatives in required.iter().filter(|alternatives| alternatives.value.is_empty()) {
+        for alternatives in required.value.iter().filter(|alternatives| alternatives.value.is_empty()) {
             // An alternative of nothing could never be met.
             let message = format!("shape {}: `group.required`: expected a name in every list", quoted(name));
             self.findings.error(self.source, alternatives.span.clone(), message);
         }
         Some(GroupRule {
             name: text(group.as_ref())?,
-            id: values(id),
-            required: required.iter().map(|alternatives| values(&alternatives.value)).collect(),
+            id: values(&id.value),
+            required: required.value.iter().map(|alternatives| values(&alternatives.value)).collect(),
         })
     }
 }

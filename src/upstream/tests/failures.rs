@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::sleep;
 
 use super::*;
@@ -118,14 +118,21 @@ async fn a_write_that_may_have_arrived_is_never_sent_again() {
 
 #[tokio::test]
 async fn a_request_that_finds_its_connection_closed_goes_over_another() {
-    let port = listen(|mut stream, _| async move {
-        read_request(&mut stream).await;
-        stream.write_all(OK).await.unwrap();
+    let close = Arc::new(Notify::new());
+    let told = Arc::clone(&close);
+    let port = listen(move |mut stream, _| {
+        let told = Arc::clone(&told);
+        async move {
+            read_request(&mut stream).await;
+            stream.write_all(OK).await.unwrap();
+            told.notified().await;
+        }
     })
     .await;
     let upstreams = upstreams(upstream("http", port));
     for _ in 0..3 {
         text(upstreams.send("api", post("{}")).await.unwrap().into_body()).await;
+        close.notify_one();
         sleep(Duration::from_millis(20)).await;
     }
 }

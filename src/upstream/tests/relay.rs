@@ -240,3 +240,39 @@ async fn a_connection_that_still_sends_an_early_answered_body_is_not_kept() {
     let Protocol::Http1(pool) = &upstreams.find("api").unwrap().protocol else { panic!("http/1.1") };
     assert_eq!(pool.len(), 0);
 }
+
+#[tokio::test]
+async fn a_connection_is_free_at_the_last_byte_and_not_only_when_asked_for_more() {
+    let port = listen(|stream, _| answer_all(stream, OK)).await;
+    let upstreams = upstreams(upstream("http", port));
+    let mut body = upstreams.send("api", post("{}")).await.unwrap().into_body();
+    let Protocol::Http1(pool) = &upstreams.find("api").unwrap().protocol else { panic!("http/1.1") };
+    assert_eq!(pool.len(), 0);
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ok");
+    assert_eq!(pool.len(), 1, "hyper asks for no more than the length it was told");
+}
+
+#[tokio::test]
+async fn connections_that_the_upstream_closed_are_not_kept_until_the_idle_timeout() {
+    let close = Arc::new(Notify::new());
+    let told = Arc::clone(&close);
+    let port = listen(move |mut stream, _| {
+        let told = Arc::clone(&told);
+        async move {
+            read_request(&mut stream).await;
+            stream.write_all(OK).await.unwrap();
+            told.notified().await;
+        }
+    })
+    .await;
+    let upstreams = upstreams(upstream("http", port));
+    text(upstreams.send("api", post("{}")).await.unwrap().into_body()).await;
+    let Protocol::Http1(pool) = &upstreams.find("api").unwrap().protocol else { panic!("http/1.1") };
+    pool.reap();
+    assert_eq!(pool.len(), 1);
+    close.notify_one();
+    while pool.len() > 0 {
+        tokio::task::yield_now().await;
+        pool.reap();
+    }
+}

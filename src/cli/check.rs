@@ -1,0 +1,54 @@
+//! `countersign check`: every mistake of all policy files.
+
+use std::io::{IsTerminal, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Failure;
+use crate::epoch::PolicyDirectory;
+use crate::policy::{Paint, parse};
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  countersign check policies && git push")]
+pub struct Arguments {
+    /// The directory with `gateway.toml`, `profiles/` and `workspaces/`.
+    #[arg(default_value = "policies")]
+    path: PathBuf,
+    /// For programs: one JSON object a finding.
+    #[arg(long)]
+    json: bool,
+    /// Warnings count as findings too: exit code 1.
+    #[arg(long)]
+    strict: bool,
+}
+
+/// Nothing wrong, but not everything wise.
+const WARNED: u8 = 1;
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let files = PolicyDirectory::read(&arguments.path)?;
+    let (set, findings) = parse(files.policy_files());
+    if arguments.json {
+        anstream::println!("{}", findings.to_json());
+    } else {
+        let paint = if stdout().is_terminal() { Paint::Coloured } else { Paint::Plain };
+        anstream::print!("{}", findings.render(files.policy_files(), paint));
+    }
+    match set {
+        None => Ok(ExitCode::from(super::BROKEN)),
+        Some(_) if arguments.strict && !findings.is_empty() => Ok(ExitCode::from(WARNED)),
+        Some(set) => {
+            if !arguments.json {
+                anstream::eprintln!(
+                    "fine: {} workspaces, {} profiles, epoch {}",
+                    set.workspaces.len(),
+                    set.profiles.len(),
+                    files.digest()
+                );
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

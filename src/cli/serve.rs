@@ -1,0 +1,35 @@
+//! `countersign serve`: the real thing.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::Failure;
+use super::log::{self, LogFormat};
+use crate::server::Server;
+
+#[derive(Args)]
+#[command(after_help = "Example:\n  countersign serve --policies policies")]
+pub struct Arguments {
+    /// The directory with `gateway.toml`, `profiles/` and `workspaces/`.
+    #[arg(long, env = "COUNTERSIGN_POLICIES", default_value = "policies")]
+    policies: PathBuf,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t)]
+    log: LogFormat,
+    /// Threads that serve requests; as many as there are cores by default.
+    #[arg(long, env = "COUNTERSIGN_WORKERS")]
+    workers: Option<std::num::NonZeroUsize>,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    log::start(arguments.log);
+    let server = Server::bind(&arguments.policies)?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if let Some(workers) = arguments.workers {
+        runtime.worker_threads(workers.get());
+    }
+    runtime.enable_all().build()?.block_on(server.run())?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,160 @@
+//! How many connections there are, in all and per address, and what became of those that were never served.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry;
+
+use crate::policy::Limits;
+
+/// The connections of all listeners. One value for the process, so that several runtimes share one limit.
+#[derive(Debug)]
+pub struct Connections {
+    open: AtomicUsize,
+    open_max: usize,
+    per_address: DashMap<IpAddr, usize>,
+    per_address_max: usize,
+    pub tally: Tally,
+}
+
+/// Counts since the start, for metrics.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub accepted: AtomicU64,
+    pub refused: AtomicU64,
+    pub accept_errors: AtomicU64,
+    pub handshakes_failed: AtomicU64,
+    pub handshakes_timed_out: AtomicU64,
+    /// Heads that were refused as bytes, see [`super::framing`].
+    pub malformed: AtomicU64,
+    /// Connections cut because the client did not do what was its turn.
+    pub timed_out: AtomicU64,
+}
+
+impl Tally {
+    pub(super) fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Why a connection is closed as soon as it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConnectionRefusal {
+    #[error("there are as many connections as the limit")]
+    All,
+    #[error("the address has as many connections as the limit")]
+    Address,
+}
+
+/// A place among the connections. It is free again when this is dropped.
+#[derive(Debug)]
+pub struct Permit {
+    connections: Arc<Connections>,
+    address: IpAddr,
+}
+
+impl Connections {
+    /// No connections yet.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Arc<Self> {
+        Arc::new(Self {
+            open: AtomicUsize::new(0),
+            open_max: limits.connections_max,
+            per_address: DashMap::new(),
+            per_address_max: limits.connections_per_address_max,
+            tally: Tally::default(),
+        })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.open.load(Ordering::Relaxed)
+    }
+
+    /// Takes a place.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, ConnectionRefusal> {
+        let address = network(address);
+        if self.open.fetch_add(1, Ordering::Relaxed) >= self.open_max {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(ConnectionRefusal::All);
+        }
+        let mut of_address = self.per_address.entry(address).or_insert(0);
+        if *of_address >= self.per_address_max {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+            return Err(ConnectionRefusal::Address);
+        }
+        *of_address += 1;
+        Ok(Permit { connections: Arc::clone(self), address })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.connections.open.fetch_sub(1, Ordering::Relaxed);
+        match self.connections.per_address.entry(self.address) {
+            Entry::Occupied(mut entry) if *entry.get() > 1 => *entry.get_mut() -= 1,
+            Entry::Occupied(entry) => {
+                entry.remove();
+            }
+            Entry::Vacant(_) => {}
+        }
+    }
+}
+
+/// What counts as one address: a host has a whole /64 of IPv6 to itself.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(all: usize, per_address: usize) -> Arc<Connections> {
+        let limits = Limits { connections_max: all, connections_per_address_max: per_address, ..Limits::default() };
+        Connections::new(&limits)
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn places_are_counted_and_given_back() {
+        let connections = connections(3, 2);
+        let first = connections.admit(address("192.0.2.1")).expect("a place");
+        let second = connections.admit(address("::ffff:192.0.2.1")).expect("a place");
+        assert_eq!(connections.admit(address("192.0.2.1")).err(), Some(ConnectionRefusal::Address));
+        let other = connections.admit(address("192.0.2.2")).expect("a place");
+        assert_eq!(connections.admit(address("192.0.2.3")).err(), Some(ConnectionRefusal::All));
+        drop(first);
+        let again = connections.admit(address("192.0.2.1")).expect("a place");
+        drop((second, other, again));
+        assert_eq!((connections.open(), connections.per_address.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let connections = connections(9, 1);
+        let _first = connections.admit(address("2001:db8::1")).expect("a place");
+        assert_eq!(connections.admit(address("2001:db8::ffff:2")).err(), Some(ConnectionRefusal::Address));
+        assert!(connections.admit(address("2001:db8:0:1::1")).is_ok());
+    }
+
+    #[test]
+    fn a_refused_address_leaves_nothing_behind() {
+        let connections = connections(9, 0);
+        assert_eq!(connections.admit(address("192.0.2.1")).err(), Some(ConnectionRefusal::Address));
+        assert_eq!(connections.open(), 0);
+    }
+}

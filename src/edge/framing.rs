@@ -1,0 +1,432 @@
+//! Reads along with the bytes of an HTTP/1 connection and stops where readers could disagree on where a request ends.
+//!
+//! hyper mends some of that before anybody sees it: it takes bare line feeds, drops `#fragment`, folds equal lengths into one, and forgets
+//! a length that comes with chunks. Mended requests are what request smuggling is made of, so they are refused here, as bytes (RFC 9112
+//! §2.2, §3, §5, §6.3, §7.1). What passes is a strict subset of what hyper takes, so that both see the same boundaries.
+//!
+//! It knows no socket: it is fed bytes.
+
+use super::hygiene::parse_length;
+
+/// What is wrong with the bytes. The connection cannot go on after any of these: nobody knows where the next request begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    #[error("a line ends without a carriage return, or holds one inside")]
+    LineEnd,
+    #[error("the request line is malformed")]
+    RequestLine,
+    #[error("a header line is malformed")]
+    HeaderLine,
+    /// RFC 9112 §5.2.
+    #[error("a header is folded over lines")]
+    Folded,
+    #[error("the length of the body is not said in exactly one way")]
+    Length,
+    #[error("a chunk is malformed")]
+    Chunk,
+    /// 431.
+    #[error("the head is longer than the limit")]
+    HeadTooLarge,
+    /// 431.
+    #[error("there are more headers than the limit")]
+    TooManyHeaders,
+}
+
+/// The place of a connection's reader.
+#[derive(Debug)]
+pub struct StrictReader {
+    state: State,
+    /// What came of the line or head in progress. Empty while a request comes in one piece, as most do.
+    partial: Vec<u8>,
+    head_bytes_max: usize,
+    headers_max: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Head,
+    Body {
+        left: u64,
+    },
+    ChunkSize,
+    ChunkData {
+        left: u64,
+    },
+    ChunkEnd,
+    Trailers {
+        bytes: usize,
+    },
+    /// No longer HTTP.
+    Tunnel,
+}
+
+/// A chunk's size with its extensions.
+const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// Nobody reads trailers.
+const TRAILER_BYTES_MAX: usize = 4096;
+
+impl StrictReader {
+    /// A reader at the beginning of a connection.
+    #[must_use]
+    pub fn new(head_bytes_max: usize, headers_max: usize) -> Self {
+        Self { state: State::Head, partial: Vec::new(), head_bytes_max, headers_max }
+    }
+
+    /// Whether a head has begun and not ended.
+    #[must_use]
+    pub fn is_within_head(&self) -> bool {
+        self.state == State::Head && !self.partial.is_empty()
+    }
+
+    /// From here on the bytes are another protocol's.
+    pub fn become_tunnel(&mut self) {
+        self.state = State::Tunnel;
+        self.partial = Vec::new();
+    }
+
+    /// Reads on.
+    ///
+    /// # Errors
+    ///
+    /// These bytes must reach no parser.
+    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
+        while !bytes.is_empty() {
+            bytes =
+                match self.state {
+                    State::Head => self.feed_head(bytes)?,
+                    State::Body { left } => {
+                        let (left, rest) = skip(left, bytes);
+                        self.state = if left == 0 { State::Head } else { State::Body { left } };
+                        rest
+                    }
+                    State::ChunkData { left } => {
+                        let (left, rest) = skip(left, bytes);
+                        self.state = if left == 0 { State::ChunkEnd } else { State::ChunkData { left } };
+                        rest
+                    }
+                    State::ChunkSize => self.feed_line(bytes, CHUNK_LINE_BYTES_MAX, |line| {
+                        Ok(match chunk_size(line)? {
+                            0 => State::Trailers { bytes: 0 },
+                            left => State::ChunkData { left },
+                        })
+                    })?,
+                    State::ChunkEnd => self.feed_line(bytes, 2, |line| {
+                        if line.is_empty() { Ok(State::ChunkSize) } else { Err(Fault::Chunk) }
+                    })?,
+                    State::Trailers { bytes: so_far } => {
+                        self.feed_line(bytes, TRAILER_BYTES_MAX.saturating_sub(so_far), |line| {
+                            if line.is_empty() {
+                                return Ok(State::Head);
+                            }
+                            read_header(line)?;
+                            Ok(State::Trailers { bytes: so_far + line.len() + 2 })
+                        })?
+                    }
+                    State::Tunnel => return Ok(()),
+                };
+        }
+        Ok(())
+    }
+
+    fn feed_head<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Fault> {
+        if self.partial.is_empty() {
+            // Some clients send an empty line behind a body (RFC 9112 §2.2).
+            if let Some(rest) = bytes.strip_prefix(b"\r\n") {
+                return Ok(rest);
+            }
+            if let Some(end) = head_end(bytes, 0)? {
+                let (head, rest) = bytes.split_at(end);
+                self.state = self.read_head(head)?;
+                return Ok(rest);
+            }
+        }
+        if self.partial == b"\r"
+            && let Some(rest) = bytes.strip_prefix(b"\n")
+        {
+            self.partial.clear();
+            return Ok(rest);
+        }
+        let known = self.partial.len();
+        // One byte over the limit is enough to know; what follows may be a body.
+        let room = (self.head_bytes_max + 1).saturating_sub(known);
+        self.partial.extend_from_slice(bytes.get(..room).unwrap_or(bytes));
+        match head_end(&self.partial, known)? {
+            Some(end) => {
+                let head = std::mem::take(&mut self.partial);
+                self.state = self.read_head(head.get(..end).unwrap_or_default())?;
+                Ok(bytes.get(end.saturating_sub(known)..).unwrap_or_default())
+            }
+            None if self.partial.len() > self.head_bytes_max => Err(Fault::HeadTooLarge),
+            None => Ok(&[]),
+        }
+    }
+
+    fn feed_line<'b>(
+        &mut self,
+        bytes: &'b [u8],
+        bytes_max: usize,
+        read: impl FnOnce(&[u8]) -> Result<State, Fault>,
+    ) -> Result<&'b [u8], Fault> {
+        let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+            if self.partial.len() + bytes.len() > bytes_max {
+                return Err(Fault::Chunk);
+            }
+            self.partial.extend_from_slice(bytes);
+            return Ok(&[]);
+        };
+        let (line, rest) = bytes.split_at(end + 1);
+        if self.partial.len() + line.len() > bytes_max {
+            return Err(Fault::Chunk);
+        }
+        self.partial.extend_from_slice(line);
+        let line = self.partial.strip_suffix(b"\r\n").ok_or(Fault::LineEnd)?;
+        if line.contains(&b'\r') {
+            return Err(Fault::LineEnd);
+        }
+        self.state = read(line)?;
+        self.partial.clear();
+        Ok(rest)
+    }
+
+    fn read_head(&self, head: &[u8]) -> Result<State, Fault> {
+        if head.len() > self.head_bytes_max {
+            return Err(Fault::HeadTooLarge);
+        }
+        let lines = head.strip_suffix(b"\r\n").ok_or(Fault::LineEnd)?;
+        let mut lines = lines.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r\n"));
+        let version = read_request_line(lines.next().flatten().ok_or(Fault::LineEnd)?)?;
+        let (mut headers, mut length, mut chunked) = (0, None, false);
+        for line in lines {
+            headers += 1;
+            if headers > self.headers_max {
+                return Err(Fault::TooManyHeaders);
+            }
+            let (name, value) = read_header(line.ok_or(Fault::LineEnd)?)?;
+            if name.eq_ignore_ascii_case(b"content-length") {
+                let value = parse_length(value).ok_or(Fault::Length)?;
+                if length.replace(value).is_some() {
+                    return Err(Fault::Length);
+                }
+            } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
+                if chunked || version == Minor::Zero || !value.eq_ignore_ascii_case(b"chunked") {
+                    return Err(Fault::Length);
+                }
+                chunked = true;
+            }
+        }
+        match (chunked, length) {
+            (true, Some(_)) => Err(Fault::Length),
+            (true, None) => Ok(State::ChunkSize),
+            (false, None | Some(0)) => Ok(State::Head),
+            (false, Some(left)) => Ok(State::Body { left }),
+        }
+    }
+}
+
+fn skip(left: u64, bytes: &[u8]) -> (u64, &[u8]) {
+    let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
+    (left - here as u64, bytes.get(here..).unwrap_or_default())
+}
+
+/// Where the head ends, of which the first `known` bytes were searched before. A line feed that stands alone is an error at once: hyper
+/// would take it for a line's end.
+fn head_end(bytes: &[u8], known: usize) -> Result<Option<usize>, Fault> {
+    let mut from = known;
+    while let Some(offset) = bytes.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
+        let (line, _) = bytes.split_at(from + offset);
+        let Some(line) = line.strip_suffix(b"\r") else { return Err(Fault::LineEnd) };
+        from += offset + 1;
+        if line.ends_with(b"\r\n") {
+            return Ok(Some(from));
+        }
+    }
+    Ok(None)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Minor {
+    Zero,
+    One,
+}
+
+/// `method SP target SP version` (RFC 9112 §3).
+fn read_request_line(line: &[u8]) -> Result<Minor, Fault> {
+    let mut words = line.split(|byte| *byte == b' ');
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let visible = !target.is_empty() && target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#');
+    if !is_token(method) || !visible {
+        return Err(Fault::RequestLine);
+    }
+    match (words.next(), words.next()) {
+        (Some(b"HTTP/1.1"), None) => Ok(Minor::One),
+        (Some(b"HTTP/1.0"), None) => Ok(Minor::Zero),
+        (Some(_) | None, _) => Err(Fault::RequestLine),
+    }
+}
+
+/// `name: value` (RFC 9112 §5). Bytes beyond ASCII are left for [`super::hygiene`], which knows the names that matter.
+fn read_header(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
+    if line.starts_with(b" ") || line.starts_with(b"\t") {
+        return Err(Fault::Folded);
+    }
+    let colon = line.iter().position(|byte| *byte == b':').ok_or(Fault::HeaderLine)?;
+    let (name, value) = line.split_at(colon);
+    let value = value.strip_prefix(b":").unwrap_or_default();
+    if value.contains(&b'\r') {
+        return Err(Fault::LineEnd);
+    }
+    if !is_token(name) || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+        return Err(Fault::HeaderLine);
+    }
+    Ok((name, value.trim_ascii()))
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
+/// Hexadecimal digits, then perhaps extensions, which nobody reads (RFC 9112 §7.1).
+fn chunk_size(line: &[u8]) -> Result<u64, Fault> {
+    let mut parts = line.splitn(2, |byte| *byte == b';');
+    let digits = parts.next().unwrap_or_default();
+    if line.iter().any(|byte| !matches!(byte, b'\t' | b' '..=b'~')) || !(1..=15).contains(&digits.len()) {
+        return Err(Fault::Chunk);
+    }
+    // `from_str_radix` takes a sign.
+    if !digits.iter().all(u8::is_ascii_hexdigit) {
+        return Err(Fault::Chunk);
+    }
+    let digits = str::from_utf8(digits).map_err(|_| Fault::Chunk)?;
+    u64::from_str_radix(digits, 16).map_err(|_| Fault::Chunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole, and byte by byte: where the pieces of a stream break changes nothing.
+    #[track_caller]
+    fn check(stream: &str, expected: Result<(), Fault>) {
+        let mut whole = StrictReader::new(256, 8);
+        assert_eq!(whole.feed(stream.as_bytes()), expected, "{stream:?}");
+        for size in [1, 2, 3, 7] {
+            let mut pieces = StrictReader::new(256, 8);
+            let result = stream.as_bytes().chunks(size).try_for_each(|piece| pieces.feed(piece));
+            assert_eq!(result, expected, "{stream:?} in pieces of {size}");
+            if expected.is_ok() {
+                assert_eq!((whole.state, &whole.partial), (pieces.state, &pieces.partial), "{stream:?}");
+            }
+        }
+    }
+
+    #[track_caller]
+    fn check_headers(headers: &str, expected: Result<(), Fault>) {
+        check(&format!("POST /x HTTP/1.1\r\n{headers}\r\n\r\n"), expected);
+    }
+
+    #[test]
+    fn well_formed_requests_pass_one_after_another() {
+        check("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /b?c HTTP/1.0\r\n\r\n", Ok(()));
+        check("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\r\nGET / HTTP/1.1\r\n\r\n", Ok(()));
+        check("POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\n\n\n\nGET / HTTP/1.1\r\n\r\n", Ok(()));
+        check(
+            "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nx: y\r\n\r\nGET / HTTP/1.1",
+            Ok(()),
+        );
+        check("\r\n\r\nGET / HTTP/1.1\r\n\r\n", Ok(()));
+        check_headers("x:\u{fc}\r\ny: \ta b\t", Ok(()));
+    }
+
+    #[test]
+    fn lines_end_in_one_way() {
+        check("GET / HTTP/1.1\nHost: a\n\n", Err(Fault::LineEnd));
+        check("GET / HTTP/1.1\r\nHost: a\n\r\n", Err(Fault::LineEnd));
+        check("GET / HTTP/1.1\r\nHost: a\r\nx: y\n", Err(Fault::LineEnd));
+        check("\nGET / HTTP/1.1\r\n\r\n", Err(Fault::LineEnd));
+        check_headers("a: b\rc: d", Err(Fault::LineEnd));
+        check_headers("a: b\r", Err(Fault::LineEnd));
+        check_headers("a: b\r\r\nc: d", Err(Fault::LineEnd));
+        check("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n", Err(Fault::LineEnd));
+    }
+
+    #[test]
+    fn request_lines_have_three_words() {
+        for line in [
+            "GET  / HTTP/1.1",
+            "GET / HTTP/1.1 ",
+            "GET /",
+            "GET /\tHTTP/1.1",
+            "GET /a b HTTP/1.1",
+            "GET /#a HTTP/1.1",
+            "GET /\u{fc} HTTP/1.1",
+            "GET / HTTP/1.2",
+            "GET / http/1.1",
+            "G(T / HTTP/1.1",
+            " GET / HTTP/1.1",
+            "PRI * HTTP/2.0",
+        ] {
+            check(&format!("{line}\r\nHost: a\r\n\r\n"), Err(Fault::RequestLine));
+        }
+    }
+
+    #[test]
+    fn header_lines_have_a_name_and_a_value() {
+        check_headers("a: b\r\n c", Err(Fault::Folded));
+        check_headers(" a: b", Err(Fault::Folded));
+        check_headers("a : b", Err(Fault::HeaderLine));
+        check_headers("a", Err(Fault::HeaderLine));
+        check_headers(": b", Err(Fault::HeaderLine));
+        check_headers("a: b\0c", Err(Fault::HeaderLine));
+        check_headers("a\u{fc}: b", Err(Fault::HeaderLine));
+    }
+
+    #[test]
+    fn the_length_is_said_in_exactly_one_way() {
+        check_headers("Content-Length: 0\r\nContent-Length: 0", Err(Fault::Length));
+        check_headers("content-length: 0\r\nContent-Length: 5", Err(Fault::Length));
+        check_headers("Content-Length: 0, 0", Err(Fault::Length));
+        check_headers("Content-Length: +0", Err(Fault::Length));
+        check_headers("Content-Length:", Err(Fault::Length));
+        check_headers("Content-Length: 0\r\nTransfer-Encoding: chunked", Err(Fault::Length));
+        check_headers("Transfer-Encoding: chunked\r\nContent-Length: 0", Err(Fault::Length));
+        check_headers("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Err(Fault::Length));
+        check_headers("Transfer-Encoding: gzip, chunked", Err(Fault::Length));
+        check_headers("Transfer-Encoding: \x0bchunked", Err(Fault::HeaderLine));
+        check_headers("Transfer-Encoding: identity", Err(Fault::Length));
+        check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Err(Fault::Length));
+    }
+
+    #[test]
+    fn chunks_are_counted_to_the_byte() {
+        let chunked = |rest: &str| format!("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{rest}");
+        check(&chunked("0\r\n\r\n"), Ok(()));
+        for rest in ["5\r\nhelloX\r\n", "+5\r\nhello\r\n", "0x5\r\n", " 5\r\n", "5 \r\n", "\r\n", "g\r\n", ";a\r\n"] {
+            check(&chunked(rest), Err(Fault::Chunk));
+        }
+        check(&chunked("0000000000000005\r\nhello"), Err(Fault::Chunk));
+        check(&chunked(&format!("5;{}\r\n", "a".repeat(CHUNK_LINE_BYTES_MAX))), Err(Fault::Chunk));
+        check(&chunked("0\r\n x\r\n\r\n"), Err(Fault::Folded));
+    }
+
+    #[test]
+    fn heads_have_limits() {
+        check(&format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(8)), Ok(()));
+        check(&format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(9)), Err(Fault::TooManyHeaders));
+        check(&format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(256 - 23)), Ok(()));
+        check(&format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(256 - 22)), Err(Fault::HeadTooLarge));
+        check(&format!("GET / HTTP/1.1\r\na: {}", "b".repeat(256)), Err(Fault::HeadTooLarge));
+    }
+
+    #[test]
+    fn a_tunnel_is_nobodys_business() {
+        let mut reader = StrictReader::new(256, 8);
+        assert_eq!(reader.feed(b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n"), Ok(()));
+        assert!(!reader.is_within_head());
+        reader.become_tunnel();
+        assert_eq!(reader.feed(b"\n\n\x81\x05"), Ok(()));
+        let mut reader = StrictReader::new(256, 8);
+        assert_eq!(reader.feed(b"GET / HT"), Ok(()));
+        assert!(reader.is_within_head());
+    }
+}

@@ -1,0 +1,169 @@
+//! TLS: one hand-picked set of versions, suites and groups, with no way to weaken it.
+//!
+//! TLS 1.3, and 1.2 with ephemeral keys and authenticated encryption; post-quantum key agreement first. No early data: an update that can be
+//! replayed is not an update (RFC 8446 §8). rustls is named nowhere else but in [`super::certificates`].
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, Ticketer, cipher_suite, kx_group};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
+use tokio_rustls::TlsAcceptor;
+
+use super::certificates::Certificates;
+use super::peer::{Alpn, Resumption, TlsFacts, TlsVersion};
+
+/// What a listener shows to clients; replaced whole, while connections that exist keep theirs.
+#[derive(Debug)]
+pub struct ReloadableTls {
+    current: ArcSwap<Tls>,
+}
+
+/// One set of certificates with the configuration that shows them.
+pub(super) struct Tls {
+    config: Arc<ServerConfig>,
+    certificates: Arc<Certificates>,
+}
+
+/// Why TLS cannot be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up TLS")]
+pub struct TlsError(#[source] rustls::Error);
+
+impl ReloadableTls {
+    /// TLS with these certificates.
+    ///
+    /// # Errors
+    ///
+    /// No source of randomness, or a provider that lacks what we ask of it.
+    pub fn new(certificates: Certificates) -> Result<Self, TlsError> {
+        Ok(Self { current: ArcSwap::from_pointee(Tls::new(certificates)?) })
+    }
+
+    /// Shows other certificates from the next handshake on. Session tickets of before are worth nothing from then on.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReloadableTls::new`]; what was shown is shown still.
+    pub fn replace(&self, certificates: Certificates) -> Result<(), TlsError> {
+        self.current.store(Arc::new(Tls::new(certificates)?));
+        Ok(())
+    }
+
+    /// What is shown now: for the gauge of days.
+    #[must_use]
+    pub fn certificates(&self) -> Arc<Certificates> {
+        Arc::clone(&self.current.load().certificates)
+    }
+
+    pub(super) fn current(&self) -> Arc<Tls> {
+        self.current.load_full()
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("certificates", &self.certificates).finish_non_exhaustive()
+    }
+}
+
+/// The cryptography of every TLS connection, in our order of preference.
+#[must_use]
+pub fn provider() -> CryptoProvider {
+    CryptoProvider {
+        cipher_suites: vec![
+            cipher_suite::TLS13_AES_256_GCM_SHA384,
+            cipher_suite::TLS13_AES_128_GCM_SHA256,
+            cipher_suite::TLS13_CHACHA20_POLY1305_SHA256,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+            cipher_suite::TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+            cipher_suite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+            cipher_suite::TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+        ],
+        kx_groups: vec![kx_group::X25519MLKEM768, kx_group::X25519, kx_group::SECP256R1, kx_group::SECP384R1],
+        ..aws_lc_rs::default_provider()
+    }
+}
+
+const HTTP2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+
+impl Tls {
+    fn new(certificates: Certificates) -> Result<Self, TlsError> {
+        let certificates = Arc::new(certificates);
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+            .map_err(TlsError)?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(ByServerName(Arc::clone(&certificates))));
+        // A client that offers protocols, none of them ours, is refused by rustls (RFC 7301 §3.2).
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        config.ignore_client_order = true;
+        config.max_early_data_size = 0;
+        // Without the extended master secret a session of TLS 1.2 can be spliced with another (RFC 7627).
+        config.require_ems = true;
+        // Tickets rather than a table, so that sessions cost us no memory.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = Ticketer::new().map_err(TlsError)?;
+        Ok(Self { config: Arc::new(config), certificates })
+    }
+
+    pub(super) fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(Arc::clone(&self.config))
+    }
+
+    /// What the handshake settled. `None`: it did not end.
+    pub(super) fn facts(&self, connection: &ServerConnection) -> Option<TlsFacts> {
+        // Only these two are configured, see `new`.
+        let is_tls13 = connection.protocol_version()? == ProtocolVersion::TLSv1_3;
+        let version = if is_tls13 { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
+        let alpn = if connection.alpn_protocol() == Some(HTTP2) { Alpn::Http2 } else { Alpn::Http1 };
+        let resumption = match connection.handshake_kind()? {
+            HandshakeKind::Resumed => Resumption::Resumed,
+            HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest => Resumption::Full,
+        };
+        let server_name = connection.server_name();
+        Some(TlsFacts {
+            version,
+            group: connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str()),
+            alpn,
+            resumption,
+            server_name: server_name.map(Arc::from),
+            certificate: Arc::clone(self.certificates.find(server_name)?.names()),
+        })
+    }
+}
+
+/// Picks the certificate by the server name. A name that no certificate has gets none: the handshake ends.
+#[derive(Debug)]
+struct ByServerName(Arc<Certificates>);
+
+impl ResolvesServerCert for ByServerName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.0.find(hello.server_name()).map(|certificate| Arc::clone(certificate.key()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_weak_is_offered() {
+        let provider = provider();
+        let suites: Vec<_> = provider.cipher_suites.iter().filter_map(|suite| suite.suite().as_str()).collect();
+        assert_eq!(suites.len(), 9);
+        for suite in suites {
+            let modern = suite.starts_with("TLS13_") || suite.starts_with("TLS_ECDHE_");
+            assert!(modern && (suite.contains("_GCM_") || suite.contains("_POLY1305_")), "{suite}");
+        }
+        let groups: Vec<_> = provider.kx_groups.iter().filter_map(|group| group.name().as_str()).collect();
+        assert_eq!(groups, ["X25519MLKEM768", "X25519", "secp256r1", "secp384r1"]);
+    }
+}

@@ -1,0 +1,99 @@
+//! The bytes of an HTTP/1 connection: read strictly before hyper reads them.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connections::Permit;
+use super::framing::{Fault, StrictReader};
+use super::turns::Turns;
+
+/// A socket whose bytes reach their reader only while they are well-formed. It keeps the connection's place, also after an upgrade.
+#[derive(Debug)]
+pub struct Wire<S> {
+    inner: S,
+    reader: StrictReader,
+    turns: Arc<Turns>,
+    fault: Option<Fault>,
+    permit: Permit,
+}
+
+impl<S> Wire<S> {
+    /// The wire over `inner`.
+    pub fn new(inner: S, reader: StrictReader, turns: Arc<Turns>, permit: Permit) -> Self {
+        Self { inner, reader, turns, fault: None, permit }
+    }
+
+    /// What was wrong with the bytes, where something was.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// The socket itself, for last words, and its place.
+    pub fn into_parts(self) -> (S, Permit) {
+        (self.inner, self.permit)
+    }
+
+    fn read_along(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        if self.turns.is_tunnel() {
+            self.reader.become_tunnel();
+            return Ok(());
+        }
+        let was_within_head = self.reader.is_within_head();
+        self.reader.feed(bytes)?;
+        match (was_within_head, self.reader.is_within_head()) {
+            (false, true) => self.turns.head_begins(),
+            (true, false) => self.turns.head_ends(),
+            (false, false) | (true, true) => {}
+        }
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if let Some(fault) = this.fault {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
+        let result = this.read_along(buffer.filled().get(before..).unwrap_or_default());
+        Poll::Ready(result.map_err(|fault| {
+            this.fault = Some(fault);
+            buffer.set_filled(before);
+            io::Error::new(io::ErrorKind::InvalidData, fault)
+        }))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        // hyper sees an end of input and says goodbye; our own last words come first, see `into_parts`.
+        if this.fault.is_some() { Poll::Ready(Ok(())) } else { Pin::new(&mut this.inner).poll_shutdown(context) }
+    }
+}

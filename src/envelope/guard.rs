@@ -1,0 +1,308 @@
+//! Guarded names: where documents, tokens, identity and workspace sit, and which other spellings a backend may take for them.
+
+use std::borrow::Cow;
+
+use super::EnvelopeError;
+use super::form::{self, Pair};
+use crate::decision::{Folding, Value};
+use crate::policy::Limits;
+use crate::profile::{Accepts, DocumentAt, Operation, Place, Profile, Shape};
+
+/// What a guarded name is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A document field of this operation.
+    Document,
+    /// A document field of another operation of the profile: the backend may read it here too.
+    DocumentElsewhere,
+    /// A form field of a token, of identity, or of the workspace.
+    Field,
+    /// A member of the JSON body that is a document, or in which such a thing sits.
+    Body,
+    /// A query parameter of a token, of identity, or of the workspace.
+    Query,
+}
+
+struct Guarded<'p> {
+    name: &'p str,
+    folded: Cow<'p, str>,
+    kind: Kind,
+}
+
+/// The guarded names of one operation.
+pub(super) struct Guard<'p> {
+    names: Vec<Guarded<'p>>,
+}
+
+/// What a form field is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FieldKind<'p> {
+    /// A document as JSON text.
+    Document(&'p str),
+    /// A part of a document; the rest of the name is brackets.
+    Brackets(&'p str),
+    /// A token, identity, or workspace: index into a tally, so that each may appear once.
+    Once(usize),
+    Plain,
+}
+
+impl<'p> Guard<'p> {
+    pub(super) fn new(profile: &'p Profile, operation: &'p Operation) -> Self {
+        let mut guard = Self { names: Vec::new() };
+        for document in &operation.documents {
+            match &document.at {
+                DocumentAt::Field(name) => guard.add(name, Kind::Document),
+                DocumentAt::Body(pointer) => match pointer.names().first() {
+                    Some(name) => guard.add(name, Kind::Body),
+                    None => guard.add_members(&document.shape),
+                },
+            }
+        }
+        for document in profile.operations.iter().flat_map(|operation| &operation.documents) {
+            match (&document.at, &*document.shape) {
+                (_, Shape::Opaque) | (DocumentAt::Body(_), _) => {}
+                (
+                    DocumentAt::Field(name),
+                    Shape::Members(_) | Shape::Collected(_) | Shape::Names { .. } | Shape::Pairs(_),
+                ) => guard.add(name, Kind::DocumentElsewhere),
+            }
+        }
+        let places = [
+            &profile.identity.user_id,
+            &profile.identity.email,
+            &profile.identity.session,
+            &profile.tokens.jwt,
+            &profile.tokens.user_hash,
+            &profile.workspace_at,
+            &operation.subject,
+            &operation.context,
+        ];
+        for place in places.into_iter().flatten() {
+            match place {
+                Place::Field(name) => guard.add(name, Kind::Field),
+                Place::Query(name) => guard.add(name, Kind::Query),
+                Place::Document(pointer) | Place::Body(pointer) => {
+                    if let Some(name) = pointer.names().first() {
+                        guard.add(name, Kind::Body);
+                    }
+                }
+                Place::Header(_) | Place::Bearer(_) | Place::Cookie(_) | Place::Path(_) => {}
+            }
+        }
+        guard
+    }
+
+    fn add(&mut self, name: &'p str, kind: Kind) {
+        // A document of this operation is not also one of another.
+        let known = |guarded: &Guarded<'_>| {
+            guarded.name == name
+                && (guarded.kind == kind || (guarded.kind, kind) == (Kind::Document, Kind::DocumentElsewhere))
+        };
+        if !self.names.iter().any(known) {
+            let folded = if is_plain(name) { Cow::Borrowed(name) } else { Cow::Owned(dashed(&fold(name))) };
+            self.names.push(Guarded { name, folded, kind });
+        }
+    }
+
+    /// Where the body itself is the document, its known members are guarded: Rails and PHP merge the query into the body.
+    fn add_members(&mut self, shape: &'p Shape) {
+        match shape {
+            Shape::Members(members) => {
+                members.nested.iter().for_each(|(name, _)| self.add(name, Kind::Body));
+                members.credentials.iter().for_each(|name| self.add(name, Kind::Body));
+                match &members.accepts {
+                    Accepts::Only(names) => names.iter().for_each(|name| self.add(name, Kind::Body)),
+                    Accepts::Nothing | Accepts::Any => {}
+                }
+            }
+            Shape::Collected(collected) => {
+                self.add(&collected.identifier, Kind::Body);
+                self.add(&collected.value, Kind::Body);
+            }
+            Shape::Names { .. } | Shape::Pairs(_) | Shape::Opaque => {}
+        }
+    }
+
+    /// How many different [`FieldKind::Once`] there may be.
+    pub(super) fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Says what a form field is.
+    ///
+    /// # Errors
+    ///
+    /// It is a document where none belongs, or another spelling of a guarded name.
+    pub(super) fn field(&self, name: &str) -> Result<FieldKind<'p>, EnvelopeError> {
+        for (index, guarded) in self.names.iter().enumerate() {
+            let rest = name.strip_prefix(guarded.name);
+            match (guarded.kind, rest) {
+                (Kind::Document, Some("")) => return Ok(FieldKind::Document(guarded.name)),
+                (Kind::Document, Some(rest)) if rest.starts_with('[') => {
+                    return Ok(FieldKind::Brackets(guarded.name));
+                }
+                (Kind::DocumentElsewhere, Some(rest)) if rest.is_empty() || rest.starts_with('[') => {
+                    return Err(EnvelopeError::StrayDocument);
+                }
+                (Kind::Field, Some("")) => return Ok(FieldKind::Once(index)),
+                (Kind::Document | Kind::DocumentElsewhere | Kind::Field | Kind::Body | Kind::Query, _) => {}
+            }
+        }
+        let disguised = self.folds_to(name, &[Kind::Document, Kind::DocumentElsewhere, Kind::Field, Kind::Query]);
+        if disguised { Err(EnvelopeError::DisguisedField) } else { Ok(FieldKind::Plain) }
+    }
+
+    /// Looks at every parameter of the query, which goes on as it came.
+    ///
+    /// # Errors
+    ///
+    /// A document, token or identity that belongs into the body; another spelling of one that belongs here; one of those twice.
+    pub(super) fn admit_query(
+        &self,
+        pairs: &[Pair<'_>],
+        raw: &str,
+        operation: &Operation,
+        limits: &Limits,
+    ) -> Result<(), EnvelopeError> {
+        self.admit_parameters(pairs, operation)?;
+        if raw.contains(';') {
+            // Old readers divide at semicolons as well (HTML 4.01 section B.2.2).
+            let divided = raw.replace(';', "&");
+            self.admit_parameters(&form::read(divided.as_bytes(), limits)?, operation)?;
+        }
+        Ok(())
+    }
+
+    /// The parameters that no place names.
+    pub(super) fn unnamed_parameters<'r>(&self, pairs: &'r [Pair<'r>]) -> Vec<(&'r str, Value<'r>)> {
+        let named = |name: &str| self.names.iter().any(|guarded| guarded.kind == Kind::Query && guarded.name == name);
+        let unnamed = pairs.iter().filter(|(name, _)| !named(name));
+        unnamed.map(|(name, text)| (&**name, Value::Text(Cow::Borrowed(&**text)))).collect()
+    }
+
+    fn admit_parameters(&self, pairs: &[Pair<'_>], operation: &Operation) -> Result<(), EnvelopeError> {
+        let mut seen = vec![false; self.names.len()];
+        for (name, _) in pairs {
+            let of_query = self.names.iter().position(|guarded| guarded.kind == Kind::Query && guarded.name == name);
+            if let Some(index) = of_query {
+                match seen.get_mut(index) {
+                    Some(seen) if !*seen => *seen = true,
+                    Some(_) | None => return Err(EnvelopeError::PlaceTwice),
+                }
+                continue;
+            }
+            let has_documents = !operation.documents.is_empty();
+            if self.folds_to(name, &[Kind::Document, Kind::DocumentElsewhere])
+                || has_documents && self.folds_to(name, &[Kind::Field, Kind::Body])
+            {
+                return Err(EnvelopeError::QueryDocument);
+            }
+            if self.folds_to(name, &[Kind::Query]) {
+                return Err(EnvelopeError::DisguisedField);
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at the members of a JSON body along the way to what is guarded: `Contact` beside, or instead of, `contact` is neither document
+    /// nor nothing.
+    pub(super) fn admit_body(&self, body: &Value<'_>, operation: &Operation) -> Result<(), EnvelopeError> {
+        let root_is_document = operation.documents.iter().any(|document| match &document.at {
+            DocumentAt::Body(pointer) => pointer.names().is_empty(),
+            DocumentAt::Field(_) => false,
+        });
+        for (name, _) in body.as_object().unwrap_or_default() {
+            let is_spelled = |kind| self.names.iter().any(|guarded| guarded.kind == kind && guarded.name == name);
+            if is_spelled(Kind::Body) {
+                continue;
+            }
+            // In a document every member is judged by its own name; around one nothing is, and what belongs into the query belongs nowhere
+            // else.
+            if !root_is_document && self.folds_to(name, &[Kind::Body]) || self.folds_to(name, &[Kind::Query]) {
+                return Err(EnvelopeError::DisguisedField);
+            }
+        }
+        for document in &operation.documents {
+            if let DocumentAt::Body(pointer) = &document.at {
+                let mut at = body;
+                for step in pointer.names() {
+                    let disguised = |name: &str| name != step && folds_to(&fold(name), &dashed(&fold(step)));
+                    if at.as_object().unwrap_or_default().iter().any(|(name, _)| disguised(name)) {
+                        return Err(EnvelopeError::DisguisedField);
+                    }
+                    let Some(below) = at.member(step) else { break };
+                    at = below;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn folds_to(&self, name: &str, kinds: &[Kind]) -> bool {
+        let folded = fold(name);
+        self.names.iter().any(|guarded| kinds.contains(&guarded.kind) && folds_to(&folded, &guarded.folded))
+    }
+}
+
+/// Whether a folded name is, or begins with and then divides at, a guarded one.
+fn folds_to(folded: &str, guarded: &str) -> bool {
+    // Both sides fold byte for byte, so the place where the guarded name ends is the place where the other one may divide.
+    let mut bytes = folded.bytes();
+    let begins = guarded.bytes().all(|byte| bytes.next().is_some_and(|other| byte == dashed_byte(other)));
+    begins && matches!(bytes.next(), None | Some(b'[' | b']' | b'.' | b'%'))
+}
+
+/// Case, compatibility forms, invisible characters and white space around a name; Rack also skips brackets in front.
+fn fold(name: &str) -> Cow<'_, str> {
+    if is_plain(name) {
+        return Cow::Borrowed(name);
+    }
+    let name = name.trim_start_matches(|char: char| char.is_whitespace() || matches!(char, '[' | ']'));
+    let folded = Folding::default().member_key("", name);
+    Cow::Owned(folded.as_str().to_owned())
+}
+
+fn is_plain(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// PHP makes these into `_`.
+fn dashed_byte(byte: u8) -> u8 {
+    if matches!(byte, b'.' | b' ' | b'[') { b'_' } else { byte }
+}
+
+fn dashed(name: &str) -> String {
+    name.replace(['.', ' ', '['], "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_spellings_fold_to_a_guarded_name() {
+        for name in [
+            "User_Data",
+            " user_data",
+            "user_data ",
+            "user.data",
+            "user data",
+            "user[data",
+            "user_data[]",
+            "user_data[plan]",
+            "user_data.plan",
+            "user_data%5Bplan",
+            "user_data]",
+            "[user_data]",
+            "\u{ff55}ser_data",
+            "user_\u{200b}data",
+            "USER.DATA[plan]",
+            "user_data",
+        ] {
+            assert!(folds_to(&fold(name), "user_data"), "{name}");
+        }
+        for name in ["user_data2", "user", "user_data_version", "my_user_data", "userdata", "data", ""] {
+            assert!(!folds_to(&fold(name), "user_data"), "{name}");
+        }
+    }
+}

@@ -1,0 +1,517 @@
+//! The walk over a document: which member is what.
+//!
+//! This is the one place that classifies members. It yields the writes for the decision and, in step with them, the nodes that the
+//! rewriting goes along, so that write *i* of the one is write *i* of the other. It knows no verdict.
+
+use std::borrow::Cow;
+
+use super::EnvelopeError;
+use crate::decision::{Change, Group, GroupIndex, Role, Spelling, Update, Value, Write};
+use crate::profile::{Collected, Members, Nested, Pairs, Rest, Shape};
+
+/// What a token's claims say of attributes, read by the same walk as a document.
+///
+/// Claims that do not have their shape say nothing.
+#[must_use]
+pub fn claims<'v>(shape: &'v Shape, claims: &'v Value<'v>) -> Update<'v> {
+    let mut walk = Walk::default();
+    match walk.document(shape, claims, &[]) {
+        Ok(_) => walk.update,
+        Err(_) => Update::default(),
+    }
+}
+
+/// A part of a document, in step with the writes: each `usize` is the index of a write.
+#[derive(Debug)]
+pub(super) enum Node<'v> {
+    /// Goes as its write's verdict says.
+    Write(&'v Value<'v>, usize),
+    /// A name in a list of names to delete.
+    Name(&'v Value<'v>, usize),
+    /// No attribute of its own; goes where what is around it goes.
+    Kept(&'v Value<'v>),
+    Object(Vec<(&'v str, Node<'v>)>),
+    List(Vec<Node<'v>>),
+    /// An object that one write stands for, its value at a member.
+    Bound {
+        write: usize,
+        value: &'v str,
+        entries: Vec<(&'v str, Node<'v>)>,
+    },
+}
+
+/// Pointers to tokens that only this gateway reads, relative to where the walk is.
+pub(super) type OwnPointers<'p> = [&'p [String]];
+
+/// The walk over the documents of one envelope, or over claims.
+#[derive(Default)]
+pub(super) struct Walk<'v> {
+    pub(super) update: Update<'v>,
+}
+
+/// What stands where a value was not sent.
+const ABSENT: &Value<'static> = &Value::Null;
+
+impl<'v> Walk<'v> {
+    /// Walks over one document and adds its writes.
+    ///
+    /// # Errors
+    ///
+    /// The document is not of its shape.
+    pub(super) fn document(
+        &mut self,
+        shape: &'v Shape,
+        value: &'v Value<'v>,
+        own: &OwnPointers<'_>,
+    ) -> Result<Node<'v>, EnvelopeError> {
+        self.shaped(shape, value, None, own)
+    }
+
+    fn shaped(
+        &mut self,
+        shape: &'v Shape,
+        value: &'v Value<'v>,
+        group: Option<GroupIndex>,
+        own: &OwnPointers<'_>,
+    ) -> Result<Node<'v>, EnvelopeError> {
+        match (shape, value) {
+            (Shape::Opaque, _) => Ok(Node::Kept(value)),
+            (Shape::Members(members), Value::Object(_)) => self.members(members, value, group, own),
+            (Shape::Collected(collected), Value::Object(_)) => self.collected(collected, value),
+            (Shape::Names { prefix }, Value::List(items)) => {
+                items.iter().map(|item| self.name(prefix, item)).collect::<Result<_, _>>().map(Node::List)
+            }
+            (Shape::Pairs(pairs), Value::List(items)) => {
+                items.iter().map(|item| self.pair(pairs, item)).collect::<Result<_, _>>().map(Node::List)
+            }
+            (Shape::Members(_) | Shape::Collected(_), _) => Err(EnvelopeError::NotAnObject),
+            (Shape::Names { .. } | Shape::Pairs(_), _) => Err(EnvelopeError::NotAList),
+        }
+    }
+
+    fn members(
+        &mut self,
+        members: &'v Members,
+        object: &'v Value<'v>,
+        around: Option<GroupIndex>,
+        own: &OwnPointers<'_>,
+    ) -> Result<Node<'v>, EnvelopeError> {
+        let group = match &members.group {
+            Some(rule) => {
+                self.update.groups.push(Group {
+                    name: &rule.name,
+                    id: id_of(object, &rule.id),
+                    required: &rule.required,
+                });
+                Some(GroupIndex(self.update.groups.len() - 1))
+            }
+            None => around,
+        };
+        let entries = object.as_object().unwrap_or_default();
+        let mut nodes = Vec::with_capacity(entries.len());
+        for (name, value) in entries {
+            let (mut own_here, mut own_below) = (false, Vec::new());
+            for pointer in own {
+                match pointer.split_first() {
+                    Some((first, [])) => own_here |= first == name,
+                    Some((first, rest)) if first == name => own_below.push(rest),
+                    Some(_) | None => {}
+                }
+            }
+            let member = Member { members, group, name };
+            let nested = members.nested.iter().find(|(nested, _)| nested == name);
+            let node = match nested {
+                Some((_, nested)) => self.nested(nested, &member, value, &own_below)?,
+                None if own_here => self.write(&member, value, Role::OwnCredential),
+                None => self.write(&member, value, role(members, name)),
+            };
+            nodes.push((&**name, node));
+        }
+        Ok(Node::Object(nodes))
+    }
+
+    fn nested(
+        &mut self,
+        nested: &'v Nested,
+        member: &Member<'v>,
+        value: &'v Value<'v>,
+        own: &OwnPointers<'_>,
+    ) -> Result<Node<'v>, EnvelopeError> {
+        match nested {
+            Nested::One(shape) => self.part(shape, member, value, own),
+            Nested::Each(shape) => match value {
+                Value::List(items) if !items.is_empty() => items
+                    .iter()
+                    .map(|item| self.part(shape, member, item, own))
+                    .collect::<Result<_, _>>()
+                    .map(Node::List),
+                // As forms spell lists: the names are indices.
+                Value::Object(entries) if is_list_of_form(value) => entries
+                    .iter()
+                    .map(|(index, item)| Ok((&**index, self.part(shape, member, item, own)?)))
+                    .collect::<Result<_, _>>()
+                    .map(Node::Object),
+                // Also an empty list: to a backend that replaces, it clears all there was.
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::Text(_)
+                | Value::List(_)
+                | Value::Object(_) => Ok(self.write(member, value, whole(shape))),
+            },
+        }
+    }
+
+    /// One nested object, or whatever stands in its place.
+    fn part(
+        &mut self,
+        shape: &'v Shape,
+        member: &Member<'v>,
+        value: &'v Value<'v>,
+        own: &OwnPointers<'_>,
+    ) -> Result<Node<'v>, EnvelopeError> {
+        match (shape, value) {
+            (Shape::Members(members), Value::Object(_)) => self.members(members, value, member.group, own),
+            (Shape::Members(_) | Shape::Opaque, _) => Ok(self.write(member, value, whole(shape))),
+            (Shape::Collected(_) | Shape::Names { .. } | Shape::Pairs(_), _) => {
+                self.shaped(shape, value, member.group, own)
+            }
+        }
+    }
+
+    fn write(&mut self, member: &Member<'v>, value: &'v Value<'v>, role: Role) -> Node<'v> {
+        let write = Write {
+            prefix: &member.members.prefix,
+            name: Cow::Borrowed(member.name),
+            change: Change::Set(value),
+            role,
+            spelling: member.members.spelling,
+            group: member.group,
+        };
+        Node::Write(value, self.push(write))
+    }
+
+    fn setting(&mut self, name: &'v str, value: &'v Value<'v>) -> Node<'v> {
+        Node::Write(value, self.push(plain_write("", name, Change::Set(value), Role::Setting)))
+    }
+
+    fn push(&mut self, write: Write<'v>) -> usize {
+        self.update.writes.push(write);
+        self.update.writes.len() - 1
+    }
+
+    fn collected(&mut self, shape: &'v Collected, answer: &'v Value<'v>) -> Result<Node<'v>, EnvelopeError> {
+        let identifier = answer.member(&shape.identifier).and_then(Value::as_text).ok_or(EnvelopeError::NameNotText)?;
+        let by_prefix = shape
+            .prefixes
+            .iter()
+            .find_map(|(spelled, prefix)| Some((prefix.as_str(), identifier.strip_prefix(spelled.as_str())?)));
+        let (prefix, name) = by_prefix.unwrap_or(("", identifier));
+        Ok(self.bound(prefix, name, &shape.identifier, &shape.value, answer))
+    }
+
+    fn pair(&mut self, shape: &'v Pairs, pair: &'v Value<'v>) -> Result<Node<'v>, EnvelopeError> {
+        let name = pair.member(&shape.name).and_then(Value::as_text).ok_or(EnvelopeError::NameNotText)?;
+        Ok(self.bound(&shape.prefix, name, &shape.name, &shape.value, pair))
+    }
+
+    /// An object whose member `named_by` names an attribute and whose member `value` is its value; its other members are settings.
+    fn bound(
+        &mut self,
+        prefix: &'v str,
+        name: &'v str,
+        named_by: &'v str,
+        value: &'v str,
+        object: &'v Value<'v>,
+    ) -> Node<'v> {
+        let set = Change::Set(object.member(value).unwrap_or(ABSENT));
+        let write = self.push(plain_write(prefix, name, set, Role::Attribute));
+        let entries = object.as_object().unwrap_or_default().iter().map(|(name, member)| {
+            let of_write = name == named_by || name == value;
+            (&**name, if of_write { Node::Kept(member) } else { self.setting(name, member) })
+        });
+        let entries = entries.collect();
+        Node::Bound { write, value, entries }
+    }
+
+    fn name(&mut self, prefix: &'v str, item: &'v Value<'v>) -> Result<Node<'v>, EnvelopeError> {
+        let name = item.as_text().ok_or(EnvelopeError::NameNotText)?;
+        Ok(Node::Name(item, self.push(plain_write(prefix, name, Change::Delete, Role::Attribute))))
+    }
+}
+
+/// A member of an object, before it is known what it is.
+struct Member<'v> {
+    members: &'v Members,
+    group: Option<GroupIndex>,
+    name: &'v str,
+}
+
+fn plain_write<'v>(prefix: &'v str, name: &'v str, change: Change<'v>, role: Role) -> Write<'v> {
+    Write { prefix, name: Cow::Borrowed(name), change, role, spelling: Spelling::Own, group: None }
+}
+
+/// Names are compared exactly as spelled: what only looks like a setting is an attribute, and judged.
+fn role(members: &Members, name: &str) -> Role {
+    let named = |names: &[String]| names.iter().any(|other| other == name);
+    match members.rest {
+        _ if named(&members.credentials) => Role::Credential,
+        _ if named(&members.settings) => Role::Setting,
+        Rest::Attributes => Role::Attribute,
+        Rest::Settings => Role::Setting,
+    }
+}
+
+/// What a member is that is written as a whole although its shape has parts.
+fn whole(shape: &Shape) -> Role {
+    match shape {
+        Shape::Members(_) | Shape::Collected(_) | Shape::Names { .. } | Shape::Pairs(_) => Role::WholeGroup,
+        Shape::Opaque => Role::Setting,
+    }
+}
+
+/// The id of a group's object, if all the places that name it agree: a backend that looked into another one would change another object.
+fn id_of<'v>(object: &'v Value<'v>, names: &[String]) -> Option<&'v str> {
+    let mut present = names.iter().filter_map(|name| object.member(name));
+    let id = present.next()?.as_id()?;
+    present.all(|other| other.as_id() == Some(id)).then_some(id)
+}
+
+fn is_list_of_form(value: &Value<'_>) -> bool {
+    value.as_object().is_some_and(|entries| {
+        !entries.is_empty()
+            && entries.iter().all(|(name, _)| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::Arc;
+
+    use super::super::json;
+    use super::*;
+    use crate::policy::Limits;
+    use crate::profile::{Accepts, GroupRule};
+
+    fn members(prefix: &str, nested: Vec<(&str, Nested)>) -> Members {
+        Members {
+            prefix: prefix.into(),
+            spelling: Spelling::Own,
+            group: None,
+            settings: vec![],
+            credentials: vec![],
+            nested: nested.into_iter().map(|(name, nested)| (name.to_owned(), nested)).collect(),
+            rest: Rest::Attributes,
+            accepts: Accepts::Nothing,
+        }
+    }
+
+    /// The document of a messenger like Intercom's.
+    pub(in crate::envelope) fn user_data() -> Arc<Shape> {
+        let company = Arc::new(Shape::Members(Members {
+            group: Some(GroupRule {
+                name: "company".into(),
+                id: vec!["company_id".into(), "id".into()],
+                required: vec![vec!["company_id".into(), "id".into()]],
+            }),
+            ..members("company", vec![("custom_attributes", one(members("company", vec![])))])
+        }));
+        let custom = Members { spelling: Spelling::Alias, ..members("", vec![]) };
+        let nested = vec![
+            ("company", Nested::One(Arc::clone(&company))),
+            ("companies", Nested::Each(company)),
+            ("custom_attributes", one(custom)),
+            ("avatar", one(Members { accepts: Accepts::Any, ..members("avatar", vec![]) })),
+            ("raw", Nested::One(Arc::new(Shape::Opaque))),
+        ];
+        Arc::new(Shape::Members(Members {
+            settings: vec!["alignment".into()],
+            credentials: vec!["user_hash".into(), "intercom_user_jwt".into()],
+            accepts: Accepts::Any,
+            ..members("", nested)
+        }))
+    }
+
+    fn one(members: Members) -> Nested {
+        Nested::One(Arc::new(Shape::Members(members)))
+    }
+
+    pub(in crate::envelope) fn collected() -> Arc<Shape> {
+        Arc::new(Shape::Collected(Collected {
+            identifier: "identifier".into(),
+            value: "value".into(),
+            prefixes: vec![("company.custom_data.".into(), "company".into()), ("custom_data.".into(), String::new())],
+        }))
+    }
+
+    pub(in crate::envelope) fn names() -> Arc<Shape> {
+        Arc::new(Shape::Names { prefix: String::new() })
+    }
+
+    pub(in crate::envelope) fn pairs() -> Arc<Shape> {
+        Arc::new(Shape::Pairs(Pairs { name: "name".into(), value: "value".into(), prefix: String::new() }))
+    }
+
+    /// The writes as `prefix|name|role|spelling|group`, letters for role and spelling.
+    fn writes(shape: &Shape, text: &str, own: &[&[String]]) -> Result<Vec<String>, EnvelopeError> {
+        let value = json::read(text.as_bytes(), &Limits::default()).expect("JSON");
+        let mut walk = Walk::default();
+        walk.document(shape, &value, own)?;
+        Ok(walk
+            .update
+            .writes
+            .iter()
+            .map(|write| {
+                let role = match (write.role, write.change) {
+                    (Role::Attribute, Change::Delete) => "delete",
+                    (Role::Attribute, Change::Set(_)) => "attribute",
+                    (Role::WholeGroup, _) => "whole",
+                    (Role::Setting, _) => "setting",
+                    (Role::Credential, _) => "credential",
+                    (Role::OwnCredential, _) => "own",
+                };
+                let alias = if write.spelling == Spelling::Alias { "~" } else { "" };
+                let group = write.group.map(|group| {
+                    let group = &walk.update.groups[group.0];
+                    format!("@{}", group.id.unwrap_or("-"))
+                });
+                format!("{alias}{} {role}{}", write.full_name(), group.unwrap_or_default())
+            })
+            .collect())
+    }
+
+    #[track_caller]
+    fn check(shape: &Shape, text: &str, expected: &[&str]) {
+        assert_eq!(writes(shape, text, &[]), Ok(expected.iter().map(ToString::to_string).collect()), "{text}");
+    }
+
+    #[test]
+    fn members_are_attributes_unless_the_profile_names_them() {
+        check(
+            &user_data(),
+            r#"{"plan":1,"alignment":"left","user_hash":"x","Alignment":"left","user_hash ":"x","x":{"y":1},"raw":[1]}"#,
+            &[
+                "plan attribute",
+                "alignment setting",
+                "user_hash credential",
+                "Alignment attribute",
+                "user_hash  attribute",
+                "x attribute",
+                "raw setting",
+            ],
+        );
+        check(&user_data(), "{}", &[]);
+        let envelope = Shape::Members(Members {
+            rest: Rest::Settings,
+            ..members("", vec![("contact", one(members("", vec![])))])
+        });
+        check(&envelope, r#"{"message":{},"contact":{"email":1}}"#, &["message setting", "email attribute"]);
+    }
+
+    #[test]
+    fn nested_objects_have_their_prefix_and_group() {
+        check(
+            &user_data(),
+            r#"{"company":{"company_id":7,"plan":1,"custom_attributes":{"tier":2}},"companies":[{"id":"a","plan":1},{"plan":1}]}"#,
+            &[
+                "company.company_id attribute@7",
+                "company.plan attribute@7",
+                "company.tier attribute@7",
+                "company.id attribute@a",
+                "company.plan attribute@a",
+                "company.plan attribute@-",
+            ],
+        );
+        check(&user_data(), r#"{"custom_attributes":{"plan":1}}"#, &["~plan attribute"]);
+        check(
+            &user_data(),
+            r#"{"companies":{"0":{"id":"a"},"1":{"id":"b"}}}"#,
+            &["company.id attribute@a", "company.id attribute@b"],
+        );
+    }
+
+    #[test]
+    fn an_id_that_is_spelled_twice_and_differs_is_none() {
+        check(
+            &user_data(),
+            r#"{"company":{"company_id":"1","id":1}}"#,
+            &["company.company_id attribute@1", "company.id attribute@1"],
+        );
+        check(
+            &user_data(),
+            r#"{"company":{"id":"a","company_id":"b"}}"#,
+            &["company.id attribute@-", "company.company_id attribute@-"],
+        );
+        check(
+            &user_data(),
+            r#"{"company":{"company_id":{},"id":"b"}}"#,
+            &["company.company_id attribute@-", "company.id attribute@-"],
+        );
+    }
+
+    #[test]
+    fn what_stands_in_the_place_of_an_object_is_the_whole_of_it() {
+        for value in ["null", "\"x\"", "[1]", "7"] {
+            check(&user_data(), &format!(r#"{{"company":{value}}}"#), &["company whole"]);
+        }
+        for value in ["null", "\"x\"", "[]", "{}", r#"{"company_id":"a"}"#, r#"{"0":{},"x":{}}"#] {
+            check(&user_data(), &format!(r#"{{"companies":{value}}}"#), &["companies whole"]);
+        }
+        check(&user_data(), r#"{"companies":[{"id":"a"},null]}"#, &["company.id attribute@a", "companies whole"]);
+        check(&user_data(), r#"{"company":{}}"#, &[]);
+    }
+
+    #[test]
+    fn an_answer_is_named_by_its_identifier() {
+        check(&collected(), r#"{"identifier":"email","value":"x","part":7}"#, &["email attribute", "part setting"]);
+        check(&collected(), r#"{"value":"x","identifier":"custom_data.plan"}"#, &["plan attribute"]);
+        check(&collected(), r#"{"identifier":"company.custom_data.plan"}"#, &["company.plan attribute"]);
+        check(&collected(), r#"{"identifier":"Custom_Data.plan","value":1}"#, &["Custom_Data.plan attribute"]);
+        for text in ["{}", r#"{"identifier":7,"value":1}"#, r#"{"value":1}"#] {
+            assert_eq!(writes(&collected(), text, &[]), Err(EnvelopeError::NameNotText), "{text}");
+        }
+        assert_eq!(writes(&collected(), "[]", &[]), Err(EnvelopeError::NotAnObject));
+    }
+
+    #[test]
+    fn a_list_of_names_deletes_each() {
+        check(&names(), r#"["plan","custom_attributes.tier"]"#, &["plan delete", "custom_attributes.tier delete"]);
+        assert_eq!(writes(&names(), "[7]", &[]), Err(EnvelopeError::NameNotText));
+        assert_eq!(writes(&names(), "null", &[]), Err(EnvelopeError::NotAList));
+        assert_eq!(writes(&names(), r#""plan""#, &[]), Err(EnvelopeError::NotAList));
+    }
+
+    #[test]
+    fn a_list_of_pairs_sets_each() {
+        check(
+            &pairs(),
+            r#"[{"name":"email","title":"t","value":"x"},{"name":"plan"}]"#,
+            &["email attribute", "title setting", "plan attribute"],
+        );
+        assert_eq!(writes(&pairs(), r#"[{"value":"x"}]"#, &[]), Err(EnvelopeError::NameNotText));
+        assert_eq!(writes(&pairs(), "[1]", &[]), Err(EnvelopeError::NameNotText));
+        assert_eq!(writes(&pairs(), "{}", &[]), Err(EnvelopeError::NotAList));
+    }
+
+    #[test]
+    fn a_token_of_our_own_is_known_by_its_pointer() {
+        let text = r#"{"cs_token":"x","company":{"cs_token":"y"}}"#;
+        let pointer = ["cs_token".to_owned()];
+        assert_eq!(
+            writes(&user_data(), text, &[&pointer]),
+            Ok(vec!["cs_token own".to_owned(), "company.cs_token attribute@-".to_owned()])
+        );
+        let pointer = ["company".to_owned(), "cs_token".to_owned()];
+        assert_eq!(
+            writes(&user_data(), text, &[&pointer]),
+            Ok(vec!["cs_token attribute".to_owned(), "company.cs_token own@-".to_owned()])
+        );
+    }
+
+    #[test]
+    fn claims_of_another_shape_say_nothing() {
+        assert_eq!(claims(&user_data(), &Value::List(vec![])).writes.len(), 0);
+        let value = json::read(br#"{"plan":"pro"}"#, &Limits::default()).expect("JSON");
+        assert_eq!(claims(&user_data(), &value).writes.len(), 1);
+    }
+}

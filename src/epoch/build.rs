@@ -1,0 +1,141 @@
+//! An epoch: the policy set, with everything that requests need made ready once.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::secrets::{self, SecretError};
+use crate::identity::{KeyError, Verifier};
+use crate::observe::{Metrics, WorkspaceMetrics};
+use crate::policy::{Gateway, PolicySet, Workspace};
+use crate::profile::{Operation, Path, PathParams, RouteError, Routes};
+use crate::upstream::{UpstreamSetupError, Upstreams};
+
+/// One tenant with its verifier and counters.
+pub struct Tenant {
+    pub workspace: Workspace,
+    pub verifier: Verifier,
+    pub metrics: Arc<WorkspaceMetrics>,
+}
+
+/// One set of policy files, ready to serve.
+pub struct Epoch {
+    digest: Arc<str>,
+    pub gateway: Gateway,
+    pub hsts: HeaderValue,
+    pub upstreams: Upstreams,
+    tenants: Vec<Tenant>,
+    routes: Routes<Vec<usize>>,
+}
+
+/// Why a policy set that is right in itself cannot be in force here.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    #[error("workspace `{workspace}`, key `{key}`: {source}")]
+    Secret { workspace: String, key: String, source: SecretError },
+    #[error("workspace `{workspace}`: {source}")]
+    Key { workspace: String, source: KeyError },
+    #[error("cannot read the certificate authorities `{}`: {source}", path.display())]
+    Ca { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Upstream(#[from] UpstreamSetupError),
+    #[error("the HSTS header cannot be written")]
+    Hsts,
+}
+
+impl Epoch {
+    /// Makes everything ready: secrets are fetched, keys built, upstreams set up.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that cannot be had.
+    pub fn build(digest: &str, set: PolicySet, metrics: &Metrics) -> Result<Self, BuildError> {
+        let PolicySet { gateway, profiles: _, workspaces } = set;
+        let mut authorities = HashMap::new();
+        for upstream in &gateway.upstreams {
+            if let Some(path) = &upstream.ca {
+                let pem = fs::read(path).map_err(|source| BuildError::Ca { path: path.clone(), source })?;
+                authorities.insert(upstream.name.clone(), pem);
+            }
+        }
+        let upstreams = Upstreams::new(&gateway.upstreams, &authorities, &gateway.limits)?;
+        let hsts = HeaderValue::try_from(gateway.hsts.header_value()).map_err(|_| BuildError::Hsts)?;
+        let tenants: Vec<Tenant> =
+            workspaces.into_iter().map(|workspace| tenant(workspace, &gateway, metrics)).collect::<Result<_, _>>()?;
+        let routes = routes(&tenants);
+        Ok(Self { digest: digest.into(), gateway, hsts, upstreams, tenants, routes })
+    }
+
+    /// The name of the epoch.
+    #[must_use]
+    pub fn digest(&self) -> &Arc<str> {
+        &self.digest
+    }
+
+    /// All tenants.
+    #[must_use]
+    pub fn tenants(&self) -> &[Tenant] {
+        &self.tenants
+    }
+
+    /// The operation of a request, and the tenants that have it on this host.
+    ///
+    /// # Errors
+    ///
+    /// No operation has the path, or none takes the method.
+    pub fn route<'e, 'p>(
+        &'e self,
+        method: &http::Method,
+        host: &str,
+        path: Path<'p>,
+    ) -> Result<(&'e Arc<Operation>, Vec<&'e Tenant>, PathParams<'p>), RouteError> {
+        let on_host = |tenant: &&Tenant| {
+            let hosts = &tenant.workspace.hosts;
+            hosts.is_empty() || hosts.iter().any(|name| name == host)
+        };
+        let of = |indices: &'e [usize]| indices.iter().filter_map(|index| self.tenants.get(*index)).filter(on_host);
+        let (operation, indices, params) =
+            self.routes.find(method, path, |indices| indices.iter().filter_map(|index| self.tenants.get(*index)).any(|tenant| on_host(&tenant)))?;
+        Ok((operation, of(indices).collect(), params))
+    }
+}
+
+fn tenant(workspace: Workspace, gateway: &Gateway, metrics: &Metrics) -> Result<Tenant, BuildError> {
+    let keys = &workspace.identity.keys;
+    let secrets = keys
+        .iter()
+        .map(|key| {
+            secrets::fetch(&key.secret).map_err(|source| BuildError::Secret {
+                workspace: workspace.id.clone(),
+                key: key.id.clone(),
+                source,
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let verifier = Verifier::new(&workspace.identity, secrets, &workspace.profile, &gateway.limits)
+        .map_err(|source| BuildError::Key { workspace: workspace.id.clone(), source })?;
+    let metrics = metrics.workspace(&workspace);
+    Ok(Tenant { workspace, verifier, metrics })
+}
+
+/// One route for each operation, with the tenants that share it.
+fn routes(tenants: &[Tenant]) -> Routes<Vec<usize>> {
+    let mut routes: Vec<(Arc<Operation>, Vec<usize>)> = Vec::new();
+    let mut places: HashMap<*const Operation, usize> = HashMap::new();
+    for (index, tenant) in tenants.iter().enumerate() {
+        for operation in &tenant.workspace.operations {
+            let place = *places.entry(Arc::as_ptr(operation)).or_insert_with(|| {
+                routes.push((Arc::clone(operation), Vec::new()));
+                routes.len() - 1
+            });
+            if let Some((_, tenants)) = routes.get_mut(place) {
+                tenants.push(index);
+            }
+        }
+    }
+    Routes::new(routes)
+}

@@ -1,0 +1,92 @@
+//! Our own answers, and what every answer wears.
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use uuid::Uuid;
+
+use crate::edge::headers::{SecurityHeaders, apply_to_own_answer, remove_hop_by_hop};
+use crate::edge::origin::AdmittedOrigin;
+use crate::edge::{Body, body, cors};
+use crate::profile::{Profile, Refusal, RefusalBody};
+use crate::rejection::{Party, Rejection};
+
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+
+/// Seconds after which a client may ask again, where the reason is one that passes.
+const RETRY_AFTER_SECONDS: u16 = 5;
+
+/// The answer to a refused request: in the profile's own shape where the widget needs that, else as `application/problem+json`
+/// (RFC 9457). `Proxy-Status` (RFC 9209) says that it is ours and not the backend's.
+pub fn refuse(rejection: &Rejection, profile: Option<&Profile>, id: Uuid) -> Response<Body> {
+    let shape = profile.and_then(|profile| match rejection.party() {
+        Party::IdentityMissing => profile.refusals.identity_missing.as_ref(),
+        Party::IdentityBad => profile.refusals.identity_bad.as_ref(),
+        Party::Client | Party::Gateway | Party::Upstream => None,
+    });
+    let (status, content_type, body) = match shape {
+        Some(Refusal { status, body: RefusalBody::Json(text) }) => (*status, "application/json", text.clone()),
+        Some(Refusal { status, body: RefusalBody::Problem }) => (*status, PROBLEM, problem(*status, rejection, id)),
+        None => (rejection.status(), PROBLEM, problem(rejection.status(), rejection, id)),
+    };
+    let mut response = Response::new(body::full(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(&PROXY_STATUS, HeaderValue::from_static(rejection.proxy_status()));
+    apply_to_own_answer(headers);
+    if let Rejection::MethodNotAllowed(methods) = rejection {
+        let allow = methods.iter().map(http::Method::as_str).collect::<Vec<_>>().join(", ");
+        if let Ok(allow) = HeaderValue::try_from(allow) {
+            headers.insert(header::ALLOW, allow);
+        }
+    }
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+        }
+        _ => {}
+    }
+    if rejection.ends_connection() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+const PROBLEM: &str = "application/problem+json";
+
+/// All of it is ours: fixed words, a status and an id.
+fn problem(status: StatusCode, rejection: &Rejection, id: Uuid) -> String {
+    format!(
+        r#"{{"type":"about:blank","title":"{}","status":{},"instance":"urn:uuid:{id}"}}"#,
+        rejection.words(),
+        status.as_u16()
+    )
+}
+
+/// Puts on an answer what all of them wear: HSTS and its like, exact CORS or none, the decision's id.
+pub fn dress<B>(
+    response: &mut Response<B>,
+    security: &SecurityHeaders,
+    origin: Option<&AdmittedOrigin>,
+    id: Uuid,
+) {
+    let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let own_preflight = response.status() == StatusCode::NO_CONTENT
+        && response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_METHODS);
+    let headers = response.headers_mut();
+    security.apply(headers);
+    match origin {
+        // A preflight's answer says more, and was written for this very origin.
+        Some(_) if own_preflight => {}
+        Some(origin) => cors::apply(headers, origin),
+        None => cors::withhold(headers),
+    }
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        headers.insert(&X_REQUEST_ID, id);
+    }
+    let ends = headers.get(header::CONNECTION).is_some_and(|value| value == "close");
+    if !switching && !ends {
+        remove_hop_by_hop(headers);
+    }
+}

@@ -1,0 +1,295 @@
+//! The middle of the journey, where nothing waits: envelope, workspace, origin once more, proofs, judgement, rewriting.
+//!
+//! It needs no socket: a rehearsal walks the same way.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::HeaderName;
+use http::request::Parts;
+
+use crate::clock::UnixSeconds;
+use crate::decision::{
+    Additions, Catalogue, Channel, Circumstances, Code, Context, Effect, Judged, Lock, Mode, Update, judge,
+};
+use crate::edge::hygiene::Head;
+use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
+use crate::envelope::{Decoded, Envelope, Rewritten, Wire, coding};
+use crate::epoch::{Epoch, Tenant};
+use crate::identity::{Presented, Proofs, SessionPresence, demand};
+use crate::policy::{OnMisfit, OnReplace};
+use crate::profile::{Class, Nested, Operation, PathParams, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
+use crate::rejection::Rejection;
+
+/// A request whose head is known and whose body is here.
+pub struct Judgement<'j> {
+    pub epoch: &'j Epoch,
+    pub head: &'j Head<'j>,
+    pub parts: &'j Parts,
+    pub params: &'j PathParams<'j>,
+    pub operation: &'j Arc<Operation>,
+    /// Those that have the operation on the request's host.
+    pub tenants: &'j [&'j Tenant],
+}
+
+/// Whoever wants to know what was found on the way.
+pub trait Witness {
+    /// The workspace that the request is for.
+    fn tenant(&mut self, tenant: &Tenant, operation: &Operation);
+    /// What became of its proofs.
+    fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>);
+    /// Why it would have been refused, were the workspace enforcing.
+    fn would_refuse(&mut self, code: &'static str);
+    /// The verdicts.
+    fn judged(&mut self, tenant: &Tenant, update: &Update<'_>, judged: &Judged<'_>);
+}
+
+/// A request that may go on.
+pub struct Cleared<'j> {
+    pub tenant: &'j Tenant,
+    pub origin: AdmittedOrigin,
+    pub rewritten: Rewritten,
+    /// Headers that carried a token for us alone.
+    pub consumed: Vec<HeaderName>,
+}
+
+impl<'j> Judgement<'j> {
+    /// Admits an origin that one of `tenants` trusts. What a page loads by itself (a script, the widget's frame) names no origin.
+    ///
+    /// # Errors
+    ///
+    /// None of them does, or the operation is for servers and a browser calls it.
+    pub fn admit(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
+        let missing = *origin == RequestOrigin::Missing;
+        match self.operation.class {
+            Class::ServerApi if missing => return Ok(None),
+            Class::ServerApi => return Err(Rejection::ServerOnly),
+            Class::Pass if missing && self.parts.method.is_safe() && self.operation.upgrade == Upgrade::Never => {
+                return Ok(None);
+            }
+            Class::Pass
+            | Class::Update
+            | Class::Event
+            | Class::Collect
+            | Class::Delete
+            | Class::Identify
+            | Class::SessionEnd
+            | Class::Telemetry => {}
+        }
+        let own_frame = tenants.iter().any(|tenant| tenant.workspace.profile.widget_origin == WidgetOrigin::Gateway);
+        let same_origin = if own_frame { SameOrigin::Trusted(self.head) } else { SameOrigin::Untrusted };
+        Ok(Some(origin::admit(origin, same_origin, tenants.iter().map(|tenant| &tenant.workspace))?))
+    }
+
+    /// Opens, verifies, judges and rewrites.
+    ///
+    /// # Errors
+    ///
+    /// The first reason for which the request goes nowhere. What was found until then the witness knows.
+    pub fn clear(
+        &self,
+        body: &[u8],
+        origin: &RequestOrigin,
+        now: UnixSeconds,
+        witness: &mut impl Witness,
+    ) -> Result<Cleared<'j>, Rejection> {
+        let limits = &self.epoch.gateway.limits;
+        let profile = &*self.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
+        let body = coding::inflate(self.parts.headers.get_all(http::header::CONTENT_ENCODING), body, limits)?;
+        let wire = Wire { headers: &self.parts.headers, query: self.head.query(), params: self.params, body: &body };
+        let decoded = Decoded::decode(profile, self.operation, &wire, limits)?;
+        let envelope = decoded.open(profile, self.operation, limits)?;
+
+        let tenant = self.tenant(&envelope.texts_at(&profile.workspace_at)?)?;
+        witness.tenant(tenant, self.operation);
+        let workspace = &tenant.workspace;
+        let enforcing = workspace.catalogue.mode() == Mode::Enforce;
+        let origin = self.admit(origin, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
+
+        let presented = self.presented(&envelope, tenant)?;
+        let proofs = tenant.verifier.verify(&presented, now);
+        witness.proofs(tenant, &proofs);
+        let sealed = envelope.texts_at(&profile.tokens.sealed)?.iter().any(|text| is_said(text));
+        let objection = match demand(&proofs, &workspace.identity) {
+            Err(error) => Some(Rejection::Identity(error)),
+            // Attributes that nobody here can read nobody may send past us.
+            Ok(()) if sealed => Some(Rejection::Sealed),
+            Ok(()) => None,
+        };
+        match objection {
+            Some(rejection) if enforcing => return Err(rejection),
+            Some(rejection) => witness.would_refuse(rejection.code()),
+            None => {}
+        }
+
+        let signed = proofs.claims().map(|claims| claims.signed(profile));
+        let update = envelope.update(&workspace.identity.token_at);
+        let judged = judge(&workspace.catalogue, self.circumstances(&envelope, &proofs), signed.as_ref(), &update);
+        witness.judged(tenant, &update, &judged);
+        if workspace.on_misfit == OnMisfit::Refuse && judged.applied(Code::Type) {
+            return Err(Rejection::Misfit);
+        }
+        if self.erases_locked(tenant, &update, &judged) {
+            return Err(Rejection::ErasesLocked);
+        }
+        if self.operation.when_empty == WhenEmpty::Refuse && envelope.documents_empty(&update, &judged) {
+            return Err(Rejection::NothingLeft);
+        }
+        let rewritten = envelope.rewrite(&update, &judged, self.epoch.gateway.read_back).map_err(|error| {
+            tracing::error!(reason = %error, operation = self.operation.name, "rewriting failed");
+            Rejection::Internal
+        })?;
+        Ok(Cleared { tenant, origin, rewritten, consumed: token_headers(tenant) })
+    }
+
+    /// The tenant that the request names, or the only one that needs no name.
+    fn tenant(&self, ids: &[Cow<'_, str>]) -> Result<&'j Tenant, Rejection> {
+        let mut ids = ids.iter();
+        let id = ids.next();
+        if ids.any(|other| Some(other) != id) {
+            return Err(Rejection::WorkspaceTwice);
+        }
+        let named = |tenant: &&&Tenant| id.is_some_and(|id| tenant.workspace.app_ids.iter().any(|app_id| app_id == id));
+        let unnamed = |tenant: &&&Tenant| tenant.workspace.app_ids.is_empty();
+        let mut found = self.tenants.iter().filter(named);
+        let mut found = match found.next() {
+            Some(tenant) => [Some(tenant), found.next()].into_iter().flatten().collect::<Vec<_>>(),
+            None => self.tenants.iter().filter(unnamed).take(2).collect(),
+        };
+        match (found.pop(), found.pop()) {
+            (Some(tenant), None) => Ok(tenant),
+            (None | Some(_), _) => Err(Rejection::WorkspaceUnknown),
+        }
+    }
+
+    /// The tenant of a request that is not opened: named by its path or query, or the one whose upstream they all share.
+    ///
+    /// # Errors
+    ///
+    /// It could be for several upstreams.
+    pub fn unopened_tenant(&self) -> Result<&'j Tenant, Rejection> {
+        let profile = &*self.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
+        let named: Vec<Cow<'_, str>> = profile
+            .workspace_at
+            .iter()
+            .filter_map(|place| match place {
+                Place::Path(name) => self.params.iter().find(|(param, _)| param == name).map(|(_, value)| Cow::Borrowed(*value)),
+                Place::Query(name) => {
+                    let mut pairs = form_urlencoded::parse(self.head.query().unwrap_or_default().as_bytes());
+                    pairs.find(|(key, _)| key == name).map(|(_, value)| value)
+                }
+                Place::Document(_)
+                | Place::Body(_)
+                | Place::Field(_)
+                | Place::Header(_)
+                | Place::Bearer(_)
+                | Place::Cookie(_) => None,
+            })
+            .collect();
+        if !named.is_empty() {
+            return self.tenant(&named);
+        }
+        let mut tenants = self.tenants.iter();
+        let first = tenants.next().ok_or(Rejection::RouteUnknown)?;
+        if tenants.all(|tenant| tenant.workspace.upstream == first.workspace.upstream) {
+            Ok(first)
+        } else {
+            Err(Rejection::WorkspaceUnknown)
+        }
+    }
+
+    /// Headers in which one of the tenants takes its token.
+    #[must_use]
+    pub fn token_headers(&self) -> Vec<HeaderName> {
+        self.tenants.iter().flat_map(|tenant| token_headers(tenant)).collect()
+    }
+
+    fn presented<'e>(&self, envelope: &'e Envelope<'_>, tenant: &Tenant) -> Result<Presented<'e>, Rejection> {
+        let profile = &tenant.workspace.profile;
+        let mut tokens = envelope.texts_at(&profile.tokens.jwt)?;
+        tokens.extend(envelope.texts_at(&tenant.workspace.identity.token_at)?);
+        let mut user_ids = envelope.texts_at(&profile.identity.user_id)?;
+        user_ids.extend(envelope.texts_at(&self.operation.subject)?);
+        // Scripts spell an undefined value as text; it names nobody.
+        for texts in [&mut tokens, &mut user_ids] {
+            texts.retain(|text| text != "undefined" && text != "null");
+        }
+        let session = envelope.texts_at(&profile.identity.session)?.iter().any(|text| is_said(text));
+        Ok(Presented {
+            tokens,
+            user_ids,
+            user_hashes: envelope.texts_at(&profile.tokens.user_hash)?,
+            emails: envelope.texts_at(&profile.identity.email)?,
+            session: if session { SessionPresence::Present } else { SessionPresence::Absent },
+        })
+    }
+
+    fn circumstances(&self, envelope: &Envelope<'_>, proofs: &Proofs<'_>) -> Circumstances {
+        let context = if envelope.context_present() { Context::Proven } else { Context::Missing };
+        let (channel, additions) = match self.operation.class {
+            Class::Collect => (Channel::Collector(context), Additions::Unwelcome),
+            Class::Update | Class::Identify => (Channel::Messenger, Additions::Welcome),
+            Class::Event
+            | Class::Delete
+            | Class::SessionEnd
+            | Class::Telemetry
+            | Class::Pass
+            | Class::ServerApi => (Channel::Messenger, Additions::Unwelcome),
+        };
+        let token_reader = self.tenants.first().map_or(crate::decision::TokenReader::Upstream, |tenant| tenant.workspace.profile.token_reader);
+        Circumstances { channel, subject: proofs.user_or_lead(), token_reader, additions }
+    }
+
+    /// Whether a locked attribute would be cleared by not being named.
+    fn erases_locked(&self, tenant: &Tenant, update: &Update<'_>, judged: &Judged<'_>) -> bool {
+        let catalogue: &Catalogue = &tenant.workspace.catalogue;
+        if self.operation.replaces == Replaces::Nothing
+            || tenant.workspace.on_replace == OnReplace::Allow
+            || catalogue.mode() != Mode::Enforce
+        {
+            return false;
+        }
+        let mut prefixes = Vec::new();
+        for document in &self.operation.documents {
+            prefixes_of(&document.shape, &mut prefixes);
+        }
+        let stays = |index: usize| {
+            let written = update.writes.iter().zip(judged.verdicts());
+            written.into_iter().any(|(_, verdict)| verdict.attribute == Some(index) && verdict.effect != Effect::LeftOut)
+                || judged.additions().iter().any(|addition| addition.attribute == Some(index))
+        };
+        catalogue.attributes().iter().enumerate().any(|(index, attribute)| {
+            let prefix = attribute.name.rsplit_once('.').map_or("", |(prefix, _)| prefix);
+            attribute.lock == Lock::Enforce && prefixes.contains(&prefix) && !stays(index)
+        })
+    }
+}
+
+/// The prefixes below which a shape holds attributes.
+fn prefixes_of<'s>(shape: &'s Shape, prefixes: &mut Vec<&'s str>) {
+    match shape {
+        Shape::Members(members) => {
+            if members.rest == Rest::Attributes {
+                prefixes.push(&members.prefix);
+            }
+            for (_, Nested::One(shape) | Nested::Each(shape)) in &members.nested {
+                prefixes_of(shape, prefixes);
+            }
+        }
+        Shape::Collected(_) | Shape::Names { .. } | Shape::Pairs(_) | Shape::Opaque => {}
+    }
+}
+
+fn token_headers(tenant: &Tenant) -> Vec<HeaderName> {
+    let places = tenant.workspace.identity.token_at.iter();
+    places
+        .filter_map(|place| match place {
+            Place::Header(name) | Place::Bearer(name) => HeaderName::try_from(name.as_str()).ok(),
+            Place::Document(_) | Place::Body(_) | Place::Field(_) | Place::Query(_) | Place::Cookie(_) | Place::Path(_) => None,
+        })
+        .collect()
+}
+
+fn is_said(text: &str) -> bool {
+    !matches!(text, "" | "undefined" | "null")
+}

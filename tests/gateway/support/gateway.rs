@@ -1,0 +1,300 @@
+//! The real binary, with policy files made for the test.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use super::client::{Client, Protocol};
+use super::token::SECRET;
+
+/// The binary under test.
+pub const BINARY: &str = env!("CARGO_BIN_EXE_countersign");
+
+/// A start or a stop takes less.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a test wants its gateway to be: policy files in a directory of their own.
+pub struct Setup {
+    directory: tempfile::TempDir,
+    upstream: String,
+    gateway: String,
+    workspaces: Vec<(String, String)>,
+}
+
+/// The workspace of most tests: Intercom's web wire, everything enforced.
+pub const ACME: &str = r#"
+profile = "intercom-web"
+app_ids = ["abc12345"]
+upstream = "attributes"
+mode = "enforce"
+trusted_domains = ["https://app.acme.example", "https://*.acme.example"]
+missing_origin = "refuse"
+
+[identity]
+require = "never"
+max_lifetime = "2h"
+leeway = "30s"
+
+[[identity.keys]]
+id = "web-2026-11"
+algorithm = "HS256"
+secret = { env = "TEST_SECRET" }
+use = ["jwt", "user_hash"]
+
+[attributes]
+email = { lock = "enforce", type = "email" }
+name = { lock = "off", max_length = 64 }
+plan = { lock = "enforce", one_of = ["free", "pro", "enterprise"] }
+seats = { lock = "enforce" }
+nickname = { lock = "off", max_length = 64 }
+trial = { lock = "observe" }
+phone = { lock = "enforce", collect = "leads" }
+created_at = { lock = "enforce", type = "date" }
+"company.company_id" = { lock = "off" }
+"company.name" = { lock = "off" }
+"company.plan" = { lock = "enforce" }
+"company.size" = { lock = "off" }
+"#;
+
+impl Setup {
+    /// One workspace [`ACME`] in front of `upstream`.
+    pub fn acme(upstream: SocketAddr) -> Self {
+        Self::new(upstream).workspace("acme", ACME)
+    }
+
+    /// No workspace yet.
+    pub fn new(upstream: SocketAddr) -> Self {
+        Self {
+            directory: tempfile::tempdir().expect("a directory"),
+            upstream: format!("url = \"http://{upstream}\""),
+            gateway: String::new(),
+            workspaces: Vec::new(),
+        }
+    }
+
+    /// Adds or replaces a workspace file.
+    pub fn workspace(mut self, name: &str, text: &str) -> Self {
+        self.workspaces.retain(|(other, _)| other != name);
+        self.workspaces.push((name.into(), text.into()));
+        self
+    }
+
+    /// Changes a line of the workspace `acme`.
+    #[track_caller]
+    pub fn with(mut self, line: &str, instead: &str) -> Self {
+        let (_, text) = self.workspaces.iter_mut().find(|(name, _)| name == "acme").expect("acme");
+        assert!(text.contains(line), "no `{line}` in the workspace");
+        *text = text.replace(line, instead);
+        self
+    }
+
+    /// More of `gateway.toml`: whole tables.
+    pub fn gateway(mut self, text: &str) -> Self {
+        self.gateway.push_str(text);
+        self
+    }
+
+    /// More of `[upstreams.attributes]`.
+    pub fn upstream(mut self, lines: &str) -> Self {
+        self.upstream.push('\n');
+        self.upstream.push_str(lines);
+        self
+    }
+
+    /// Where the policy files are, once written.
+    pub fn policies(&self) -> PathBuf {
+        self.directory.path().join("policies")
+    }
+
+    /// Writes the files, and a certificate for `localhost`; gives the CA.
+    pub fn write(&self) -> String {
+        let policies = self.policies();
+        std::fs::create_dir_all(policies.join("workspaces")).expect("made");
+        let certs = self.directory.path().join("certs");
+        if !certs.exists() {
+            let status = Command::new(BINARY).args(["certs", "dev", "--out"]).arg(&certs).stdout(Stdio::null()).status();
+            assert!(status.expect("started").success(), "certs dev");
+        }
+        let gateway = format!(
+            r#"
+[[listeners]]
+name = "public"
+address = "127.0.0.1:0"
+certificates = [{{ certificate = "../certs/dev.pem", key = "../certs/dev-key.pem" }}]
+
+[admin]
+address = "127.0.0.1:0"
+
+[upstreams.attributes]
+{}
+
+[audit]
+file = "../audit.jsonl"
+{}
+"#,
+            self.upstream, self.gateway
+        );
+        write_whole(&policies.join("gateway.toml"), &gateway);
+        for (name, text) in &self.workspaces {
+            write_whole(&policies.join(format!("workspaces/{name}.toml")), text);
+        }
+        std::fs::read_to_string(certs.join("dev-ca.pem")).expect("the CA")
+    }
+
+    pub fn start(self) -> TestGateway {
+        let ca_pem = self.write();
+        TestGateway::start(self, ca_pem)
+    }
+}
+
+/// Replaces a file at once, as an editor or `git` does.
+pub fn write_whole(path: &Path, text: &str) {
+    let beside = path.with_extension("new");
+    std::fs::write(&beside, text).expect("written");
+    std::fs::set_permissions(&beside, std::fs::Permissions::from_mode(0o600)).expect("mode set");
+    std::fs::rename(&beside, path).expect("renamed");
+}
+
+/// A running gateway.
+pub struct TestGateway {
+    pub setup: Setup,
+    pub ca_pem: String,
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    pub plain: Option<SocketAddr>,
+    child: Child,
+    log: mpsc::Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl TestGateway {
+    fn start(setup: Setup, ca_pem: String) -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["serve", "--log", "json", "--policies"])
+            .arg(setup.policies())
+            .env("TEST_SECRET", SECRET)
+            .env("OTHER_SECRET", "another-secret-0123456789abcdef01234567")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary starts");
+        let stderr = BufReader::new(child.stderr.take().expect("piped"));
+        let (lines, log) = mpsc::channel();
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut gateway =
+            Self { setup, ca_pem, address: nowhere, admin: nowhere, plain: None, child, log, seen: Vec::new() };
+        gateway.await_log("\"ready\"");
+        gateway.address = gateway.listening("public").expect("a listener");
+        gateway.admin = gateway.listening("admin").expect("an admin listener");
+        gateway.plain = gateway.listening("plain");
+        gateway
+    }
+
+    fn listening(&self, name: &str) -> Option<SocketAddr> {
+        self.seen.iter().find_map(|line| {
+            let line: serde_json::Value = line.parse().ok()?;
+            let fields = &line["fields"];
+            (fields["message"] == "listening" && fields["listener"] == name)
+                .then(|| fields["address"].as_str().expect("an address").parse().expect("an address"))
+        })
+    }
+
+    /// Waits until a log line has `text`.
+    #[track_caller]
+    pub fn await_log(&mut self, text: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.log.recv_timeout(left) {
+                Ok(line) => {
+                    self.seen.push(line.clone());
+                    if line.contains(text) {
+                        return line;
+                    }
+                }
+                Err(_) => panic!("no `{text}` in the log:\n{}", self.seen.join("\n")),
+            }
+        }
+    }
+
+    /// Everything logged so far.
+    pub fn log(&mut self) -> String {
+        while let Ok(line) = self.log.try_recv() {
+            self.seen.push(line);
+        }
+        self.seen.join("\n")
+    }
+
+    pub async fn http1(&self) -> Client {
+        Client::connect(self.address, &self.ca_pem, Protocol::Http1).await
+    }
+
+    pub async fn http2(&self) -> Client {
+        Client::connect(self.address, &self.ca_pem, Protocol::Http2).await
+    }
+
+    /// The records, once there are `count` of them.
+    #[track_caller]
+    pub fn records(&self, count: usize) -> Vec<serde_json::Value> {
+        let path = self.setup.directory.path().join("audit.jsonl");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let lines: Vec<_> = text.lines().map(|line| line.parse().expect("a record")).collect();
+            if lines.len() >= count {
+                assert_eq!(lines.len(), count, "{text}");
+                return lines;
+            }
+            assert!(Instant::now() < deadline, "{} of {count} records:\n{text}", lines.len());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The one record's code.
+    #[track_caller]
+    pub fn only_record(&self) -> serde_json::Value {
+        self.records(1).remove(0)
+    }
+
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(status.expect("kill").success());
+    }
+
+    /// Waits for the process to end by itself.
+    #[track_caller]
+    pub fn await_end(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the gateway did not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// A GET on the admin listener.
+    pub fn admin_get(&self, path: &str) -> String {
+        use std::io::Write;
+        let mut stream = std::net::TcpStream::connect(self.admin).expect("the admin listener");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+}
+
+impl Drop for TestGateway {
+    fn drop(&mut self) {
+        // Already ended is as good.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
