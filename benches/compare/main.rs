@@ -197,7 +197,7 @@ impl<'s> Bench<'s> {
                 }
             }
             Measure::Idle => {
-                report.add(proxy.kind, measure, round, self.idle(proxy.kind, plan.idle_connections).await?)
+                report.add(proxy.kind, measure, round, self.idle(proxy.kind, plan.idle_connections).await?);
             }
         }
         Ok(())
