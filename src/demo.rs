@@ -7,5 +7,7 @@ pub mod api;
 pub mod loopback;
 pub mod page;
 pub mod scenario;
+pub mod stage;
+
 pub mod table;
 pub mod wire;

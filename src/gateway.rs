@@ -1,1 +1,291 @@
-//! The journey of one request.
+//! The journey of one request, from top to bottom.
+//!
+//! The outer function owns the outcome and the record; the inner one is a straight line that `?` may leave. Cheap before dear;
+//! who-are-you before what-do-you-want.
+
+mod answer;
+mod judgement;
+mod recorded_body;
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use judgement::{Cleared, Judgement, Witness};
+
+use crate::audit::{Begin, Ended, Event, Outcome, Recorder, Tally};
+use crate::clock;
+use crate::decision::{Judged, Update};
+use crate::edge::cors::Preflight;
+use crate::edge::drain::Drain;
+use crate::edge::hygiene::{self, Head};
+use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
+use crate::edge::read_body::read_body;
+use crate::edge::{Body, Handle, Peer, body};
+use crate::epoch::{Epoch, Epochs, Tenant};
+use crate::identity::Proofs;
+use crate::observe::{Metrics, OperationMetrics};
+use crate::profile::{Operation, Profile, Upgrade};
+use crate::rejection::Rejection;
+use crate::upstream::{
+    ForwardFacts, ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, Traceparent, UpgradePermit,
+    UpstreamBody,
+};
+use recorded_body::{RecordedBody, Source};
+
+/// The gateway: answers every request, and records it.
+pub struct Gateway {
+    epochs: Arc<Epochs>,
+    recorder: Recorder,
+    metrics: Arc<Metrics>,
+    drain: Drain,
+    /// Cancelled when the process drains: WebSockets have no end of their own.
+    tunnels: CancellationToken,
+}
+
+/// What an answer needs to know of the way that its request has come so far, whether it was refused or not.
+#[derive(Default)]
+struct Progress {
+    /// Whose page may read the answer.
+    origin: Option<AdmittedOrigin>,
+    /// How this messenger's widget is refused.
+    profile: Option<Arc<Profile>>,
+}
+
+/// What a request that was not refused ends in.
+enum Reply {
+    /// The upstream's answer.
+    Relayed(Response<UpstreamBody>),
+    /// Our own: a preflight's, or the switch to a WebSocket.
+    Own(Response<Body>),
+}
+
+impl Handle for Gateway {
+    async fn handle(self: Arc<Self>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+        let epoch = self.epochs.current();
+        let mut event = self.recorder.begin(Begin {
+            time: clock::now(),
+            listener: Arc::clone(&peer.listener),
+            client: peer.address.ip(),
+            method: request.method(),
+            epoch: Arc::clone(epoch.digest()),
+            tally: Some(self.metrics.unplaced()),
+        });
+        let in_flight = self.metrics.in_flight();
+        let mut progress = Progress::default();
+        let outcome = {
+            let mut pass = pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress));
+            // A bug costs the one request that ran into it.
+            poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| pass.as_mut().poll(context))) {
+                Ok(poll) => poll,
+                Err(_) => Poll::Ready(Err(Rejection::Internal)),
+            })
+            .await
+        };
+        let (code, mut response) = match outcome {
+            Ok(Reply::Relayed(response)) => ("sent", response.map(Source::Upstream)),
+            Ok(Reply::Own(response)) => ("answered", response.map(Source::Own)),
+            Err(rejection) => {
+                let refusal = answer::refuse(&rejection, progress.profile.as_deref(), event.id());
+                (rejection.code(), refusal.map(Source::Own))
+            }
+        };
+        answer::dress(&mut response, &epoch.security_headers, progress.origin.as_ref(), event.id());
+        let outcome = Outcome { code, status: response.status().as_u16() };
+        response.map(|body| RecordedBody::new(body, event, outcome, in_flight).boxed())
+    }
+
+    fn strict_transport_security(&self) -> Option<HeaderValue> {
+        Some(self.epochs.current().security_headers.strict_transport_security().clone())
+    }
+}
+
+impl Gateway {
+    /// A gateway that serves the epochs as they come.
+    #[must_use]
+    pub fn new(
+        epochs: Arc<Epochs>,
+        recorder: Recorder,
+        metrics: Arc<Metrics>,
+        drain: Drain,
+        tunnels: CancellationToken,
+    ) -> Self {
+        Self { epochs, recorder, metrics, drain, tunnels }
+    }
+
+    async fn pass(
+        &self,
+        epoch: &Epoch,
+        peer: &Peer,
+        request: Request<Incoming>,
+        event: &mut Event,
+        progress: &mut Progress,
+    ) -> Result<Reply, Rejection> {
+        let limits = &epoch.gateway.limits;
+        let (mut parts, incoming) = request.into_parts();
+
+        // Hygiene: what two servers read differently goes nowhere.
+        hygiene::scrub(&mut parts, &[], limits)?;
+        let head = hygiene::inspect(&parts)?;
+        head.admit_host(&peer.tls)?;
+
+        // Route: one operation of one profile, and the tenants that have it on this host.
+        let preflight = Preflight::read(&parts);
+        let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
+        let (operation, tenants, params) = epoch.route(method, head.host(), head.path())?;
+        event.operation(&operation.name, operation.class);
+        let profile = tenants.first().map(|tenant| &tenant.workspace.profile).ok_or(Rejection::RouteUnknown)?;
+        progress.profile = Some(Arc::clone(profile));
+
+        // Origin, first pass: a cheap no, before a byte of the body is read.
+        let origin = RequestOrigin::read(&parts.headers)?;
+        if let RequestOrigin::Origin(origin) = &origin {
+            event.origin(&origin.to_string());
+        }
+        let judgement = Judgement { epoch, head: &head, parts: &parts, params: &params, operation, tenants: &tenants };
+        progress.origin = judgement.admit(&origin, &tenants)?;
+        if let Some(preflight) = preflight {
+            let admitted = progress.origin.as_ref().ok_or(Rejection::Origin(OriginRefusal::Missing))?;
+            return Ok(Reply::Own(preflight.answer(admitted, &operation.methods, &judgement.token_headers())));
+        }
+
+        // What is never opened is streamed both ways.
+        if let Some(permit) = PassPermit::of(operation) {
+            let tenant = judgement.unopened_tenant()?;
+            event.tenant(tenant, operation);
+            let forward = forward(&parts, &head, peer, event, &[])?;
+            return match (operation.upgrade, UpgradePermit::of(operation)) {
+                (Upgrade::WebSocket, Some(permit)) if Handshake::is_asked_for(&parts.headers) => {
+                    let handshake = Handshake::parse(&parts.method, parts.version, &parts.headers)?;
+                    let client = hyper::upgrade::on(Request::from_parts(parts.clone(), incoming));
+                    self.upgrade(epoch, tenant, forward, handshake, permit, client, event).await
+                }
+                (Upgrade::Never | Upgrade::WebSocket, _) => {
+                    self.send(epoch, tenant, Outbound::Passed { head: forward, body: incoming, permit }, event).await
+                }
+            };
+        }
+
+        // Body: within what we are willing to hold.
+        let body = read_body(incoming, head.content_length(), limits).await?;
+        event.bytes_in(body.len() as u64);
+
+        // Envelope, workspace, origin once more, proofs, judgement, rewriting: nothing waits in between.
+        let began = Instant::now();
+        let cleared = judgement.clear(&body, &origin, clock::now_seconds(), event);
+        event.judge_time(began.elapsed());
+        let Cleared { tenant, origin, rewritten, consumed } = cleared?;
+        progress.origin = Some(origin);
+
+        // Send: only what was judged, and only to the workspace's own upstream.
+        let head = forward(&parts, &head, peer, event, &consumed)?;
+        self.send(epoch, tenant, Outbound::Judged { head, body: JudgedBody::from(rewritten) }, event).await
+    }
+
+    async fn send(
+        &self,
+        epoch: &Epoch,
+        tenant: &Tenant,
+        outbound: Outbound,
+        event: &mut Event,
+    ) -> Result<Reply, Rejection> {
+        let began = Instant::now();
+        let sent = epoch.upstreams.send(&tenant.workspace.upstream, outbound).await;
+        event.upstream_time(began.elapsed());
+        let response = sent?;
+        event.upstream_status(response.status().as_u16());
+        Ok(Reply::Relayed(response))
+    }
+
+    async fn upgrade(
+        &self,
+        epoch: &Epoch,
+        tenant: &Tenant,
+        forward: ForwardHead,
+        handshake: Handshake,
+        permit: UpgradePermit,
+        client: hyper::upgrade::OnUpgrade,
+        event: &mut Event,
+    ) -> Result<Reply, Rejection> {
+        let asked = epoch.upstreams.upgrade(&tenant.workspace.upstream, forward, handshake, permit, client).await?;
+        Ok(match asked {
+            Switch::Answered(response) => {
+                event.upstream_status(response.status().as_u16());
+                Reply::Relayed(response)
+            }
+            Switch::Switched { response, splice } => {
+                event.upstream_status(StatusCode::SWITCHING_PROTOCOLS.as_u16());
+                let tunnels = self.tunnels.clone();
+                // It outlives the request: the connection is a tunnel from here on.
+                self.drain.tasks().spawn(async move { splice.run(&tunnels).await });
+                Reply::Own(response.map(|()| body::empty()))
+            }
+        })
+    }
+}
+
+/// The head of the request to the upstream: what came, less what was for us alone, and what we know of it.
+fn forward(
+    parts: &Parts,
+    head: &Head<'_>,
+    peer: &Peer,
+    event: &Event,
+    consumed: &[HeaderName],
+) -> Result<ForwardHead, Rejection> {
+    let mut headers: HeaderMap = parts.headers.clone();
+    for name in consumed {
+        headers.remove(name);
+    }
+    let path_and_query = match parts.uri.path_and_query() {
+        Some(path_and_query) => path_and_query.clone(),
+        None => PathAndQuery::from_static("/"),
+    };
+    let facts = ForwardFacts {
+        client: peer.address.ip(),
+        host: Authority::try_from(head.authority()).map_err(|_| hygiene::HygieneError::HostSyntax)?,
+        request_id: event.id().to_string(),
+        traceparent: Traceparent::of_request(&headers),
+    };
+    Ok(ForwardHead { method: parts.method.clone(), path_and_query, headers, facts })
+}
+
+impl Witness for Event {
+    fn tenant(&mut self, tenant: &Tenant, operation: &Operation) {
+        self.workspace(&tenant.workspace.id);
+        self.counted_by(Arc::clone(tenant.metrics.operation(&operation.name)) as Arc<dyn Tally>);
+    }
+
+    fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>) {
+        let verdict = proofs.verdict().code();
+        self.proof(verdict, proofs.key_id());
+        tenant.metrics.proof(verdict, proofs.key_id());
+        if let Some(subject) = proofs.subject() {
+            self.subject(subject);
+        }
+    }
+
+    fn would_refuse(&mut self, code: &'static str) {
+        Event::would_refuse(self, code);
+    }
+
+    fn judged(&mut self, tenant: &Tenant, update: &Update<'_>, judged: &Judged<'_>) {
+        Event::judged(self, &tenant.workspace.catalogue, update, judged);
+        tenant.metrics.judged(judged);
+    }
+}
+
+impl Tally for OperationMetrics {
+    fn ended(&self, ended: &Ended) {
+        OperationMetrics::ended(self, ended.code, ended.status, ended.total, ended.upstream, ended.judge);
+    }
+}

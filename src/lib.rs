@@ -22,4 +22,5 @@ pub mod policy;
 pub mod profile;
 pub mod rehearse;
 pub mod rejection;
+pub mod server;
 pub mod upstream;

@@ -1,3 +1,7 @@
-//! The process.
+//! The process: everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    countersign::cli::main()
+}

@@ -1,1 +1,494 @@
-//! Why a request is refused.
+//! Why a request is refused: one enum, its tables.
+//!
+//! The code is for records, metrics and runbooks; the status is for the client's program; the words are for whoever reads the answer,
+//! and are the same for causes that an attacker must not be able to tell apart.
+
+use http::{Method, StatusCode};
+
+use crate::edge::hygiene::HygieneError;
+use crate::edge::origin::OriginRefusal;
+use crate::edge::read_body::BodyError;
+use crate::envelope::{EnvelopeError, JsonError};
+use crate::identity::IdentityError;
+use crate::profile::RouteError;
+use crate::upstream::{HandshakeError, UpstreamError};
+
+/// Why a request was refused as a whole. Leaving out an attribute is no refusal.
+#[derive(Debug, thiserror::Error)]
+pub enum Rejection {
+    #[error(transparent)]
+    Hygiene(#[from] HygieneError),
+    #[error("no operation has this path")]
+    RouteUnknown,
+    #[error("the operation does not take this method")]
+    MethodNotAllowed(Vec<Method>),
+    #[error(transparent)]
+    Origin(#[from] OriginRefusal),
+    /// A server-to-server operation was called from a browser.
+    #[error("a browser's origin on a server's operation")]
+    ServerOnly,
+    #[error(transparent)]
+    Body(#[from] BodyError),
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    #[error("no workspace of that name")]
+    WorkspaceUnknown,
+    #[error("two workspaces are named")]
+    WorkspaceTwice,
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// Attributes under an encryption that is not opened here.
+    #[error("a sealed payload")]
+    Sealed,
+    /// The policy refuses requests with a value of the wrong type.
+    #[error("a value of the wrong type")]
+    Misfit,
+    /// Nothing of the update was left, and an empty one would mean something else.
+    #[error("nothing is left of the update")]
+    NothingLeft,
+    /// The operation clears what it does not name, and a locked attribute is among that.
+    #[error("would erase a locked attribute")]
+    ErasesLocked,
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// What was written did not read back as what was judged, or a bug.
+    #[error("internal")]
+    Internal,
+}
+
+impl From<RouteError> for Rejection {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::Unknown => Rejection::RouteUnknown,
+            RouteError::Method(methods) => Rejection::MethodNotAllowed(methods),
+        }
+    }
+}
+
+/// Whose the fault is: what shape the answer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    Client,
+    IdentityMissing,
+    IdentityBad,
+    Gateway,
+    Upstream,
+}
+
+impl Rejection {
+    /// The stable name, in records, metrics and runbooks.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Rejection::Hygiene(error) => hygiene_code(*error),
+            Rejection::RouteUnknown => "route_unknown",
+            Rejection::MethodNotAllowed(_) => "method_not_allowed",
+            Rejection::Origin(OriginRefusal::Missing) => "origin_missing",
+            Rejection::Origin(OriginRefusal::Null) => "origin_null",
+            Rejection::Origin(OriginRefusal::Repeated) => "origin_repeated",
+            Rejection::Origin(OriginRefusal::Malformed) => "origin_malformed",
+            Rejection::Origin(OriginRefusal::Untrusted) => "origin_untrusted",
+            Rejection::ServerOnly => "server_only",
+            Rejection::Body(BodyError::TooLarge) => "body_too_large",
+            Rejection::Body(BodyError::Timeout) => "body_timeout",
+            Rejection::Body(BodyError::ClientGone) => "client_gone",
+            Rejection::Body(BodyError::Malformed) => "body_malformed",
+            Rejection::Envelope(error) => envelope_code(*error),
+            Rejection::WorkspaceUnknown => "workspace_unknown",
+            Rejection::WorkspaceTwice => "workspace_twice",
+            Rejection::Identity(error) => error.code(),
+            Rejection::Sealed => "sealed_payload",
+            Rejection::Misfit => "misfit",
+            Rejection::NothingLeft => "nothing_left",
+            Rejection::ErasesLocked => "erases_locked",
+            Rejection::Handshake(HandshakeError::Request) => "websocket_request",
+            Rejection::Handshake(HandshakeError::Upgrade) => "websocket_upgrade",
+            Rejection::Handshake(HandshakeError::Version) => "websocket_version",
+            Rejection::Handshake(HandshakeError::Key) => "websocket_key",
+            Rejection::Upstream(error) => upstream_code(error),
+            Rejection::Internal => "internal",
+        }
+    }
+
+    /// The status for the client's program (RFC 9110 §15), where the messenger has no shape of its own.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Rejection::Hygiene(HygieneError::Connect | HygieneError::Trace) | Rejection::MethodNotAllowed(_) => {
+                StatusCode::METHOD_NOT_ALLOWED
+            }
+            Rejection::Hygiene(HygieneError::Misdirected) => StatusCode::MISDIRECTED_REQUEST,
+            Rejection::Hygiene(HygieneError::Expectation) => StatusCode::EXPECTATION_FAILED,
+            Rejection::Hygiene(HygieneError::TooManyHeaders) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Rejection::Hygiene(HygieneError::Version) => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Rejection::Hygiene(
+                HygieneError::Target
+                | HygieneError::Path(_)
+                | HygieneError::Query
+                | HygieneError::HostMissing
+                | HygieneError::HostMismatch
+                | HygieneError::HostSyntax
+                | HygieneError::TransferEncoding
+                | HygieneError::LengthAndTransferEncoding
+                | HygieneError::ContentLength
+                | HygieneError::Repeated(_)
+                | HygieneError::Value(_)
+                | HygieneError::ConnectionOption,
+            )
+            | Rejection::Body(BodyError::Malformed | BodyError::ClientGone)
+            | Rejection::WorkspaceTwice
+            | Rejection::Handshake(HandshakeError::Request | HandshakeError::Upgrade | HandshakeError::Key)
+            | Rejection::Upstream(UpstreamError::ClientBody | UpstreamError::Target(_)) => StatusCode::BAD_REQUEST,
+            Rejection::RouteUnknown | Rejection::WorkspaceUnknown => StatusCode::NOT_FOUND,
+            Rejection::Origin(_)
+            | Rejection::ServerOnly
+            | Rejection::Sealed
+            | Rejection::NothingLeft
+            | Rejection::ErasesLocked => StatusCode::FORBIDDEN,
+            Rejection::Body(BodyError::TooLarge) | Rejection::Upstream(UpstreamError::RequestBodyTooLong) => {
+                StatusCode::PAYLOAD_TOO_LARGE
+            }
+            Rejection::Body(BodyError::Timeout) | Rejection::Upstream(UpstreamError::ClientBodyTimeout) => {
+                StatusCode::REQUEST_TIMEOUT
+            }
+            Rejection::Envelope(error) => envelope_status(*error),
+            Rejection::Identity(_) => StatusCode::UNAUTHORIZED,
+            Rejection::Misfit => StatusCode::UNPROCESSABLE_ENTITY,
+            Rejection::Handshake(HandshakeError::Version) => StatusCode::UPGRADE_REQUIRED,
+            Rejection::Upstream(UpstreamError::Saturated) => StatusCode::SERVICE_UNAVAILABLE,
+            Rejection::Upstream(UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout) => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            Rejection::Upstream(
+                UpstreamError::Connect(_)
+                | UpstreamError::Tls(_)
+                | UpstreamError::Closed(_)
+                | UpstreamError::Garbage(_)
+                | UpstreamError::Switched,
+            ) => StatusCode::BAD_GATEWAY,
+            Rejection::Upstream(UpstreamError::Unknown) | Rejection::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Words for whoever reads the answer. They name no attribute, no path and no cause that is nobody's business.
+    #[must_use]
+    pub fn words(&self) -> &'static str {
+        match self {
+            Rejection::Hygiene(HygieneError::Misdirected) => "This connection is not for that host",
+            Rejection::Hygiene(HygieneError::TooManyHeaders) => "Too many header fields",
+            Rejection::Hygiene(_) => "Not an HTTP request that every server reads alike",
+            Rejection::RouteUnknown | Rejection::WorkspaceUnknown | Rejection::WorkspaceTwice => "Nothing here",
+            Rejection::MethodNotAllowed(_) => "Not a method of this resource",
+            Rejection::Origin(_) | Rejection::ServerOnly => "Not from this origin",
+            Rejection::Body(BodyError::TooLarge) | Rejection::Upstream(UpstreamError::RequestBodyTooLong) => {
+                "The body is too large"
+            }
+            Rejection::Body(BodyError::Timeout) | Rejection::Upstream(UpstreamError::ClientBodyTimeout) => {
+                "The body took too long"
+            }
+            Rejection::Body(BodyError::ClientGone | BodyError::Malformed)
+            | Rejection::Upstream(UpstreamError::ClientBody | UpstreamError::Target(_)) => "The request is broken",
+            Rejection::Envelope(error) => envelope_words(*error),
+            Rejection::Identity(_) | Rejection::Sealed => "The identity could not be verified",
+            Rejection::Misfit | Rejection::NothingLeft | Rejection::ErasesLocked => "The update is not allowed",
+            Rejection::Handshake(_) => "Not a WebSocket handshake",
+            Rejection::Upstream(
+                UpstreamError::Unknown
+                | UpstreamError::Saturated
+                | UpstreamError::Connect(_)
+                | UpstreamError::ConnectTimeout
+                | UpstreamError::Tls(_)
+                | UpstreamError::ResponseTimeout
+                | UpstreamError::Closed(_)
+                | UpstreamError::Garbage(_)
+                | UpstreamError::Switched,
+            ) => "The service behind does not answer",
+            Rejection::Internal => "Something went wrong here",
+        }
+    }
+
+    /// `Proxy-Status` (RFC 9209 §2.3): that the answer is ours, and of what kind.
+    #[must_use]
+    pub fn proxy_status(&self) -> &'static str {
+        match self {
+            Rejection::Upstream(UpstreamError::Saturated) => "countersign; error=connection_limit_reached",
+            Rejection::Upstream(UpstreamError::Connect(_)) => "countersign; error=connection_refused",
+            Rejection::Upstream(UpstreamError::ConnectTimeout) => "countersign; error=connection_timeout",
+            Rejection::Upstream(UpstreamError::Tls(_)) => "countersign; error=tls_protocol_error",
+            Rejection::Upstream(UpstreamError::ResponseTimeout) => "countersign; error=http_response_timeout",
+            Rejection::Upstream(UpstreamError::Closed(_)) => "countersign; error=connection_terminated",
+            Rejection::Upstream(UpstreamError::Garbage(_)) => "countersign; error=http_protocol_error",
+            Rejection::Upstream(UpstreamError::Switched) => "countersign; error=http_upgrade_failed",
+            Rejection::Upstream(UpstreamError::Unknown) | Rejection::Internal => {
+                "countersign; error=proxy_internal_error"
+            }
+            Rejection::Upstream(
+                UpstreamError::RequestBodyTooLong
+                | UpstreamError::ClientBody
+                | UpstreamError::ClientBodyTimeout
+                | UpstreamError::Target(_),
+            )
+            | Rejection::Hygiene(_)
+            | Rejection::Body(_)
+            | Rejection::Envelope(_)
+            | Rejection::MethodNotAllowed(_)
+            | Rejection::RouteUnknown
+            | Rejection::WorkspaceUnknown
+            | Rejection::WorkspaceTwice
+            | Rejection::Handshake(_) => "countersign; error=http_request_error",
+            Rejection::Origin(_)
+            | Rejection::ServerOnly
+            | Rejection::Identity(_)
+            | Rejection::Sealed
+            | Rejection::Misfit
+            | Rejection::NothingLeft
+            | Rejection::ErasesLocked => "countersign; error=http_request_denied",
+        }
+    }
+
+    /// Whose the fault is.
+    #[must_use]
+    pub fn party(&self) -> Party {
+        match self {
+            Rejection::Identity(IdentityError::Missing) => Party::IdentityMissing,
+            Rejection::Identity(IdentityError::Bad(_)) | Rejection::Sealed => Party::IdentityBad,
+            Rejection::Upstream(error) => match error {
+                UpstreamError::RequestBodyTooLong
+                | UpstreamError::ClientBody
+                | UpstreamError::ClientBodyTimeout
+                | UpstreamError::Target(_) => Party::Client,
+                UpstreamError::Unknown => Party::Gateway,
+                UpstreamError::Saturated
+                | UpstreamError::Connect(_)
+                | UpstreamError::ConnectTimeout
+                | UpstreamError::Tls(_)
+                | UpstreamError::ResponseTimeout
+                | UpstreamError::Closed(_)
+                | UpstreamError::Garbage(_)
+                | UpstreamError::Switched => Party::Upstream,
+            },
+            Rejection::Internal => Party::Gateway,
+            Rejection::Hygiene(_)
+            | Rejection::RouteUnknown
+            | Rejection::MethodNotAllowed(_)
+            | Rejection::Origin(_)
+            | Rejection::ServerOnly
+            | Rejection::Body(_)
+            | Rejection::Envelope(_)
+            | Rejection::WorkspaceUnknown
+            | Rejection::WorkspaceTwice
+            | Rejection::Misfit
+            | Rejection::NothingLeft
+            | Rejection::ErasesLocked
+            | Rejection::Handshake(_) => Party::Client,
+        }
+    }
+
+    /// Whether the connection cannot be trusted to begin the next request where we think it does.
+    #[must_use]
+    pub fn ends_connection(&self) -> bool {
+        match self {
+            Rejection::Hygiene(error) => match error {
+                HygieneError::Connect
+                | HygieneError::Target
+                | HygieneError::HostMissing
+                | HygieneError::HostMismatch
+                | HygieneError::HostSyntax
+                | HygieneError::TransferEncoding
+                | HygieneError::LengthAndTransferEncoding
+                | HygieneError::ContentLength
+                | HygieneError::Repeated(_)
+                | HygieneError::Value(_)
+                | HygieneError::ConnectionOption
+                | HygieneError::TooManyHeaders
+                | HygieneError::Version => true,
+                HygieneError::Trace
+                | HygieneError::Path(_)
+                | HygieneError::Query
+                | HygieneError::Misdirected
+                | HygieneError::Expectation => false,
+            },
+            Rejection::Body(_) => true,
+            Rejection::Upstream(
+                UpstreamError::RequestBodyTooLong | UpstreamError::ClientBody | UpstreamError::ClientBodyTimeout,
+            ) => true,
+            Rejection::RouteUnknown
+            | Rejection::MethodNotAllowed(_)
+            | Rejection::Origin(_)
+            | Rejection::ServerOnly
+            | Rejection::Envelope(_)
+            | Rejection::WorkspaceUnknown
+            | Rejection::WorkspaceTwice
+            | Rejection::Identity(_)
+            | Rejection::Sealed
+            | Rejection::Misfit
+            | Rejection::NothingLeft
+            | Rejection::ErasesLocked
+            | Rejection::Handshake(_)
+            | Rejection::Upstream(
+                UpstreamError::Unknown
+                | UpstreamError::Saturated
+                | UpstreamError::Connect(_)
+                | UpstreamError::ConnectTimeout
+                | UpstreamError::Tls(_)
+                | UpstreamError::Target(_)
+                | UpstreamError::ResponseTimeout
+                | UpstreamError::Closed(_)
+                | UpstreamError::Garbage(_)
+                | UpstreamError::Switched,
+            )
+            | Rejection::Internal => false,
+        }
+    }
+}
+
+fn hygiene_code(error: HygieneError) -> &'static str {
+    match error {
+        HygieneError::Connect => "method_connect",
+        HygieneError::Trace => "method_trace",
+        HygieneError::Target => "target",
+        HygieneError::Path(_) => "path",
+        HygieneError::Query => "query",
+        HygieneError::HostMissing => "host_missing",
+        HygieneError::HostMismatch => "host_mismatch",
+        HygieneError::HostSyntax => "host_syntax",
+        HygieneError::Misdirected => "misdirected",
+        HygieneError::TransferEncoding => "transfer_encoding",
+        HygieneError::LengthAndTransferEncoding => "length_and_transfer_encoding",
+        HygieneError::ContentLength => "content_length",
+        HygieneError::Repeated(_) => "header_repeated",
+        HygieneError::Value(_) => "header_value",
+        HygieneError::ConnectionOption => "connection_option",
+        HygieneError::Expectation => "expectation",
+        HygieneError::TooManyHeaders => "too_many_headers",
+        HygieneError::Version => "http_version",
+    }
+}
+
+fn upstream_code(error: &UpstreamError) -> &'static str {
+    match error {
+        UpstreamError::Unknown => "upstream_unknown",
+        UpstreamError::Saturated => "upstream_saturated",
+        UpstreamError::Connect(_) => "upstream_connect",
+        UpstreamError::ConnectTimeout => "upstream_connect_timeout",
+        UpstreamError::Tls(_) => "upstream_tls",
+        UpstreamError::Target(_) => "upstream_target",
+        UpstreamError::ResponseTimeout => "upstream_timeout",
+        UpstreamError::Closed(_) => "upstream_closed",
+        UpstreamError::Garbage(_) => "upstream_garbage",
+        UpstreamError::Switched => "upstream_switched",
+        UpstreamError::RequestBodyTooLong => "body_too_large",
+        UpstreamError::ClientBody => "client_gone",
+        UpstreamError::ClientBodyTimeout => "body_timeout",
+    }
+}
+
+fn envelope_code(error: EnvelopeError) -> &'static str {
+    match error {
+        EnvelopeError::ContentType => "content_type",
+        EnvelopeError::Coding => "content_coding",
+        EnvelopeError::CorruptCoding => "content_coding_corrupt",
+        EnvelopeError::InflateLimit => "inflate_limit",
+        EnvelopeError::InflateRatio => "inflate_ratio",
+        EnvelopeError::UnexpectedBody => "body_unexpected",
+        EnvelopeError::MissingBody => "body_missing",
+        EnvelopeError::Streamed => "body_streamed",
+        EnvelopeError::NotUtf8 => "not_utf8",
+        EnvelopeError::Percent => "percent_encoding",
+        EnvelopeError::Nul => "nul",
+        EnvelopeError::TooManyFields => "too_many_fields",
+        EnvelopeError::NameTooLong => "name_too_long",
+        EnvelopeError::TextTooLong => "text_too_long",
+        EnvelopeError::Json(error) => json_code(error),
+        EnvelopeError::Brackets(_) => "brackets",
+        EnvelopeError::DocumentTwice => "document_twice",
+        EnvelopeError::StrayDocument => "document_stray",
+        EnvelopeError::QueryDocument => "document_in_query",
+        EnvelopeError::DisguisedField => "disguised_field",
+        EnvelopeError::PlaceTwice => "place_twice",
+        EnvelopeError::PlacesDisagree => "places_disagree",
+        EnvelopeError::PlaceNotText => "place_not_text",
+        EnvelopeError::NotAnObject => "not_an_object",
+        EnvelopeError::NotAList => "not_a_list",
+        EnvelopeError::NameNotText => "name_not_text",
+    }
+}
+
+fn json_code(error: JsonError) -> &'static str {
+    match error {
+        JsonError::NotUtf8 => "json_not_utf8",
+        JsonError::ByteOrderMark => "json_byte_order_mark",
+        JsonError::Syntax => "json_syntax",
+        JsonError::TrailingBytes => "json_trailing_bytes",
+        JsonError::NameTwice => "json_name_twice",
+        JsonError::LoneSurrogate => "json_lone_surrogate",
+        JsonError::Nul => "json_nul",
+        JsonError::NumberOutOfRange => "json_number_out_of_range",
+        JsonError::TooDeep => "json_too_deep",
+        JsonError::TooManyValues => "json_too_many_values",
+        JsonError::NameTooLong => "json_name_too_long",
+        JsonError::TextTooLong => "json_text_too_long",
+        JsonError::NumberTooLong => "json_number_too_long",
+    }
+}
+
+fn envelope_status(error: EnvelopeError) -> StatusCode {
+    match error {
+        EnvelopeError::ContentType | EnvelopeError::Coding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        EnvelopeError::InflateLimit | EnvelopeError::InflateRatio => StatusCode::PAYLOAD_TOO_LARGE,
+        EnvelopeError::MissingBody => StatusCode::LENGTH_REQUIRED,
+        EnvelopeError::CorruptCoding
+        | EnvelopeError::UnexpectedBody
+        | EnvelopeError::Streamed
+        | EnvelopeError::NotUtf8
+        | EnvelopeError::Percent
+        | EnvelopeError::Nul
+        | EnvelopeError::TooManyFields
+        | EnvelopeError::NameTooLong
+        | EnvelopeError::TextTooLong
+        | EnvelopeError::Json(_)
+        | EnvelopeError::Brackets(_)
+        | EnvelopeError::DocumentTwice
+        | EnvelopeError::StrayDocument
+        | EnvelopeError::QueryDocument
+        | EnvelopeError::DisguisedField
+        | EnvelopeError::PlaceTwice
+        | EnvelopeError::PlacesDisagree
+        | EnvelopeError::PlaceNotText
+        | EnvelopeError::NotAnObject
+        | EnvelopeError::NotAList
+        | EnvelopeError::NameNotText => StatusCode::BAD_REQUEST,
+    }
+}
+
+fn envelope_words(error: EnvelopeError) -> &'static str {
+    match error {
+        EnvelopeError::ContentType => "Not the type of body that belongs here",
+        EnvelopeError::Coding => "Not a content coding that is understood here",
+        EnvelopeError::InflateLimit | EnvelopeError::InflateRatio => "The body is too large",
+        EnvelopeError::MissingBody => "A body is missing",
+        EnvelopeError::UnexpectedBody => "No body belongs here",
+        EnvelopeError::CorruptCoding
+        | EnvelopeError::Streamed
+        | EnvelopeError::NotUtf8
+        | EnvelopeError::Percent
+        | EnvelopeError::Nul
+        | EnvelopeError::TooManyFields
+        | EnvelopeError::NameTooLong
+        | EnvelopeError::TextTooLong
+        | EnvelopeError::Json(_)
+        | EnvelopeError::Brackets(_)
+        | EnvelopeError::DocumentTwice
+        | EnvelopeError::StrayDocument
+        | EnvelopeError::QueryDocument
+        | EnvelopeError::DisguisedField
+        | EnvelopeError::PlaceTwice
+        | EnvelopeError::PlacesDisagree
+        | EnvelopeError::PlaceNotText
+        | EnvelopeError::NotAnObject
+        | EnvelopeError::NotAList
+        | EnvelopeError::NameNotText => "Not a body that every server reads alike",
+    }
+}

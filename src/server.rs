@@ -4,25 +4,26 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, AdminState, EpochFacts, ReloadFacts};
 use crate::audit::{AuditError, Recorder, RecorderTask, SubjectKey, SubjectKeyError};
 use crate::clock;
-use crate::edge::certificates::CertificateError;
+use crate::edge::certificates::{CertificateError, Certificates};
 use crate::edge::connections::Connections;
-use crate::edge::drain::Drain;
-use crate::edge::listener::{serve_plain, serve_tls};
+use crate::edge::drain::{Drain, Finished};
+use crate::edge::listener::{TlsEdge, serve_tls};
+use crate::edge::plain::{PlainEdge, serve_plain};
 use crate::edge::tls::{ReloadableTls, TlsError};
-use crate::epoch::{self, Epoch, Epochs, LoadError, SecretError, fetch_secret};
+use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Watch, fetch_secret};
 use crate::gateway::Gateway;
-use crate::observe::{Metrics, ReloadResult};
+use crate::observe::{CertificateReading, Metrics, ReloadResult};
 use crate::policy;
 
 /// Why the process does not start. One line each, with what to do.
@@ -30,8 +31,8 @@ use crate::policy;
 pub enum StartError {
     #[error(transparent)]
     Load(#[from] LoadError),
-    #[error("listener `{name}`: {source}")]
-    Certificate { name: String, source: CertificateError },
+    #[error("{}", lines(name, mistakes))]
+    Certificates { name: String, mistakes: Vec<CertificateError> },
     #[error("listener `{name}`: {source}")]
     Tls { name: String, source: TlsError },
     #[error("listener `{name}`: the address {address} is already in use: stop what listens there, or change `address`")]
@@ -46,8 +47,30 @@ pub enum StartError {
     SubjectKey(#[from] SubjectKeyError),
     #[error(transparent)]
     Admin(#[from] AdminError),
-    #[error("signals cannot be received: {0}")]
+    #[error("signals or sockets cannot be used: {0}")]
     Signals(io::Error),
+    #[error("the listener `{name}` is gone from `gateway.toml`: listeners change only with a restart")]
+    ListenerGone { name: String },
+}
+
+impl StartError {
+    /// How many mistakes it tells of.
+    fn findings(&self) -> usize {
+        match self {
+            StartError::Load(LoadError::Policy(findings)) => findings.error_count(),
+            StartError::Certificates { mistakes, .. } => mistakes.len(),
+            StartError::Load(LoadError::Files(_) | LoadError::Build(_))
+            | StartError::Tls { .. }
+            | StartError::InUse { .. }
+            | StartError::Listen { .. }
+            | StartError::Audit(_)
+            | StartError::SubjectSecret(_)
+            | StartError::SubjectKey(_)
+            | StartError::Admin(_)
+            | StartError::Signals(_)
+            | StartError::ListenerGone { .. } => 1,
+        }
+    }
 }
 
 /// A process that has its sockets and has read its policies, and serves nothing yet.
@@ -63,7 +86,7 @@ pub struct Server {
 
 /// A listener of `gateway.toml` on its socket.
 struct Bound {
-    settings: policy::Listener,
+    name: Arc<str>,
     socket: TcpListener,
     tls: Arc<ReloadableTls>,
 }
@@ -89,12 +112,13 @@ impl Server {
         let epochs = Arc::new(Epochs::start(policies, &metrics)?);
         let epoch = epochs.current();
         let gateway = &epoch.gateway;
-        let now = clock::now_seconds();
         let mut listeners = Vec::new();
         for settings in &gateway.listeners {
-            let tls = ReloadableTls::load(&settings.certificates, now).map_err(|source| StartError::Tls { name: settings.name.clone(), source })?;
+            let name = || settings.name.clone();
+            let certificates = load_certificates(settings)?;
+            let tls = ReloadableTls::new(certificates).map_err(|source| StartError::Tls { name: name(), source })?;
             let socket = listen(&settings.name, settings.address)?;
-            listeners.push(Bound { settings: settings.clone(), socket, tls: Arc::new(tls) });
+            listeners.push(Bound { name: name().into(), socket, tls: Arc::new(tls) });
         }
         let plain = match &gateway.plain {
             Some(plain) => Some((listen("plain", plain.address)?, plain.redirect_port)),
@@ -115,7 +139,7 @@ impl Server {
     /// Where it listens, with the ports that the system chose.
     #[must_use]
     pub fn listening(&self) -> Vec<Listening> {
-        let tls = self.listeners.iter().map(|bound| (bound.settings.name.as_str(), &bound.socket));
+        let tls = self.listeners.iter().map(|bound| (&*bound.name, &bound.socket));
         let plain = self.plain.iter().map(|(socket, _)| ("plain", socket));
         let admin = self.admin.iter().map(|socket| ("admin", socket));
         tls.chain(plain)
@@ -124,15 +148,199 @@ impl Server {
             .collect()
     }
 
-    /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains.
+    /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains. SIGHUP and changes of the policy files reload.
     ///
     /// # Errors
     ///
-    /// Signals cannot be received.
+    /// Signals cannot be received, or a socket cannot be used.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
+        let mut signals = Signals::new().map_err(StartError::Signals)?;
+        let listening = self.listening();
         let Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin } = self;
-        todo!()
+        let epoch = epochs.current();
+        let limits = Arc::new(epoch.gateway.limits.clone());
+        let connections = Connections::new(&limits);
+        let drain = Drain::new();
+        let tunnels = CancellationToken::new();
+        let state = AdminState::new(Arc::clone(&metrics), recorder.clone(), clock::now());
+        let gateway =
+            Arc::new(Gateway::new(Arc::clone(&epochs), recorder.clone(), metrics, drain.clone(), tunnels.clone()));
+
+        let mut shown = Vec::new();
+        for Bound { name, socket, tls } in listeners {
+            shown.push((Arc::clone(&name), Arc::clone(&tls)));
+            let edge = TlsEdge {
+                name,
+                tls,
+                limits: Arc::clone(&limits),
+                connections: Arc::clone(&connections),
+                handler: Arc::clone(&gateway),
+                drain: drain.clone(),
+            };
+            tokio::spawn(report(serve_tls(socket, Arc::new(edge))));
+        }
+        if let Some((socket, redirect_port)) = plain {
+            let edge = PlainEdge { redirect_port, limits: Arc::clone(&limits), connections, drain: drain.clone() };
+            tokio::spawn(report(serve_plain(socket, Arc::new(edge))));
+        }
+        let admin_stop = CancellationToken::new();
+        let admin = match admin {
+            Some(socket) => {
+                let socket = tokio::net::TcpListener::from_std(socket).map_err(StartError::Signals)?;
+                Some(tokio::spawn(admin::serve(socket, Arc::clone(&state), admin_stop.clone())))
+            }
+            None => None,
+        };
+        tell_in_force(&state, &epoch, &shown);
+        // Before anybody is told that we are ready: a change from then on is seen.
+        let watch = Watch::start(epochs.directory());
+        for Listening { name, address } in &listening {
+            tracing::info!(listener = name, address = %address, "listening");
+        }
+        tracing::info!(epoch = &**epoch.digest(), "ready");
+        drop(epoch);
+
+        let reloader = Reloader { epochs, state: Arc::clone(&state), shown, recorder };
+        loop {
+            tokio::select! {
+                () = watch.changed() => reloader.reload_if_changed(),
+                _ = signals.hangup.recv() => reloader.reload(),
+                _ = signals.terminate.recv() => break,
+                _ = signals.interrupt.recv() => break,
+                () = stop.cancelled() => break,
+            }
+        }
+
+        // Drain: nothing new, what was begun is finished, then the records.
+        state.drain();
+        tracing::info!(seconds = limits.drain_timeout.as_secs(), "draining");
+        drain.begin(limits.drain_timeout);
+        tunnels.cancel();
+        tokio::select! {
+            finished = drain.finished() => if finished == Finished::Some {
+                tracing::warn!("the drain's deadline has passed: what was left is cut");
+            },
+            // Whoever asks twice does not want to wait.
+            _ = signals.terminate.recv() => {}
+            _ = signals.interrupt.recv() => {}
+        }
+        admin_stop.cancel();
+        if let Some(admin) = admin {
+            drop(admin.await);
+        }
+        let flushed = tokio::task::spawn_blocking(move || recorder_task.flush_and_stop(LAST_RECORDS)).await;
+        if !matches!(flushed, Ok(Ok(()))) {
+            tracing::error!("some of the last records could not be written");
+        }
+        tracing::info!("stopped");
+        Ok(())
     }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
+async fn report(serving: impl Future<Output = io::Result<()>>) {
+    if let Err(error) = serving.await {
+        tracing::error!(error = %error, "a listener ended");
+    }
+}
+
+/// What is reloaded together: policies and certificates. All of it comes into force, or none.
+struct Reloader {
+    epochs: Arc<Epochs>,
+    state: Arc<AdminState>,
+    shown: Vec<(Arc<str>, Arc<ReloadableTls>)>,
+    recorder: Recorder,
+}
+
+impl Reloader {
+    /// For events on the file system: most of them change nothing that we read.
+    fn reload_if_changed(&self) {
+        if self.epochs.has_changed() {
+            self.reload();
+        }
+    }
+
+    fn reload(&self) {
+        self.recorder.reopen();
+        let (result, findings) = match self.prepare() {
+            Ok((epoch, certificates)) => {
+                for ((_, tls), certificates) in self.shown.iter().zip(certificates) {
+                    if let Err(error) = tls.replace(certificates) {
+                        tracing::error!(error = %error, "the certificates of before stay");
+                    }
+                }
+                self.epochs.enforce(Arc::clone(&epoch));
+                tell_in_force(&self.state, &epoch, &self.shown);
+                tracing::info!(epoch = &**epoch.digest(), "policy_reloaded");
+                (ReloadResult::Ok, 0)
+            }
+            Err(error) => {
+                let told = error.to_string();
+                tracing::error!(
+                    epoch = &**self.epochs.current().digest(),
+                    error = told,
+                    "policy_reload_failed: the last good policies stay"
+                );
+                (ReloadResult::Failed, error.findings())
+            }
+        };
+        self.state.reloaded(ReloadFacts { at: clock::now(), result, findings });
+    }
+
+    fn prepare(&self) -> Result<(Arc<Epoch>, Vec<Certificates>), StartError> {
+        let epoch = self.epochs.prepare()?;
+        let mut certificates = Vec::new();
+        for (name, _) in &self.shown {
+            let settings = epoch.gateway.listeners.iter().find(|listener| *listener.name == **name);
+            // Listeners come and go with the process: their sockets were bound when it had the right to.
+            let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
+            certificates.push(load_certificates(settings)?);
+        }
+        Ok((epoch, certificates))
+    }
+}
+
+fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
+    state.epoch_in_force(EpochFacts {
+        digest: epoch.digest().to_string(),
+        since: clock::now(),
+        workspaces: epoch.tenants().len(),
+        listeners: shown.iter().map(|(name, _)| name.to_string()).collect(),
+        upstreams: epoch.gateway.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+    });
+    let certificates = shown.iter().flat_map(|(name, tls)| {
+        let certificates = tls.certificates();
+        let readings: Vec<_> = certificates
+            .iter()
+            .map(|certificate| CertificateReading { name: name.to_string(), not_after: certificate.ends() })
+            .collect();
+        readings
+    });
+    state.certificates_in_force(certificates.collect());
+}
+
+fn load_certificates(settings: &policy::Listener) -> Result<Certificates, StartError> {
+    Certificates::load(&settings.certificates, clock::now_seconds())
+        .map_err(|mistakes| StartError::Certificates { name: settings.name.clone(), mistakes })
+}
+
+fn lines(name: &str, mistakes: &[CertificateError]) -> String {
+    mistakes.iter().map(|mistake| format!("listener `{name}`: {mistake}")).collect::<Vec<_>>().join("\n")
 }
 
 fn listen(name: &str, address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -203,10 +203,14 @@ impl Event {
         self.would_refuse.get_or_insert(code);
     }
 
-    /// Bytes of the request's body on the wire, and of the answer's.
-    pub fn sizes(&mut self, bytes_in: u64, bytes_out: u64) {
-        self.bytes_in = bytes_in;
-        self.bytes_out = bytes_out;
+    /// Bytes of the request's body on the wire.
+    pub fn bytes_in(&mut self, bytes: u64) {
+        self.bytes_in = bytes;
+    }
+
+    /// Bytes of the answer's body.
+    pub fn bytes_out(&mut self, bytes: u64) {
+        self.bytes_out = bytes;
     }
 
     /// The status with which the upstream answered.
@@ -378,7 +382,8 @@ mod tests {
             }]);
             event.would_refuse("identity_missing");
             event.would_refuse("later");
-            event.sizes(10, 20);
+            event.bytes_in(10);
+            event.bytes_out(20);
             event.upstream_status(201);
             event.upstream_time(Duration::from_micros(5));
             event.judge_time(Duration::from_micros(7));

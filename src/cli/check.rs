@@ -31,10 +31,10 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let files = PolicyDirectory::read(&arguments.path)?;
     let (set, findings) = parse(files.policy_files());
     if arguments.json {
-        anstream::println!("{}", findings.to_json());
+        anstream::println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
         let paint = if stdout().is_terminal() { Paint::Coloured } else { Paint::Plain };
-        anstream::print!("{}", findings.render(files.policy_files(), paint));
+        anstream::print!("{}", findings.render(paint));
     }
     match set {
         None => Ok(ExitCode::from(super::BROKEN)),

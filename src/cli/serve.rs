@@ -7,6 +7,8 @@ use clap::Args;
 
 use super::Failure;
 use super::log::{self, LogFormat};
+use tokio_util::sync::CancellationToken;
+
 use crate::server::Server;
 
 #[derive(Args)]
@@ -30,6 +32,6 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     if let Some(workers) = arguments.workers {
         runtime.worker_threads(workers.get());
     }
-    runtime.enable_all().build()?.block_on(server.run())?;
+    runtime.enable_all().build()?.block_on(server.run(CancellationToken::new()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
@@ -25,7 +26,7 @@ use super::scenario::{APP_ID, Answer, DemoOutcome, DemoRequest, FOREIGN_ORIGIN, 
 use super::wire::DemoSigner;
 use crate::clock;
 use crate::decision::{Code, Lock};
-use crate::edge::dev_certificates::{DevCertificateError, make_dev};
+use crate::edge::dev_certificates::make_dev;
 use crate::server::{Server, StartError};
 
 /// Why the demo does not start.
@@ -34,7 +35,7 @@ pub enum StageError {
     #[error("cannot prepare the demo's files: {0}")]
     Files(#[from] io::Error),
     #[error("cannot make the demo's certificates: {0}")]
-    Certificates(#[from] DevCertificateError),
+    Certificates(#[from] rcgen::Error),
     #[error(transparent)]
     Gateway(#[from] StartError),
     #[error("cannot make a TLS client: {0}")]
@@ -175,7 +176,7 @@ impl Stage {
         let stream = self.connector.connect(ServerName::try_from("localhost")?, stream).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let driving = tokio::spawn(connection);
-        let wire = Request::builder()
+        let wire: Request<Full<Bytes>> = Request::builder()
             .method(sent.method)
             .uri(sent.path)
             .header(header::HOST, format!("localhost:{}", self.gateway.port()))
@@ -289,7 +290,7 @@ trusted_domains = ["{TRUSTED_ORIGIN}"]
 missing_origin = "refuse"
 
 [identity]
-require = "never"
+require = "identified"
 max_lifetime = "2h"
 
 [[identity.keys]]

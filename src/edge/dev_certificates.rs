@@ -69,7 +69,7 @@ pub fn make_dev(names: &[String], now: UnixSeconds) -> Result<DevCertificates, r
 }
 
 impl DevCertificates {
-    /// Writes `dev-ca.pem`, `dev.pem` and `dev.key` into `directory`, over what is there. The key is for its owner alone.
+    /// Writes `dev-ca.pem`, `dev.pem` and `dev-key.pem` into `directory`, over what is there. The key is for its owner alone.
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl DevCertificates {
         let paths = DevPaths {
             ca: directory.join("dev-ca.pem"),
             chain: directory.join("dev.pem"),
-            key: directory.join("dev.key"),
+            key: directory.join("dev-key.pem"),
         };
         write_whole(&paths.ca, self.ca_pem.as_bytes(), 0o644)?;
         write_whole(&paths.chain, self.chain_pem.as_bytes(), 0o644)?;

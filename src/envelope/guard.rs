@@ -52,6 +52,7 @@ impl<'p> Guard<'p> {
         for document in &operation.documents {
             match &document.at {
                 DocumentAt::Field(name) => guard.add(name, Kind::Document),
+                DocumentAt::Fields(fields) => fields.iter().for_each(|field| guard.add(&field.field, Kind::Field)),
                 DocumentAt::Body(pointer) => match pointer.names().first() {
                     Some(name) => guard.add(name, Kind::Body),
                     None => guard.add_members(&document.shape),
@@ -60,7 +61,7 @@ impl<'p> Guard<'p> {
         }
         for document in profile.operations.iter().flat_map(|operation| &operation.documents) {
             match (&document.at, &*document.shape) {
-                (_, Shape::Opaque) | (DocumentAt::Body(_), _) => {}
+                (_, Shape::Opaque) | (DocumentAt::Body(_) | DocumentAt::Fields(_), _) => {}
                 (
                     DocumentAt::Field(name),
                     Shape::Members(_) | Shape::Collected(_) | Shape::Names { .. } | Shape::Pairs(_),
@@ -209,7 +210,7 @@ impl<'p> Guard<'p> {
     pub(super) fn admit_body(&self, body: &Value<'_>, operation: &Operation) -> Result<(), EnvelopeError> {
         let root_is_document = operation.documents.iter().any(|document| match &document.at {
             DocumentAt::Body(pointer) => pointer.names().is_empty(),
-            DocumentAt::Field(_) => false,
+            DocumentAt::Field(_) | DocumentAt::Fields(_) => false,
         });
         for (name, _) in body.as_object().unwrap_or_default() {
             let is_spelled = |kind| self.names.iter().any(|guarded| guarded.kind == kind && guarded.name == name);

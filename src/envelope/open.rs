@@ -138,7 +138,7 @@ fn open_json<'a>(
     let pointers = || {
         operation.documents.iter().filter_map(|document| match &document.at {
             DocumentAt::Body(pointer) => Some(pointer),
-            DocumentAt::Field(_) => None,
+            DocumentAt::Field(_) | DocumentAt::Fields(_) => None,
         })
     };
     for (index, pointer) in pointers().enumerate() {
@@ -193,7 +193,13 @@ fn open_form<'a>(
                     Some(seen) if !*seen => *seen = true,
                     Some(_) | None => return Err(EnvelopeError::PlaceTwice),
                 }
-                parts.push(Part::Field { name, value: Value::Text(Cow::Borrowed(&**text)) });
+                let value = Value::Text(Cow::Borrowed(&**text));
+                match attribute_of(operation, name) {
+                    Some((document, attribute)) => {
+                        add_attribute(document, attribute, value, &mut present, &mut parts);
+                    }
+                    None => parts.push(Part::Field { name, value }),
+                }
                 continue;
             }
             FieldKind::Document(field) | FieldKind::Brackets(field) => field,
@@ -228,6 +234,36 @@ fn open_form<'a>(
     Ok(parts)
 }
 
+/// The attribute that a form field is by itself.
+pub(super) fn attribute_of<'o>(operation: &'o Operation, name: &str) -> Option<(&'o Document, &'o str)> {
+    operation.documents.iter().find_map(|document| match &document.at {
+        DocumentAt::Fields(fields) => {
+            let field = fields.iter().find(|field| field.field == name)?;
+            Some((document, field.attribute.as_str()))
+        }
+        DocumentAt::Field(_) | DocumentAt::Body(_) => None,
+    })
+}
+
+/// Fields that are attributes themselves make one flat object, which stands where the first of them stood.
+fn add_attribute<'a>(
+    document: &'a Document,
+    attribute: &'a str,
+    value: Value<'a>,
+    present: &mut Vec<Present<'a>>,
+    parts: &mut Vec<Part<'a>>,
+) {
+    let entry = (Cow::Borrowed(attribute), value);
+    let known = present.iter().find(|present| std::ptr::eq(present.document, document));
+    match known.and_then(|known| parts.get_mut(known.position)) {
+        Some(Part::Document { value: Value::Object(entries), .. }) => entries.push(entry),
+        Some(Part::Document { .. } | Part::Field { .. }) | None => {
+            present.push(Present { document, position: parts.len(), brackets: None });
+            parts.push(Part::Document { document, spelled: Spelled::Fields, value: Value::Object(vec![entry]) });
+        }
+    }
+}
+
 /// A document that a form has so far.
 struct Present<'a> {
     document: &'a Document,
@@ -254,7 +290,7 @@ fn document_at<'a>(operation: &'a Operation, field: &str) -> Result<&'a Document
 pub(super) fn field_of(document: &Document) -> &str {
     match &document.at {
         DocumentAt::Field(name) => name,
-        DocumentAt::Body(_) => "",
+        DocumentAt::Body(_) | DocumentAt::Fields(_) => "",
     }
 }
 
@@ -276,6 +312,8 @@ pub(super) enum Part<'a> {
 pub(super) enum Spelled {
     Json,
     Brackets,
+    /// Its members are fields of their own.
+    Fields,
 }
 
 /// A document that is present.
@@ -361,7 +399,7 @@ impl Envelope<'_> {
                         let value = pointer.names().iter().try_fold(body, |at, name| at.member(name))?;
                         Some(Opened { document, spelled: Spelled::Json, value })
                     }
-                    DocumentAt::Field(_) => None,
+                    DocumentAt::Field(_) | DocumentAt::Fields(_) => None,
                 };
                 self.operation.documents.iter().filter_map(opened).collect()
             }
@@ -488,12 +526,14 @@ pub(super) mod tests {
             },
             aliases: vec![],
             token_reader: TokenReader::Gateway,
+            widget_origin: crate::profile::WidgetOrigin::Page,
             workspace_at: vec![place("field:app_id"), place("query:website_token")],
             identity: IdentityPlaces {
                 user_id: vec![place("document:user_id"), place("field:user_id")],
                 ..IdentityPlaces::default()
             },
             tokens: TokenPlaces {
+                sealed: Vec::new(),
                 jwt: vec![place("document:intercom_user_jwt"), place("field:intercom_user_jwt"), place("query:jwt")],
                 user_hash: vec![],
             },

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::COOKIE;
 
 use super::EnvelopeError;
-use super::open::{Envelope, Parsed, Part, is_ows};
+use super::open::{Envelope, Parsed, Part, Spelled, is_ows};
 use crate::decision::Value;
 use crate::profile::Place;
 
@@ -23,7 +23,8 @@ impl Envelope<'_> {
         match place {
             Place::Document(pointer) => {
                 let mut text: Option<Cow<'_, str>> = None;
-                for opened in self.documents() {
+                // Whoever answers a question with an address does not sign in with it.
+                for opened in self.documents().into_iter().filter(|opened| opened.spelled != Spelled::Fields) {
                     let found = text_below(opened.value, pointer.names())?;
                     if text.is_some() && found.is_some() && text != found {
                         return Err(EnvelopeError::PlacesDisagree);

@@ -12,7 +12,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use super::RewriteError;
 use super::brackets::Brackets;
-use super::open::{Envelope, Parsed, Part, field_of};
+use super::open::{Envelope, Parsed, Part, attribute_of, field_of};
 use super::rewrite::bracket_text;
 use super::walk::Walk;
 use crate::decision::{Change, Effect, Folding, Judged, Role, Update, Value, Write};
@@ -57,7 +57,7 @@ pub(super) fn compare(
 fn pointer_of(document: &Document) -> Option<&[String]> {
     match &document.at {
         DocumentAt::Body(pointer) => Some(pointer.names()),
-        DocumentAt::Field(_) => None,
+        DocumentAt::Field(_) | DocumentAt::Fields(_) => None,
     }
 }
 
@@ -232,6 +232,22 @@ fn read_form<'f>(
             let rest = name.strip_prefix(field_of(document)).filter(|_| !field_of(document).is_empty())?;
             (rest.is_empty() || rest.starts_with('[')).then_some((document, rest))
         });
+        if let Some((document, attribute)) = attribute_of(envelope.operation, name) {
+            let entry = (Cow::Borrowed(attribute), Value::Text(Cow::Borrowed(&**text)));
+            match found
+                .iter_mut()
+                .find(|found| std::ptr::eq(found.document, document))
+                .map(|found| found.value.to_mut())
+            {
+                Some(Value::Object(entries)) => entries.push(entry),
+                Some(_) => return Err(RewriteError::Mismatch),
+                None => {
+                    let value = Cow::Owned(Value::Object(vec![entry]));
+                    found.push(Found { document, value, reading: Reading::AsText });
+                }
+            }
+            continue;
+        }
         let Some((document, path)) = of_document else {
             if fields.next() != Some((name, text)) {
                 return Err(RewriteError::Mismatch);

@@ -137,7 +137,8 @@ impl Envelope<'_> {
             let can_be_made = match (&document.at, &self.parsed) {
                 (DocumentAt::Body(_), Parsed::Json(_)) | (DocumentAt::Field(_), Parsed::Form(_)) => true,
                 (DocumentAt::Body(_), Parsed::Empty | Parsed::Form(_))
-                | (DocumentAt::Field(_), Parsed::Empty | Parsed::Json(_)) => false,
+                | (DocumentAt::Field(_), Parsed::Empty | Parsed::Json(_))
+                | (DocumentAt::Fields(_), _) => false,
             };
             can_be_made && !outs.iter().any(|out| std::ptr::eq(out.document, *document))
         });
@@ -376,7 +377,7 @@ fn member_of<'n>(full: &'n str, prefix: &str, folding: &Folding) -> Option<&'n s
 fn write_json<'v>(body: &'v Value<'v>, outs: Vec<DocumentOut<'v>>, removed: &[&Value<'_>]) -> Vec<u8> {
     let slots = outs.into_iter().filter_map(|out| match &out.document.at {
         DocumentAt::Body(pointer) => Some((pointer.names(), out.out)),
-        DocumentAt::Field(_) => None,
+        DocumentAt::Field(_) | DocumentAt::Fields(_) => None,
     });
     let mut bytes = Vec::new();
     embed(body, slots.collect(), removed).write(&mut bytes);
@@ -441,7 +442,26 @@ fn write_field(out: &DocumentOut<'_>, bytes: &mut Vec<u8>) -> Result<(), Rewrite
             Ok(())
         }
         Spelled::Brackets => write_brackets(&mut field.to_owned(), &out.out, bytes),
+        Spelled::Fields => write_attributes(out, bytes),
     }
+}
+
+/// Each member goes back into the field that it came in.
+fn write_attributes(out: &DocumentOut<'_>, bytes: &mut Vec<u8>) -> Result<(), RewriteError> {
+    let DocumentAt::Fields(fields) = &out.document.at else { return Err(RewriteError::Foreign) };
+    let Out::Object(entries) = &out.out else { return Err(RewriteError::Foreign) };
+    for (attribute, value) in entries {
+        let field = fields.iter().find(|field| field.attribute == **attribute).ok_or(RewriteError::Foreign)?;
+        match value {
+            Out::Value(value @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_))) => {
+                form::write(&field.field, bracket_text(value).as_bytes(), bytes);
+            }
+            Out::Value(Value::List(_) | Value::Object(_)) | Out::Object(_) | Out::List(_) => {
+                return Err(RewriteError::BracketValue);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write_brackets(name: &mut String, out: &Out<'_>, bytes: &mut Vec<u8>) -> Result<(), RewriteError> {

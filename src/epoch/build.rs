@@ -6,9 +6,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use http::HeaderValue;
-
 use super::secrets::{self, SecretError};
+use crate::edge::headers::SecurityHeaders;
 use crate::identity::{KeyError, Verifier};
 use crate::observe::{Metrics, WorkspaceMetrics};
 use crate::policy::{Gateway, PolicySet, Workspace};
@@ -26,7 +25,7 @@ pub struct Tenant {
 pub struct Epoch {
     digest: Arc<str>,
     pub gateway: Gateway,
-    pub hsts: HeaderValue,
+    pub security_headers: SecurityHeaders,
     pub upstreams: Upstreams,
     tenants: Vec<Tenant>,
     routes: Routes<Vec<usize>>,
@@ -43,8 +42,6 @@ pub enum BuildError {
     Ca { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Upstream(#[from] UpstreamSetupError),
-    #[error("the HSTS header cannot be written")]
-    Hsts,
 }
 
 impl Epoch {
@@ -53,7 +50,7 @@ impl Epoch {
     /// # Errors
     ///
     /// The first thing that cannot be had.
-    pub fn build(digest: &str, set: PolicySet, metrics: &Metrics) -> Result<Self, BuildError> {
+    pub fn build(digest: &str, set: PolicySet, metrics: &Arc<Metrics>) -> Result<Self, BuildError> {
         let PolicySet { gateway, profiles: _, workspaces } = set;
         let mut authorities = HashMap::new();
         for upstream in &gateway.upstreams {
@@ -62,12 +59,12 @@ impl Epoch {
                 authorities.insert(upstream.name.clone(), pem);
             }
         }
-        let upstreams = Upstreams::new(&gateway.upstreams, &authorities, &gateway.limits)?;
-        let hsts = HeaderValue::try_from(gateway.hsts.header_value()).map_err(|_| BuildError::Hsts)?;
+        let upstreams = Upstreams::new(&gateway.upstreams, &|name| authorities.get(name).cloned(), &gateway.limits)?;
+        let security_headers = SecurityHeaders::from(&gateway.hsts);
         let tenants: Vec<Tenant> =
             workspaces.into_iter().map(|workspace| tenant(workspace, &gateway, metrics)).collect::<Result<_, _>>()?;
         let routes = routes(&tenants);
-        Ok(Self { digest: digest.into(), gateway, hsts, upstreams, tenants, routes })
+        Ok(Self { digest: digest.into(), gateway, security_headers, upstreams, tenants, routes })
     }
 
     /// The name of the epoch.
@@ -98,13 +95,14 @@ impl Epoch {
             hosts.is_empty() || hosts.iter().any(|name| name == host)
         };
         let of = |indices: &'e [usize]| indices.iter().filter_map(|index| self.tenants.get(*index)).filter(on_host);
-        let (operation, indices, params) =
-            self.routes.find(method, path, |indices| indices.iter().filter_map(|index| self.tenants.get(*index)).any(|tenant| on_host(&tenant)))?;
+        let (operation, indices, params) = self.routes.find(method, path, |indices| {
+            indices.iter().filter_map(|index| self.tenants.get(*index)).any(|tenant| on_host(&tenant))
+        })?;
         Ok((operation, of(indices).collect(), params))
     }
 }
 
-fn tenant(workspace: Workspace, gateway: &Gateway, metrics: &Metrics) -> Result<Tenant, BuildError> {
+fn tenant(workspace: Workspace, gateway: &Gateway, metrics: &Arc<Metrics>) -> Result<Tenant, BuildError> {
     let keys = &workspace.identity.keys;
     let secrets = keys
         .iter()
@@ -118,7 +116,7 @@ fn tenant(workspace: Workspace, gateway: &Gateway, metrics: &Metrics) -> Result<
         .collect::<Result<Vec<_>, _>>()?;
     let verifier = Verifier::new(&workspace.identity, secrets, &workspace.profile, &gateway.limits)
         .map_err(|source| BuildError::Key { workspace: workspace.id.clone(), source })?;
-    let metrics = metrics.workspace(&workspace);
+    let metrics = Arc::new(WorkspaceMetrics::new(metrics, &workspace));
     Ok(Tenant { workspace, verifier, metrics })
 }
 

@@ -51,7 +51,10 @@ impl PolicyDirectory {
         let mut profiles = read_folder(&directory.join("profiles"))?;
         for (id, text) in crate::profile::shipped() {
             let name = format!("{id}.toml");
-            if !profiles.iter().any(|source| Path::new(&source.name).file_name().is_some_and(|file| file == name.as_str())) {
+            if !profiles
+                .iter()
+                .any(|source| Path::new(&source.name).file_name().is_some_and(|file| file == name.as_str()))
+            {
                 profiles.push(Source { name: format!("(shipped)/{name}"), text: text.to_owned() });
             }
         }

@@ -65,12 +65,7 @@ fn problem(status: StatusCode, rejection: &Rejection, id: Uuid) -> String {
 }
 
 /// Puts on an answer what all of them wear: HSTS and its like, exact CORS or none, the decision's id.
-pub fn dress<B>(
-    response: &mut Response<B>,
-    security: &SecurityHeaders,
-    origin: Option<&AdmittedOrigin>,
-    id: Uuid,
-) {
+pub fn dress<B>(response: &mut Response<B>, security: &SecurityHeaders, origin: Option<&AdmittedOrigin>, id: Uuid) {
     let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let own_preflight = response.status() == StatusCode::NO_CONTENT
         && response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_METHODS);

@@ -10,15 +10,18 @@ use http::request::Parts;
 
 use crate::clock::UnixSeconds;
 use crate::decision::{
-    Additions, Catalogue, Channel, Circumstances, Code, Context, Effect, Judged, Lock, Mode, Update, judge,
+    Additions, Catalogue, Channel, Circumstances, Code, Context, Effect, Judged, Lock, Mode, Role, TokenReader, Update,
+    Verdict, Write, judge,
 };
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
-use crate::envelope::{Decoded, Envelope, Rewritten, Wire, coding};
+use crate::envelope::{Decoded, Envelope, EnvelopeError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Tenant};
 use crate::identity::{Presented, Proofs, SessionPresence, demand};
 use crate::policy::{OnMisfit, OnReplace};
-use crate::profile::{Class, Nested, Operation, PathParams, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
+use crate::profile::{
+    Class, Nested, Operation, PathParams, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin,
+};
 use crate::rejection::Rejection;
 
 /// A request whose head is known and whose body is here.
@@ -95,9 +98,9 @@ impl<'j> Judgement<'j> {
     ) -> Result<Cleared<'j>, Rejection> {
         let limits = &self.epoch.gateway.limits;
         let profile = &*self.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
-        let body = coding::inflate(self.parts.headers.get_all(http::header::CONTENT_ENCODING), body, limits)?;
+        let body = coding::inflate(&self.parts.headers, body, limits)?;
         let wire = Wire { headers: &self.parts.headers, query: self.head.query(), params: self.params, body: &body };
-        let decoded = Decoded::decode(profile, self.operation, &wire, limits)?;
+        let decoded = Decoded::decode(self.operation, &wire, limits)?;
         let envelope = decoded.open(profile, self.operation, limits)?;
 
         let tenant = self.tenant(&envelope.texts_at(&profile.workspace_at)?)?;
@@ -124,7 +127,8 @@ impl<'j> Judgement<'j> {
 
         let signed = proofs.claims().map(|claims| claims.signed(profile));
         let update = envelope.update(&workspace.identity.token_at);
-        let judged = judge(&workspace.catalogue, self.circumstances(&envelope, &proofs), signed.as_ref(), &update);
+        let circumstances = self.circumstances(&envelope, &proofs);
+        let judged = judge(&workspace.catalogue, circumstances, signed.as_ref(), &update);
         witness.judged(tenant, &update, &judged);
         if workspace.on_misfit == OnMisfit::Refuse && judged.applied(Code::Type) {
             return Err(Rejection::Misfit);
@@ -132,8 +136,14 @@ impl<'j> Judgement<'j> {
         if self.erases_locked(tenant, &update, &judged) {
             return Err(Rejection::ErasesLocked);
         }
-        if self.operation.when_empty == WhenEmpty::Refuse && envelope.documents_empty(&update, &judged) {
+        if self.operation.when_empty == WhenEmpty::Refuse && nothing_is_left(&update, &judged) {
             return Err(Rejection::NothingLeft);
+        }
+        // A query goes on as it came, and Rails and PHP merge it into the body.
+        let query = envelope.query_update();
+        let query_judged = judge(&workspace.catalogue, circumstances, signed.as_ref(), &query);
+        if query_judged.verdicts().iter().any(|verdict| verdict.effect != Effect::Kept) {
+            return Err(Rejection::Envelope(EnvelopeError::QueryDocument));
         }
         let rewritten = envelope.rewrite(&update, &judged, self.epoch.gateway.read_back).map_err(|error| {
             tracing::error!(reason = %error, operation = self.operation.name, "rewriting failed");
@@ -173,7 +183,9 @@ impl<'j> Judgement<'j> {
             .workspace_at
             .iter()
             .filter_map(|place| match place {
-                Place::Path(name) => self.params.iter().find(|(param, _)| param == name).map(|(_, value)| Cow::Borrowed(*value)),
+                Place::Path(name) => {
+                    self.params.iter().find(|(param, _)| param == name).map(|(_, value)| Cow::Borrowed(*value))
+                }
                 Place::Query(name) => {
                     let mut pairs = form_urlencoded::parse(self.head.query().unwrap_or_default().as_bytes());
                     pairs.find(|(key, _)| key == name).map(|(_, value)| value)
@@ -228,15 +240,13 @@ impl<'j> Judgement<'j> {
         let context = if envelope.context_present() { Context::Proven } else { Context::Missing };
         let (channel, additions) = match self.operation.class {
             Class::Collect => (Channel::Collector(context), Additions::Unwelcome),
-            Class::Update | Class::Identify => (Channel::Messenger, Additions::Welcome),
-            Class::Event
-            | Class::Delete
-            | Class::SessionEnd
-            | Class::Telemetry
-            | Class::Pass
-            | Class::ServerApi => (Channel::Messenger, Additions::Unwelcome),
+            Class::Update | Class::Identify => (Channel::Messenger, envelope.additions()),
+            Class::Event | Class::Delete | Class::SessionEnd | Class::Telemetry | Class::Pass | Class::ServerApi => {
+                (Channel::Messenger, Additions::Unwelcome)
+            }
         };
-        let token_reader = self.tenants.first().map_or(crate::decision::TokenReader::Upstream, |tenant| tenant.workspace.profile.token_reader);
+        let token_reader =
+            self.tenants.first().map_or(TokenReader::Upstream, |tenant| tenant.workspace.profile.token_reader);
         Circumstances { channel, subject: proofs.user_or_lead(), token_reader, additions }
     }
 
@@ -255,7 +265,9 @@ impl<'j> Judgement<'j> {
         }
         let stays = |index: usize| {
             let written = update.writes.iter().zip(judged.verdicts());
-            written.into_iter().any(|(_, verdict)| verdict.attribute == Some(index) && verdict.effect != Effect::LeftOut)
+            written
+                .into_iter()
+                .any(|(_, verdict)| verdict.attribute == Some(index) && verdict.effect != Effect::LeftOut)
                 || judged.additions().iter().any(|addition| addition.attribute == Some(index))
         };
         catalogue.attributes().iter().enumerate().any(|(index, attribute)| {
@@ -263,6 +275,16 @@ impl<'j> Judgement<'j> {
             attribute.lock == Lock::Enforce && prefixes.contains(&prefix) && !stays(index)
         })
     }
+}
+
+/// Whether something was left out, and nothing is left that the request was for.
+fn nothing_is_left(update: &Update<'_>, judged: &Judged<'_>) -> bool {
+    let of_attributes = |(write, verdict): (&Write<'_>, &Verdict<'_>)| match (write.role, verdict.code) {
+        (Role::Credential | Role::OwnCredential, _) | (_, Code::Setting) => None,
+        (Role::Attribute | Role::WholeGroup | Role::Setting, _) => Some(verdict.effect == Effect::LeftOut),
+    };
+    let mut left_out = update.writes.iter().zip(judged.verdicts()).filter_map(of_attributes).peekable();
+    left_out.peek().is_some() && left_out.all(|left_out| left_out)
 }
 
 /// The prefixes below which a shape holds attributes.
@@ -285,7 +307,12 @@ fn token_headers(tenant: &Tenant) -> Vec<HeaderName> {
     places
         .filter_map(|place| match place {
             Place::Header(name) | Place::Bearer(name) => HeaderName::try_from(name.as_str()).ok(),
-            Place::Document(_) | Place::Body(_) | Place::Field(_) | Place::Query(_) | Place::Cookie(_) | Place::Path(_) => None,
+            Place::Document(_)
+            | Place::Body(_)
+            | Place::Field(_)
+            | Place::Query(_)
+            | Place::Cookie(_)
+            | Place::Path(_) => None,
         })
         .collect()
 }

@@ -7,6 +7,7 @@ use http::uri::PathAndQuery;
 use hyper::body::Incoming;
 
 use super::forwarded::ForwardFacts;
+use crate::envelope::Rewritten;
 use crate::profile::{Body, Class, Operation};
 
 /// A request on its way to an upstream. There is no third kind, and neither can be made without its proof.
@@ -36,9 +37,17 @@ pub struct JudgedBody {
     content_type: Option<&'static str>,
 }
 
+/// What was rewritten is what was judged: its one maker is the envelope, and it needs a judgement.
+impl From<Rewritten> for JudgedBody {
+    fn from(rewritten: Rewritten) -> Self {
+        let content_type = rewritten.content_type();
+        Self { bytes: rewritten.into_body(), content_type }
+    }
+}
+
 impl JudgedBody {
-    /// For the rewriter's result alone.
-    pub(crate) fn new(bytes: Bytes, content_type: Option<&'static str>) -> Self {
+    #[cfg(test)]
+    pub(super) fn new(bytes: Bytes, content_type: Option<&'static str>) -> Self {
         Self { bytes, content_type }
     }
 

@@ -39,7 +39,9 @@ fn nowhere() -> std::net::SocketAddr {
 
 #[test]
 fn a_broken_policy_does_not_start_and_every_mistake_is_told() {
-    let setup = Setup::acme(nowhere()).with("lock = \"off\", max_length = 64", "lokc = \"off\"").with("mode = \"enforce\"", "mode = \"enforced\"");
+    let setup = Setup::acme(nowhere())
+        .with("lock = \"off\", max_length = 64", "lokc = \"off\"")
+        .with("mode = \"enforce\"", "mode = \"enforced\"");
     setup.write();
     does_not_start(&setup, &["acme.toml", "lokc", "lock", "enforced", "enforce"]);
 }
@@ -113,7 +115,10 @@ async fn a_reload_is_whole_or_not_at_all_and_fails_no_request() {
     // By file change, by signal, and a broken file in between.
     for round in 0..4 {
         let lock = if round % 2 == 0 { "off" } else { "enforce" };
-        write_whole(&acme, &ACME.replace("plan = { lock = \"enforce\", one_of", &format!("plan = {{ lock = \"{lock}\", one_of")));
+        write_whole(
+            &acme,
+            &ACME.replace("plan = { lock = \"enforce\", one_of", &format!("plan = {{ lock = \"{lock}\", one_of")),
+        );
         gateway.await_log("policy_reloaded");
         write_whole(&acme, "mode = \"enf");
         gateway.signal("HUP");
@@ -131,7 +136,9 @@ async fn a_reload_is_whole_or_not_at_all_and_fails_no_request() {
     assert_eq!(upstream.only().user_data(), json!({"nickname": "bob"}));
 }
 
-fn slow_answer(delay: Duration) -> impl Fn(&crate::support::Received) -> (Duration, http::Response<Full<bytes::Bytes>>) {
+fn slow_answer(
+    delay: Duration,
+) -> impl Fn(&crate::support::Received) -> (Duration, http::Response<Full<bytes::Bytes>>) {
     move |_| (delay, http::Response::new("{}".into()))
 }
 
@@ -175,6 +182,10 @@ async fn an_upstream_that_fails_is_told_apart() {
     let answer = gateway.http1().await.post_form(PING, ping_form("{}")).await;
     assert!(matches!(answer.status.as_u16(), 502 | 503), "{}", answer.text());
     assert!(answer.header("proxy-status").expect("whose error it is").contains("countersign"));
-    assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.acme.example"), "the widget may read it");
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        Some("https://app.acme.example"),
+        "the widget may read it"
+    );
     assert_eq!(gateway.only_record()["outcome"], "upstream_connect");
 }

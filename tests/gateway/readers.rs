@@ -44,7 +44,8 @@ fn read_by(program: &str, arguments: &[&str], script: &str, body: &[u8]) -> Stri
 #[tokio::test]
 async fn no_mainstream_parser_sees_a_locked_value_that_nobody_signed() {
     let upstream = TestUpstream::start().await;
-    let gateway = Setup::acme(upstream.address).with(r#"mode = "enforce""#, "mode = \"enforce\"\nunlisted = \"keep\"").start();
+    let gateway =
+        Setup::acme(upstream.address).with(r#"mode = "enforce""#, "mode = \"enforce\"\nunlisted = \"keep\"").start();
     let mut client = gateway.http1().await;
     let mut passed = 0;
     for data in [
@@ -79,7 +80,8 @@ async fn all_readers_agree_on_what_was_kept() {
     let upstream = TestUpstream::start().await;
     let gateway = Setup::acme(upstream.address).start();
     let mut client = gateway.http1().await;
-    let data = r#"{"nickname":"\u00e9 & = + % \" \\ 😀","name":"Ada","company":{"company_id":"1","name":"A","size":3}}"#;
+    let data =
+        r#"{"nickname":"\u00e9 & = + % \" \\ 😀","name":"Ada","company":{"company_id":"1","name":"A","size":3}}"#;
     client.send(form_request("/messenger/web/ping", ping_form(data))).await;
     let received = upstream.only();
     let expected = json!({"nickname": "\u{e9} & = + % \" \\ \u{1f600}", "name": "Ada", "company": {"company_id": "1", "name": "A", "size": 3}});

@@ -46,7 +46,9 @@ async fn no_canary_appears_in_records_logs_metrics_or_answers() {
     let metrics = gateway.admin_get("/metrics");
     let status = gateway.admin_get("/status");
     let log = gateway.log();
-    for (place, text) in [("records", &records), ("metrics", &metrics), ("status", &status), ("log", &log), ("answers", &answers)] {
+    for (place, text) in
+        [("records", &records), ("metrics", &metrics), ("status", &status), ("log", &log), ("answers", &answers)]
+    {
         for secret in ["canary", SECRET, token.as_str(), forged.as_str(), hash.as_str()] {
             // A short foreign name is recorded as a name: `canary-claim` is none of the payload's values.
             let text = text.replace("canary-claim\"", "");
@@ -83,11 +85,15 @@ async fn every_request_ends_in_exactly_one_record_with_its_facts() {
 
 #[tokio::test]
 async fn a_client_that_leaves_midway_is_recorded_as_gone() {
-    let upstream = TestUpstream::answering(|_| (std::time::Duration::from_secs(30), http::Response::new("{}".into()))).await;
+    let upstream =
+        TestUpstream::answering(|_| (std::time::Duration::from_secs(30), http::Response::new("{}".into()))).await;
     let gateway = Setup::acme(upstream.address).start();
     let mut client = gateway.http1().await;
     let request = client.try_send(form_request("/messenger/web/ping", ping_form("{}")));
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(300), request).await.is_err(), "the upstream is slow");
-    drop(client);
+    assert!(
+        tokio::time::timeout(std::time::Duration::from_millis(300), request).await.is_err(),
+        "the upstream is slow"
+    );
+    client.leave().await;
     assert_eq!(gateway.only_record()["outcome"], "client_gone");
 }

@@ -23,7 +23,8 @@ impl Bench {
     /// A token that must not sign: `plan` does not arrive, and the record names `verdict`.
     async fn signs_nothing(&mut self, token: &str, verdict: &str) {
         self.upstream.forget();
-        let data = json!({"user_id": "user-42", "plan": "pro", "nickname": "bob", "intercom_user_jwt": token}).to_string();
+        let data =
+            json!({"user_id": "user-42", "plan": "pro", "nickname": "bob", "intercom_user_jwt": token}).to_string();
         let answer = self.client.post_form("/messenger/web/ping", ping_form(&data)).await;
         self.sent += 1;
         let record = self.gateway.records(self.sent).pop().expect("a record");
@@ -89,7 +90,7 @@ async fn tokens_that_prove_nothing_sign_nothing() {
         (Token::of(&format!(r#"{{"user_id":"user-43","exp":{exp},"plan":"pro"}}"#)).text(), "subject_mismatch"),
         (Token::of(r#"["user-42"]"#).text(), "malformed"),
         (unsigned.clone(), "malformed"),
-        (format!("{unsigned}."), "bad_signature"),
+        (format!("{unsigned}."), "malformed"),
         (format!("{good}="), "malformed"),
         (format!(" {good}"), "malformed"),
         (format!("{good}.x"), "malformed"),
@@ -148,7 +149,9 @@ async fn where_identity_is_required_every_failure_reads_alike() {
     ] {
         let answer = bench.client.post_form("/messenger/web/ping", ping_form(&data.to_string())).await;
         answers.push((answer.status.as_u16(), answer.body));
-        codes.push(bench.gateway.records(answers.len()).pop().expect("a record")["outcome"].as_str().expect("text").to_owned());
+        codes.push(
+            bench.gateway.records(answers.len()).pop().expect("a record")["outcome"].as_str().expect("text").to_owned(),
+        );
     }
     assert!(bench.upstream.received().is_empty());
     assert!(answers.iter().all(|answer| answer == &answers[0] && answer.0 == 403), "{answers:?}");
@@ -169,7 +172,8 @@ async fn where_identity_is_required_every_failure_reads_alike() {
 #[tokio::test]
 async fn a_user_hash_says_who_and_never_what() {
     let mut bench = bench(|setup| setup).await;
-    let data = json!({"user_id": "user-42", "user_hash": user_hash("user-42"), "plan": "pro", "email": "ada@example.com"});
+    let data =
+        json!({"user_id": "user-42", "user_hash": user_hash("user-42"), "plan": "pro", "email": "ada@example.com"});
     assert_eq!(bench.client.post_form("/messenger/web/ping", ping_form(&data.to_string())).await.status, 200);
     let read = bench.upstream.only().user_data();
     assert_eq!((read.get("plan"), read.get("email")), (None, None));
@@ -195,6 +199,7 @@ async fn several_keys_are_in_force_with_and_without_kid() {
     }
     let keys: Vec<_> = bench.gateway.records(3).iter().map(|record| record["key"].clone()).collect();
     assert_eq!(keys, [json!("web-2026-11"), json!("web-2026-12"), json!("web-2026-12")]);
-    let crossed = Token::saying(r#""plan":"pro""#).secret(other).header(r#"{"alg":"HS256","kid":"web-2026-11"}"#).text();
+    let crossed =
+        Token::saying(r#""plan":"pro""#).secret(other).header(r#"{"alg":"HS256","kid":"web-2026-11"}"#).text();
     bench.signs_nothing(&crossed, "bad_signature").await;
 }

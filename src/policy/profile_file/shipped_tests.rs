@@ -25,7 +25,9 @@ fn route(profile: &Profile, call: &str) -> Result<Arc<Operation>, RouteError> {
     let routes = Routes::new(profile.operations.iter().map(|operation| (Arc::clone(operation), ())).collect());
     let (method, path) = call.split_once(' ').expect("a method and a path");
     let method: Method = method.parse().expect("a method");
-    routes.find(&method, Path::try_from(path).expect("a path"), |()| true).map(|(operation, (), _)| Arc::clone(operation))
+    routes
+        .find(&method, Path::try_from(path).expect("a path"), |()| true)
+        .map(|(operation, (), _)| Arc::clone(operation))
 }
 
 #[track_caller]

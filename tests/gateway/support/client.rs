@@ -40,6 +40,7 @@ impl Answer {
 /// One connection to the gateway.
 pub struct Client {
     sender: Sender,
+    connection: tokio::task::JoinHandle<()>,
     host: String,
 }
 
@@ -49,7 +50,12 @@ enum Sender {
 }
 
 /// Connects with TLS, trusting the CA in `ca_pem` alone.
-pub async fn connect_tls(address: SocketAddr, ca_pem: &str, name: &str, protocols: &[&[u8]]) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn connect_tls(
+    address: SocketAddr,
+    ca_pem: &str,
+    name: &str,
+    protocols: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
         roots.add(certificate.expect("a certificate")).expect("a root");
@@ -75,20 +81,18 @@ impl Client {
         };
         let stream = connect_tls(address, ca_pem, "localhost", &[alpn]).await.expect("a TLS connection");
         let io = TokioIo::new(stream);
-        let sender = match protocol {
+        let (sender, connection) = match protocol {
             Protocol::Http1 => {
                 let (sender, connection) = hyper::client::conn::http1::handshake(io).await.expect("http/1.1");
-                tokio::spawn(connection);
-                Sender::Http1(sender)
+                (Sender::Http1(sender), tokio::spawn(async { drop(connection.await) }))
             }
             Protocol::Http2 => {
                 let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
                 let (sender, connection) = handshake.await.expect("http/2");
-                tokio::spawn(connection);
-                Sender::Http2(sender)
+                (Sender::Http2(sender), tokio::spawn(async { drop(connection.await) }))
             }
         };
-        Self { sender, host: format!("localhost:{}", address.port()) }
+        Self { sender, connection, host: format!("localhost:{}", address.port()) }
     }
 
     /// Sends a request; its target is a path. `Host` or `:authority` are set here.
@@ -119,6 +123,12 @@ impl Client {
         Ok(answer)
     }
 
+    /// Goes away at once, whatever is under way.
+    pub async fn leave(self) {
+        self.connection.abort();
+        drop(self.connection.await);
+    }
+
     /// A form from the workspace's own page.
     pub async fn post_form(&mut self, path: &str, body: String) -> Answer {
         self.send(form_request(path, body)).await
@@ -145,6 +155,12 @@ fn always(answer: &Answer) {
     if let Some(origin) = answer.header("access-control-allow-origin") {
         assert_ne!(origin, "*");
         assert_eq!(answer.header("access-control-allow-credentials"), Some("true"));
-        assert!(answer.headers.get_all("vary").iter().any(|vary| vary.to_str().is_ok_and(|vary| vary.to_ascii_lowercase().contains("origin"))));
+        assert!(
+            answer
+                .headers
+                .get_all("vary")
+                .iter()
+                .any(|vary| vary.to_str().is_ok_and(|vary| vary.to_ascii_lowercase().contains("origin")))
+        );
     }
 }

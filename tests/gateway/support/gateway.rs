@@ -116,7 +116,8 @@ impl Setup {
         std::fs::create_dir_all(policies.join("workspaces")).expect("made");
         let certs = self.directory.path().join("certs");
         if !certs.exists() {
-            let status = Command::new(BINARY).args(["certs", "dev", "--out"]).arg(&certs).stdout(Stdio::null()).status();
+            let status =
+                Command::new(BINARY).args(["certs", "dev", "--out"]).arg(&certs).stdout(Stdio::null()).status();
             assert!(status.expect("started").success(), "certs dev");
         }
         let gateway = format!(

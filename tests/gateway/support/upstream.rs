@@ -16,7 +16,6 @@ use tokio::task::JoinHandle;
 /// One request as the upstream saw it.
 #[derive(Clone, Debug)]
 pub struct Received {
-    pub method: String,
     pub target: String,
     pub headers: http::HeaderMap,
     pub body: Bytes,
@@ -59,7 +58,10 @@ impl TestUpstream {
     pub async fn start() -> Self {
         Self::answering(|_| {
             let body = r#"{"user":{"role":"user_role","id":"1"},"anonymous_session":"next"}"#;
-            (Duration::ZERO, Response::builder().header("content-type", "application/json").body(body.into()).expect("ok"))
+            (
+                Duration::ZERO,
+                Response::builder().header("content-type", "application/json").body(body.into()).expect("ok"),
+            )
         })
         .await
     }
@@ -81,12 +83,7 @@ impl TestUpstream {
                         async move {
                             let (parts, body) = request.into_parts();
                             let body = body.collect().await?.to_bytes();
-                            let one = Received {
-                                method: parts.method.to_string(),
-                                target: parts.uri.to_string(),
-                                headers: parts.headers,
-                                body,
-                            };
+                            let one = Received { target: parts.uri.to_string(), headers: parts.headers, body };
                             log.lock().expect("unpoisoned").push(one.clone());
                             let (delay, response) = respond(&one);
                             tokio::time::sleep(delay).await;
