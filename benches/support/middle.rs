@@ -104,7 +104,7 @@ impl Middle {
             base: "policies".into(),
         };
         let (set, findings) = policy::parse(&files);
-        let set = set.with_context(|| findings.render(&files, Paint::Plain))?;
+        let set = set.with_context(|| findings.render(Paint::Plain))?;
         let workspace = set.workspaces.into_iter().next().context("one workspace")?;
         let operation = workspace.operations.iter().find(|operation| operation.name == "ping").context("`ping`")?;
         let verifier = Verifier::new(
@@ -132,7 +132,9 @@ impl Middle {
         let judged = judge(&self.workspace.catalogue, circumstances, signed.as_ref(), &update);
         self.whole(body)?;
         Ok(match step {
-            Step::Open => run(&mut || drop(black_box(self.count(black_box(body))))),
+            Step::Open => run(&mut || {
+                let _ = black_box(self.count(black_box(body)));
+            }),
             Step::Verify => run(&mut || {
                 let proofs = self.verifier.verify(black_box(&presented), NOW);
                 drop(black_box(self.signed(&proofs)));
@@ -187,7 +189,7 @@ impl Middle {
         })
     }
 
-    fn signed<'p>(&self, proofs: &'p Proofs<'_>) -> Option<Signed<'p>> {
+    fn signed<'p>(&'p self, proofs: &'p Proofs<'_>) -> Option<Signed<'p>> {
         proofs.claims().map(|claims| claims.signed(&self.workspace.profile))
     }
 
