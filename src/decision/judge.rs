@@ -420,3 +420,9 @@ impl<'a> Claims<'a> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod reference;
+
+#[cfg(test)]
+mod properties;
