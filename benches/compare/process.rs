@@ -70,10 +70,10 @@ impl Placement {
         Ok(Self { last_cpu })
     }
 
-    /// A command on the proxies' CPU.
+    /// A command on the proxies' CPU. It ends with this process, also where this one is killed.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = Command::new("taskset");
-        command.args(["--cpu-list", &self.last_cpu.to_string(), program]);
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "taskset", "--cpu-list", &self.last_cpu.to_string(), program]);
         command
     }
 }
