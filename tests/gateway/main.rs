@@ -7,6 +7,7 @@ mod support;
 
 mod attributes;
 mod bodies;
+mod demo;
 mod edge;
 mod lifecycle;
 mod readers;
