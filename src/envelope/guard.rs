@@ -46,6 +46,14 @@ pub(super) enum FieldKind<'p> {
     Plain,
 }
 
+/// By this name Rails, Laravel and Symfony take another method from a field, a parameter or a member than the one that was judged.
+const METHOD_OVERRIDE: &str = "_method";
+
+fn overrides_method(name: &str) -> bool {
+    // `fold` takes brackets away in front, and PHP makes one of them into `_`.
+    folds_to(&fold(name), METHOD_OVERRIDE) || folds_to(&name.trim_start().to_lowercase(), METHOD_OVERRIDE)
+}
+
 impl<'p> Guard<'p> {
     pub(super) fn new(profile: &'p Profile, operation: &'p Operation) -> Self {
         let mut guard = Self { names: Vec::new() };
@@ -133,8 +141,11 @@ impl<'p> Guard<'p> {
     ///
     /// # Errors
     ///
-    /// It is a document where none belongs, or another spelling of a guarded name.
+    /// It is a document where none belongs, another spelling of a guarded name, or another method.
     pub(super) fn field(&self, name: &str) -> Result<FieldKind<'p>, EnvelopeError> {
+        if overrides_method(name) {
+            return Err(EnvelopeError::MethodOverride);
+        }
         for (index, guarded) in self.names.iter().enumerate() {
             let rest = name.strip_prefix(guarded.name);
             match (guarded.kind, rest) {
@@ -184,6 +195,9 @@ impl<'p> Guard<'p> {
     fn admit_parameters(&self, pairs: &[Pair<'_>], operation: &Operation) -> Result<(), EnvelopeError> {
         let mut seen = vec![false; self.names.len()];
         for (name, _) in pairs {
+            if overrides_method(name) {
+                return Err(EnvelopeError::MethodOverride);
+            }
             let of_query = self.names.iter().position(|guarded| guarded.kind == Kind::Query && guarded.name == name);
             if let Some(index) = of_query {
                 match seen.get_mut(index) {
@@ -213,6 +227,9 @@ impl<'p> Guard<'p> {
             DocumentAt::Field(_) | DocumentAt::Fields(_) => false,
         });
         for (name, _) in body.as_object().unwrap_or_default() {
+            if overrides_method(name) {
+                return Err(EnvelopeError::MethodOverride);
+            }
             let is_spelled = |kind| self.names.iter().any(|guarded| guarded.kind == kind && guarded.name == name);
             if is_spelled(Kind::Body) {
                 continue;
@@ -279,6 +296,16 @@ fn dashed(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_method_is_one_in_every_spelling() {
+        for name in ["_method", "_METHOD", ".method", " .method", "[method", "_method[]", "_method]", "[_method]"] {
+            assert!(overrides_method(name), "{name}");
+        }
+        for name in ["method", "_methods", "my_method", "__method", "_metho", ""] {
+            assert!(!overrides_method(name), "{name}");
+        }
+    }
 
     #[test]
     fn other_spellings_fold_to_a_guarded_name() {
