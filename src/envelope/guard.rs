@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use super::EnvelopeError;
-use super::form::{self, Pair};
+use super::form::Pair;
 use crate::decision::{Folding, Value};
-use crate::policy::Limits;
 use crate::profile::{Accepts, DocumentAt, Operation, Place, Profile, Shape};
 
 /// What a guarded name is.
@@ -164,35 +163,22 @@ impl<'p> Guard<'p> {
         if disguised { Err(EnvelopeError::DisguisedField) } else { Ok(FieldKind::Plain) }
     }
 
+    /// The parameters that no place names.
+    pub(super) fn unnamed_parameters<'r>(
+        &self,
+        pairs: &'r [Pair<'r>],
+    ) -> impl Iterator<Item = (&'r str, Value<'r>)> + use<'_, 'p, 'r> {
+        let named = |name: &str| self.names.iter().any(|guarded| guarded.kind == Kind::Query && guarded.name == name);
+        let unnamed = pairs.iter().filter(move |(name, _)| !named(name));
+        unnamed.map(|(name, text)| (&**name, Value::Text(Cow::Borrowed(&**text))))
+    }
+
     /// Looks at every parameter of the query, which goes on as it came.
     ///
     /// # Errors
     ///
-    /// A document, token or identity that belongs into the body; another spelling of one that belongs here; one of those twice.
-    pub(super) fn admit_query(
-        &self,
-        pairs: &[Pair<'_>],
-        raw: &str,
-        operation: &Operation,
-        limits: &Limits,
-    ) -> Result<(), EnvelopeError> {
-        self.admit_parameters(pairs, operation)?;
-        if raw.contains(';') {
-            // Old readers divide at semicolons as well (HTML 4.01 section B.2.2).
-            let divided = raw.replace(';', "&");
-            self.admit_parameters(&form::read(divided.as_bytes(), limits)?, operation)?;
-        }
-        Ok(())
-    }
-
-    /// The parameters that no place names.
-    pub(super) fn unnamed_parameters<'r>(&self, pairs: &'r [Pair<'r>]) -> Vec<(&'r str, Value<'r>)> {
-        let named = |name: &str| self.names.iter().any(|guarded| guarded.kind == Kind::Query && guarded.name == name);
-        let unnamed = pairs.iter().filter(|(name, _)| !named(name));
-        unnamed.map(|(name, text)| (&**name, Value::Text(Cow::Borrowed(&**text)))).collect()
-    }
-
-    fn admit_parameters(&self, pairs: &[Pair<'_>], operation: &Operation) -> Result<(), EnvelopeError> {
+    /// A document, token or identity that belongs into the body; another spelling of one that belongs here; one of those twice; another method.
+    pub(super) fn admit_query(&self, pairs: &[Pair<'_>], operation: &Operation) -> Result<(), EnvelopeError> {
         let mut seen = vec![false; self.names.len()];
         for (name, _) in pairs {
             if overrides_method(name) {
