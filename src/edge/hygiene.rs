@@ -178,7 +178,8 @@ const RESERVED: &[&str] = &[
 const RESERVED_PREFIXES: &[&str] = &["x-countersign", "x-forwarded"];
 
 /// Takes away the headers that a client cannot say, those whose names two servers read differently, and joins HTTP/2's cookie crumbs
-/// (RFC 9113 §8.2.3). `keep` are the names with an underscore that a profile needs.
+/// (RFC 9113 §8.2.3). `keep` are the names in which a workspace takes its token: they end here and never go on, so that one of our own
+/// names, or one with an underscore, is nobody else's to misread.
 ///
 /// # Errors
 ///
@@ -190,7 +191,7 @@ pub fn scrub(parts: &mut Parts, keep: &[HeaderName], limits: &Limits) -> Result<
     let unsayable: Vec<HeaderName> = parts
         .headers
         .keys()
-        .filter(|name| is_reserved(name.as_str()) || (name.as_str().contains('_') && !keep.contains(name)))
+        .filter(|name| (is_reserved(name.as_str()) || name.as_str().contains('_')) && !keep.contains(name))
         .cloned()
         .collect();
     for name in unsayable {
@@ -570,7 +571,7 @@ mod tests {
     #[track_caller]
     fn scrubbed(name: &str, kept: bool) {
         let mut parts = parts(Version::HTTP_11, "GET", "/", &[HOST, (name, b"a")]);
-        let keep = [HeaderName::from_static("api_access_token")];
+        let keep = ["api_access_token", "x-countersign-token"].map(HeaderName::from_static);
         scrub(&mut parts, &keep, &Limits::default()).expect("few headers");
         assert_eq!(parts.headers.contains_key(name), kept, "{name}");
     }
@@ -587,7 +588,18 @@ mod tests {
         for name in ["X-HTTP-Method-Override", "x_http_method", "x-method-override", "proxy", "some_header"] {
             scrubbed(name, false);
         }
-        for name in ["api_access_token", "x-auth-token", "user-agent", "x-forward", "x-real-ip-not", "forwarded-not"] {
+        for name in ["x_countersign_token", "x-countersign-token2", "X-Countersign_Token", "api-access_token"] {
+            scrubbed(name, false);
+        }
+        for name in [
+            "x-countersign-token",
+            "api_access_token",
+            "x-auth-token",
+            "user-agent",
+            "x-forward",
+            "x-real-ip-not",
+            "forwarded-not",
+        ] {
             scrubbed(name, true);
         }
     }
