@@ -4,7 +4,9 @@ mod support;
 
 mod attributes;
 mod bodies;
+mod chatwoot;
 mod edge;
+mod json_api;
 mod lifecycle;
 mod readers;
 mod record;
