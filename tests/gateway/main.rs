@@ -9,5 +9,6 @@ mod edge;
 mod json_api;
 mod lifecycle;
 mod readers;
+mod realtime;
 mod record;
 mod tokens;
