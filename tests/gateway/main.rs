@@ -7,9 +7,12 @@ mod support;
 
 mod attributes;
 mod bodies;
+mod chatwoot;
 mod demo;
 mod edge;
+mod json_api;
 mod lifecycle;
 mod readers;
+mod realtime;
 mod record;
 mod tokens;
