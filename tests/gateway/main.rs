@@ -2,8 +2,10 @@
 
 mod support;
 
+mod attacks;
 mod attributes;
 mod bodies;
+mod carriers;
 mod chatwoot;
 mod edge;
 mod json_api;
