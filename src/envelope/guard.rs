@@ -81,6 +81,7 @@ impl<'p> Guard<'p> {
             &profile.identity.session,
             &profile.tokens.jwt,
             &profile.tokens.user_hash,
+            &profile.tokens.sealed,
             &profile.workspace_at,
             &operation.subject,
             &operation.context,

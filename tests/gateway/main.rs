@@ -5,8 +5,10 @@
 
 mod support;
 
+mod attacks;
 mod attributes;
 mod bodies;
+mod carriers;
 mod chatwoot;
 mod demo;
 mod edge;
