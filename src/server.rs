@@ -364,9 +364,12 @@ fn lines(name: &str, mistakes: &[CertificateError]) -> String {
 }
 
 fn listen(name: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => StartError::InUse { name: name.to_owned(), address },
-        _ => StartError::Listen { name: name.to_owned(), address, source },
+    let failed = |source: io::Error| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            StartError::InUse { name: name.to_owned(), address }
+        } else {
+            StartError::Listen { name: name.to_owned(), address, source }
+        }
     };
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP)).map_err(failed)?;

@@ -1,6 +1,5 @@
 //! The table of verdicts once more, from its specification alone and as plainly as it can be said: what `properties` compares `judge` with.
-//!
-//! It shares no step with `judge`. Names are folded and values compared here for the few spellings that the generator makes.
+//! It shares no step with `judge`; names are folded and values compared here for the few spellings that the generator makes.
 
 use super::properties::World;
 use crate::decision::{
@@ -9,10 +8,8 @@ use crate::decision::{
 };
 
 pub(super) type Fate<'a> = (Code, Force, Effect<'a>);
-const INCOMPLETE: Fate<'static> = (Code::Incomplete, Force::Applied, Effect::LeftOut);
 
 impl World {
-    /// The fate of each write.
     pub(super) fn named<'a>(&self, claims: &'a Update<'a>, update: &Update<'_>) -> Vec<Fate<'a>> {
         let writes = &update.writes;
         let fates: Vec<Fate<'a>> =
@@ -26,11 +23,11 @@ impl World {
         };
         let incomplete = |index: GroupIndex| update.groups[index.0].required.iter().any(|names| lost(index, names));
         let leave_out = |write: &Write<'_>| self.mode == Mode::Enforce && write.group.is_some_and(incomplete);
+        let incomplete = (Code::Incomplete, Force::Applied, Effect::LeftOut);
         let all = writes.iter().zip(&fates);
-        all.map(|(write, fate)| if kept(fate) && leave_out(write) { INCOMPLETE } else { *fate }).collect()
+        all.map(|(write, fate)| if kept(fate) && leave_out(write) { incomplete } else { *fate }).collect()
     }
 
-    /// The verdict for what only the token carries, by its name.
     pub(super) fn unnamed(&self, claims: &Update<'_>, update: &Update<'_>) -> Vec<(String, Code, Force)> {
         let mut verdicts = vec![];
         for claim in claims.writes.iter().filter(|claim| self.signs(claim)) {
@@ -40,15 +37,15 @@ impl World {
             if !identified || update.writes.iter().any(named) {
                 continue;
             }
-            let attribute = self.attribute(claim);
+            let (lock, listed) = self.lock(claim);
             let code = match self.circumstances {
                 Circumstances { token_reader: TokenReader::Upstream, .. } => Code::Signed,
                 Circumstances { additions: Additions::Unwelcome, .. } => continue,
-                _ if attribute.is_none() && self.signed_unlisted != Unlisted::Keep => Code::Unlisted,
+                _ if !listed && self.signed_unlisted != Unlisted::Keep => Code::Unlisted,
                 _ => Code::SignedAdded,
             };
-            let observed = attribute.is_some_and(|attribute| attribute.lock == Lock::Observe);
-            let force = if observed || self.mode == Mode::Observe { Force::Recorded } else { Force::Applied };
+            let force =
+                if lock == Lock::Observe || self.mode == Mode::Observe { Force::Recorded } else { Force::Applied };
             verdicts.push((full(claim), code, force));
         }
         verdicts
@@ -60,7 +57,8 @@ impl World {
         let (lock, listed) = self.lock(write);
         let (locked, attribute) = (lock != Lock::Off, self.attribute(write));
         let value = if let Change::Set(value) = write.change { Some(value) } else { None };
-        let erases = value.is_none_or(is_erasure);
+        let erases =
+            value.is_none_or(|value| *value == Value::Null || ["", "null", "undefined"].contains(&text(value).trim()));
         let agrees = value.zip(signed).is_some_and(|(value, signed)| text(value) == text(signed));
         let fits = erases || write.role != Role::WholeGroup && value.is_some_and(|value| fits(attribute, value));
         let Circumstances { channel, subject, .. } = self.circumstances;
@@ -68,9 +66,9 @@ impl World {
             && subject == Subject::Lead
             && attribute.is_some_and(|attribute| attribute.collect == Collect::Leads);
         let mut observed = self.mode == Mode::Observe || lock == Lock::Observe;
+        let own = if write.role == Role::OwnCredential { Effect::LeftOut } else { Effect::Kept };
         if setting || matches!(write.role, Role::Credential | Role::OwnCredential) {
-            let effect = if write.role == Role::OwnCredential { Effect::LeftOut } else { Effect::Kept };
-            return (if setting { Code::Setting } else { Code::Credential }, Force::Applied, effect);
+            return (if setting { Code::Setting } else { Code::Credential }, Force::Applied, own);
         }
         if self.mode == Mode::Off {
             return (Code::Open, Force::Applied, Effect::Kept);
@@ -107,37 +105,50 @@ impl World {
         claim.role != Role::WholeGroup && self.is_attribute(claim) && self.is_own(claim)
     }
 
-    /// A reserved name is an attribute where the catalogue lists it.
     fn is_attribute(&self, write: &Write<'_>) -> bool {
         matches!(write.role, Role::Attribute | Role::WholeGroup)
             || write.role == Role::Setting && self.attribute(write).is_some()
     }
 
-    /// The strictest lock that the write touches, and whether the catalogue has the name or the object that it stands in.
+    /// The strictest lock that the write touches, and whether anything of it is listed.
     pub(super) fn lock(&self, write: &Write<'_>) -> (Lock, bool) {
         let within = format!("{}.", write.name);
         let part = |attribute: &&Attribute| write.role == Role::WholeGroup && attribute.name.starts_with(&within);
-        let touched = self.attribute(write).into_iter().chain(self.at(&self.fold(write.prefix)));
-        let lock = touched.chain(self.attributes.iter().filter(part)).map(|attribute| attribute.lock).max();
+        let around = self.at(&self.fold(write.prefix)).into_iter().chain(self.path(write));
+        let touched = self.attribute(write).into_iter().chain(around).chain(self.attributes.iter().filter(part));
+        let lock = touched.map(|attribute| attribute.lock).max();
         (lock.unwrap_or(Lock::Off), lock.is_some())
+    }
+
+    /// The object that a name with a dot stands in, read as a path: it counts where the name is listed, or where nobody may write to it.
+    fn path(&self, write: &Write<'_>) -> Option<&Attribute> {
+        let (path, _) = self.path_of(write)?;
+        let object = self.at(&path).filter(|_| write.name.contains('.'))?;
+        (self.attribute(write).is_some() || object.lock == Lock::Enforce).then_some(object)
     }
 
     /// Spelled as the catalogue spells it and found as one name: where only a path through its dots finds it, the place is another.
     fn is_own(&self, write: &Write<'_>) -> bool {
         let spelled = |attribute: &Attribute| attribute.name == full(write) && self.member(write) == Some(attribute);
-        self.attribute(write).is_none_or(|attribute| write.spelling == Spelling::Own && spelled(attribute))
+        let within = self.at(&self.fold(write.prefix)).is_some() || self.path(write).is_none();
+        self.attribute(write).map_or(within, |attribute| write.spelling == Spelling::Own && spelled(attribute))
     }
 
     /// The attribute that the write names: of the two that a name with a dot may mean, the one with the stricter lock.
     fn attribute(&self, write: &Write<'_>) -> Option<&Attribute> {
-        let mut path: Vec<String> = full(write).split('.').map(|segment| self.fold(segment)).collect();
-        let last = path.pop()?;
-        path.retain(|object| object != "custom_attributes");
-        path.push(last);
-        match (self.member(write), self.at(&path.join("."))) {
+        let (path, last) = self.path_of(write).unwrap_or_default();
+        let path = if path.is_empty() { last } else { format!("{path}.{last}") };
+        match (self.member(write), self.at(&path)) {
             (Some(member), Some(path)) if path.lock > member.lock => Some(path),
             (member, path) => member.or(path),
         }
+    }
+
+    fn path_of(&self, write: &Write<'_>) -> Option<(String, String)> {
+        let mut path: Vec<String> = full(write).split('.').map(|segment| self.fold(segment)).collect();
+        let last = path.pop()?;
+        path.retain(|object| object != "custom_attributes");
+        Some((path.join("."), last))
     }
 
     fn member(&self, write: &Write<'_>) -> Option<&Attribute> {
@@ -146,11 +157,8 @@ impl World {
     }
 
     fn at(&self, key: &str) -> Option<&Attribute> {
-        self.attributes.iter().find(|attribute| self.meant(&attribute.name) == self.meant(key))
-    }
-
-    fn meant<'n>(&'n self, key: &'n str) -> &'n str {
-        self.aliases.iter().find(|(alias, _)| alias == key).map_or(key, |(_, name)| name)
+        let meant = |key| self.aliases.iter().find(|(alias, _)| alias == key).map_or(key, |(_, name)| name.as_str());
+        self.attributes.iter().find(|attribute| meant(&attribute.name) == meant(key))
     }
 
     fn fold(&self, name: &str) -> String {
@@ -163,18 +171,12 @@ fn full(write: &Write<'_>) -> String {
     if write.prefix.is_empty() { write.name.to_string() } else { format!("{}.{}", write.prefix, write.name) }
 }
 
-/// Whether the token's claim has the write's exact name and is of the same object: two objects are the same by their ids.
 fn same_place(claims: &Update<'_>, claim: &Write<'_>, update: &Update<'_>, write: &Write<'_>) -> bool {
     let signed = claim.group.map(|group| (claims.groups[group.0].name, claims.groups[group.0].id));
     let plain = write.group.map(|group| (update.groups[group.0].name, update.groups[group.0].id));
     signed == plain && signed.is_none_or(|(_, id)| id.is_some()) && full(claim) == full(write)
 }
 
-fn is_erasure(value: &Value<'_>) -> bool {
-    matches!(value, Value::Null) || ["", "null", "undefined"].contains(&text(value).trim())
-}
-
-/// `"5"`, `5` and `5.0` say the same.
 fn text(value: &Value<'_>) -> String {
     match value {
         Value::Null => "no value".to_owned(),
@@ -190,7 +192,7 @@ fn fits(attribute: Option<&Attribute>, value: &Value<'_>) -> bool {
     match (rule.map_or(Kind::Scalar, |rule| rule.kind), value) {
         (Kind::Any, _) => true,
         (Kind::Text, Value::Text(text)) => {
-            rule.and_then(|rule| rule.max_length).is_none_or(|max| text.chars().count() <= max)
+            rule.is_none_or(|rule| text.chars().count() <= rule.max_length.unwrap_or(999))
         }
         (Kind::Integer, Value::Text(text) | Value::Number(text)) => text.chars().all(|char| char.is_ascii_digit()),
         (kind, value) => kind == Kind::Scalar && !matches!(value, Value::List(_) | Value::Object(_)),
