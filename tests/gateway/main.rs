@@ -6,6 +6,7 @@ mod attributes;
 mod bodies;
 mod edge;
 mod lifecycle;
+mod policies;
 mod readers;
 mod record;
 mod tokens;
