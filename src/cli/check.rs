@@ -34,8 +34,8 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let set = set.filter(|_| !findings.has_errors());
     if arguments.json {
         anstream::println!("{}", serde_json::to_string_pretty(&findings)?);
-    } else {
-        anstream::print!("{}", findings.render(paint()));
+    } else if !findings.is_empty() {
+        anstream::println!("{}", findings.render(paint()));
     }
     match set {
         None => Ok(ExitCode::from(super::BROKEN)),
@@ -43,15 +43,20 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(set) => {
             if !arguments.json {
                 anstream::eprintln!(
-                    "fine: {} workspaces, {} profiles, epoch {}",
-                    set.workspaces.len(),
-                    set.profiles.len(),
+                    "fine: {}, {}, epoch {}",
+                    counted(set.workspaces.len(), "workspace"),
+                    counted(set.profiles.len(), "profile"),
                     files.digest()
                 );
             }
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 /// Colours on a terminal only.

@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::Failure;
 use super::check::paint;
 use crate::epoch::{PolicyDirectory, RehearsalEpoch};
-use crate::observe::Metrics;
 use crate::policy::{CaseFile, Findings, parse, parse_cases};
 use crate::rehearse::{DraftError, Rehearsed, rehearse};
 
@@ -71,7 +70,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
         return Ok(ExitCode::from(super::BROKEN));
     };
-    let stage = RehearsalEpoch::build(files.digest(), set, &Metrics::new())?;
+    let stage = RehearsalEpoch::build(files.digest(), set)?;
     let answer = answer(&stage, &case_files);
     if arguments.json {
         anstream::println!("{}", serde_json::to_string_pretty(&answer)?);

@@ -104,7 +104,7 @@ impl Route {
             let preflight = Preflight::read(&parts);
             let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
             let (operation, _, params) = stage.epoch().route(method, head.host(), head.path()).ok()?;
-            let params = params.iter().map(|(name, _)| (*name).to_owned()).collect();
+            let params = params.iter().map(|(name, _)| name.clone()).collect();
             Some(Self { operation: Some(Arc::clone(operation)), params })
         });
         Ok(found.unwrap_or(Self { operation: None, params: Vec::new() }))

@@ -1,9 +1,13 @@
 //! End to end: the real binary, real TLS, real sockets, an upstream that records what it got.
 
+// Tests may index and unwrap (`clippy.toml`): this says that all of it is tests, the helpers too.
+#![cfg(test)]
+
 mod support;
 
 mod attributes;
 mod bodies;
+mod demo;
 mod edge;
 mod lifecycle;
 mod policies;
