@@ -65,6 +65,8 @@ pub enum EnvelopeError {
     QueryDocument,
     #[error("a name is another spelling of a document, token or identity")]
     DisguisedField,
+    #[error("a field, parameter or member asks for another method")]
+    MethodOverride,
     #[error("a token, identity or workspace is named twice in one place")]
     PlaceTwice,
     #[error("two places that say the same thing disagree")]
