@@ -207,6 +207,7 @@ impl Gateway {
         Ok(Reply::Relayed(response))
     }
 
+    #[expect(clippy::too_many_arguments, reason = "each is a proof or a half that `Upstreams::upgrade` asks for")]
     async fn upgrade(
         &self,
         epoch: &Epoch,

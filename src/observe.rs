@@ -10,6 +10,6 @@ mod readings;
 mod workspace;
 
 pub use latency::Latency;
-pub use metrics::{InFlight, ListenerMetrics, Metrics, OpenConnection, ReloadResult};
-pub use readings::{AuditReading, CertificateReading};
+pub use metrics::{InFlight, Metrics, ReloadResult};
+pub use readings::{AuditReading, CertificateReading, ConnectionsReading};
 pub use workspace::{OperationMetrics, WorkspaceMetrics};

@@ -6,6 +6,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -15,15 +16,15 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{self, AdminError, AdminState, EpochFacts, ReloadFacts};
 use crate::audit::{AuditError, Recorder, RecorderTask, SubjectKey, SubjectKeyError};
 use crate::clock;
-use crate::edge::certificates::{CertificateError, Certificates};
-use crate::edge::connections::Connections;
+use crate::edge::certificates::{Certificate, CertificateError, Certificates};
+use crate::edge::connections::{Connections, Tally};
 use crate::edge::drain::{Drain, Finished};
 use crate::edge::listener::{TlsEdge, serve_tls};
 use crate::edge::plain::{PlainEdge, serve_plain};
 use crate::edge::tls::{ReloadableTls, TlsError};
 use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Watch, fetch_secret};
 use crate::gateway::Gateway;
-use crate::observe::{CertificateReading, Metrics, ReloadResult};
+use crate::observe::{CertificateReading, ConnectionsReading, Metrics, ReloadResult};
 use crate::policy;
 
 /// Why the process does not start. One line each, with what to do.
@@ -160,6 +161,10 @@ impl Server {
         let epoch = epochs.current();
         let limits = Arc::new(epoch.gateway.limits.clone());
         let connections = Connections::new(&limits);
+        metrics.read_connections({
+            let connections = Arc::clone(&connections);
+            move || reading(&connections)
+        });
         let drain = Drain::new();
         let tunnels = CancellationToken::new();
         let state = AdminState::new(Arc::clone(&metrics), recorder.clone(), clock::now());
@@ -234,6 +239,22 @@ impl Server {
         }
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+fn reading(connections: &Connections) -> ConnectionsReading {
+    let Tally { accepted, refused, accept_errors, handshakes_failed, handshakes_timed_out, malformed, timed_out } =
+        &connections.tally;
+    let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    ConnectionsReading {
+        open: connections.open() as u64,
+        accepted: number(accepted),
+        refused: number(refused),
+        accept_errors: number(accept_errors),
+        handshakes_failed: number(handshakes_failed),
+        handshakes_timed_out: number(handshakes_timed_out),
+        malformed: number(malformed),
+        timed_out: number(timed_out),
     }
 }
 
@@ -320,16 +341,15 @@ fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str>, Arc<Relo
         digest: epoch.digest().to_string(),
         since: clock::now(),
         workspaces: epoch.tenants().len(),
-        listeners: shown.iter().map(|(name, _)| name.to_string()).collect(),
         upstreams: epoch.gateway.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
     });
     let certificates = shown.iter().flat_map(|(name, tls)| {
         let certificates = tls.certificates();
-        let readings: Vec<_> = certificates
-            .iter()
-            .map(|certificate| CertificateReading { name: name.to_string(), not_after: certificate.ends() })
-            .collect();
-        readings
+        let reading = |certificate: &Certificate| {
+            let name = format!("{name}: {}", certificate.source().display());
+            CertificateReading { name, not_after: certificate.ends() }
+        };
+        certificates.iter().map(reading).collect::<Vec<_>>()
     });
     state.certificates_in_force(certificates.collect());
 }
@@ -344,9 +364,12 @@ fn lines(name: &str, mistakes: &[CertificateError]) -> String {
 }
 
 fn listen(name: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let failed = |source: io::Error| match source.kind() {
-        io::ErrorKind::AddrInUse => StartError::InUse { name: name.to_owned(), address },
-        _ => StartError::Listen { name: name.to_owned(), address, source },
+    let failed = |source: io::Error| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            StartError::InUse { name: name.to_owned(), address }
+        } else {
+            StartError::Listen { name: name.to_owned(), address, source }
+        }
     };
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP)).map_err(failed)?;

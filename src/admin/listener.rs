@@ -123,7 +123,7 @@ mod tests {
     use crate::admin::{EpochFacts, ReloadFacts};
     use crate::audit::{Begin, Outcome, Recorder, RecorderTask, SubjectKey};
     use crate::clock::UnixSeconds;
-    use crate::observe::{CertificateReading, Metrics, ReloadResult};
+    use crate::observe::{CertificateReading, ConnectionsReading, Metrics, ReloadResult};
     use crate::policy::AuditSettings;
 
     struct TestAdmin {
@@ -173,7 +173,6 @@ mod tests {
                 digest: "3fa9".into(),
                 since: UNIX_EPOCH,
                 workspaces: 2,
-                listeners: vec!["public".into()],
                 upstreams: vec!["attributes".into()],
             });
         }
@@ -240,7 +239,7 @@ mod tests {
         admin.epoch();
         admin.state.reloaded(ReloadFacts { at: UNIX_EPOCH, result: ReloadResult::Ok, findings: 1 });
         admin.state.certificates_in_force(vec![CertificateReading { name: "site".into(), not_after: UnixSeconds(0) }]);
-        let _connection = admin.metrics.listener("public").accepted();
+        admin.metrics.read_connections(|| ConnectionsReading { open: 1, ..Default::default() });
         let event = admin.recorder.begin(Begin {
             time: SystemTime::UNIX_EPOCH,
             listener: "public".into(),

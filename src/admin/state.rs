@@ -16,7 +16,6 @@ pub struct EpochFacts {
     pub digest: String,
     pub since: SystemTime,
     pub workspaces: usize,
-    pub listeners: Vec<String>,
     pub upstreams: Vec<String>,
 }
 
@@ -144,7 +143,7 @@ impl AdminState {
                 .collect(),
             upstreams: epoch.as_deref().map(|facts| facts.upstreams.clone()).unwrap_or_default(),
             audit: AuditStatus { written, lost, disk_errors },
-            connections_open: epoch.as_deref().map_or(0, |facts| self.metrics.connections_open(&facts.listeners)),
+            connections_open: self.metrics.connections_open(),
             requests_in_flight: self.metrics.requests_in_flight(),
             epoch: epoch.as_deref().map(|facts| EpochStatus {
                 digest: facts.digest.clone(),
@@ -166,7 +165,7 @@ pub(super) struct Status {
     certificates: Vec<CertificateStatus>,
     upstreams: Vec<String>,
     audit: AuditStatus,
-    connections_open: i64,
+    connections_open: u64,
     requests_in_flight: i64,
 }
 

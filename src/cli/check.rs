@@ -34,7 +34,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         anstream::println!("{}", serde_json::to_string_pretty(&findings)?);
     } else {
         let paint = if stdout().is_terminal() { Paint::Coloured } else { Paint::Plain };
-        anstream::print!("{}", findings.render(paint));
+        if !findings.is_empty() {
+            anstream::println!("{}", findings.render(paint));
+        }
     }
     match set {
         None => Ok(ExitCode::from(super::BROKEN)),
@@ -42,13 +44,18 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         Some(set) => {
             if !arguments.json {
                 anstream::eprintln!(
-                    "fine: {} workspaces, {} profiles, epoch {}",
-                    set.workspaces.len(),
-                    set.profiles.len(),
+                    "fine: {}, {}, epoch {}",
+                    counted(set.workspaces.len(), "workspace"),
+                    counted(set.profiles.len(), "profile"),
                     files.digest()
                 );
             }
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+fn counted(number: usize, noun: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }

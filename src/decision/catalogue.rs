@@ -194,6 +194,7 @@ pub struct Catalogue {
     by_name: HashMap<String, usize>,
     by_key: HashMap<Key, usize>,
     aliases: HashMap<Key, Key>,
+    objects: HashMap<Key, Lock>,
 }
 
 /// Where a spelled name stands in the catalogue.
@@ -232,7 +233,8 @@ impl Catalogue {
             }
             by_name.insert(attribute.name.clone(), index);
         }
-        Ok(Self { mode, unlisted, signed_unlisted, folding, attributes, by_name, by_key, aliases })
+        let objects = strictest_of_objects(&by_key, &attributes);
+        Ok(Self { mode, unlisted, signed_unlisted, folding, attributes, by_name, by_key, aliases, objects })
     }
 
     /// The attributes, in the order of the file.
@@ -290,19 +292,29 @@ impl Catalogue {
     }
 
     /// The strictest lock within the object `group`, and of the object itself: what whoever replaces or clears the whole object writes.
+    /// A container holds what the object around it holds.
     pub(super) fn group_lock(&self, group: &str) -> Option<Lock> {
         let key = self.folding.key(group);
         let key = self.aliases.get(&key).unwrap_or(&key);
-        self.by_key
-            .iter()
-            .filter(|(member, _)| {
-                member.as_str() == key.as_str()
-                    || member.as_str().strip_prefix(key.as_str()).is_some_and(|rest| rest.starts_with('.'))
-            })
-            .filter_map(|(_, index)| self.attributes.get(*index))
-            .map(|attribute| attribute.lock)
-            .max()
+        match self.folding.around_container(key) {
+            Some(around) if around.as_str().is_empty() => self.attributes.iter().map(|attribute| attribute.lock).max(),
+            Some(around) => self.objects.get(&around).copied(),
+            None => self.objects.get(key).copied(),
+        }
     }
+}
+
+/// The strictest lock of each object that has a listed member, or is listed itself.
+fn strictest_of_objects(by_key: &HashMap<Key, usize>, attributes: &[Attribute]) -> HashMap<Key, Lock> {
+    let mut objects: HashMap<Key, Lock> = HashMap::new();
+    for (key, index) in by_key {
+        let Some(attribute) = attributes.get(*index) else { continue };
+        for object in key.objects() {
+            let lock = objects.entry(object).or_insert(attribute.lock);
+            *lock = attribute.lock.max(*lock);
+        }
+    }
+    objects
 }
 
 #[cfg(test)]

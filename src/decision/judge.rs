@@ -135,15 +135,19 @@ fn verdict<'a>(
         return Verdict { attribute: found.map(|(index, _)| index), ..passed(Code::Open) };
     }
     let group = write.group.and_then(|GroupIndex(index)| update.groups.get(index));
-    let standing = standing(catalogue, write, listing);
-    // An alias takes no signature: the token names the attribute by its own spelling, and the value goes on there.
-    let token = match standing {
-        Standing::Listed(_) | Standing::Unlisted => claims.token(&full, group, write.change),
-        Standing::Alias(_) => Token::Silent,
+    let standing = standing(catalogue, write, &full, listing);
+    // An alias takes no signature: the token names the attribute by its own spelling, and the value goes on there. Nor does a name that
+    // signers may not create.
+    let token = match (standing, catalogue.signed_unlisted) {
+        (Standing::Alias(_), _) => Token::Silent,
+        (standing, signed_unlisted) => match (claims.token(&full, group, write.change), standing, signed_unlisted) {
+            (_, Standing::Unlisted, Unlisted::Drop | Unlisted::Observe) => Token::Silent,
+            (token, Standing::Listed(_) | Standing::Alias(_) | Standing::Unlisted, _) => token,
+        },
     };
     let deed = deed(write, found.map(|(_, attribute)| attribute));
     let answer = answer(circumstances, found.map(|(_, attribute)| attribute));
-    let (code, effect) = decide(standing, token, deed, answer, catalogue.unlisted, catalogue.signed_unlisted);
+    let (code, effect) = decide(standing, token, deed, answer, catalogue.unlisted);
     let force = force(catalogue, standing, code);
     let effect = match force {
         Force::Applied => effect,
@@ -153,14 +157,7 @@ fn verdict<'a>(
 }
 
 /// The table. Rows are tried from the top; what a row does not name it does not look at.
-fn decide<'a>(
-    standing: Standing,
-    token: Token<'a>,
-    deed: Deed,
-    answer: Answer,
-    unlisted: Unlisted,
-    signed_unlisted: Unlisted,
-) -> (Code, Effect<'a>) {
+fn decide(standing: Standing, token: Token<'_>, deed: Deed, answer: Answer, unlisted: Unlisted) -> (Code, Effect<'_>) {
     use Lock::{Enforce, Observe, Off};
     match (standing, token, deed, answer) {
         // Another spelling of a locked name is a way around the lock, whatever it carries.
@@ -189,19 +186,14 @@ fn decide<'a>(
         }
         // `Alias` is asked of no token (see the caller); were it, the payload's spelling would still not be the signed one.
         (Standing::Alias(Off), Token::Agrees(_) | Token::Differs(_), _, _) => (Code::Open, Effect::Kept),
-        // Browsers do not create attributes, and a signer only where the operator says so.
+        // Browsers do not create attributes. (A signer may where the operator says so; elsewhere its token is not asked here.)
+        (Standing::Unlisted, Token::Agrees(value), _, _) => (Code::Signed, Effect::Replaced(value)),
+        (Standing::Unlisted, Token::Differs(value), _, _) => (Code::Overridden, Effect::Replaced(value)),
         (Standing::Unlisted, Token::Silent, deed, _) => match (unlisted, deed) {
             (Unlisted::Drop | Unlisted::Observe, _) => (Code::Unlisted, Effect::LeftOut),
             (Unlisted::Keep, Deed::SetsUnfit) => (Code::Type, Effect::LeftOut),
             (Unlisted::Keep, Deed::Sets | Deed::Erases) => (Code::Open, Effect::Kept),
         },
-        (Standing::Unlisted, token @ (Token::Agrees(value) | Token::Differs(value)), _, _) => {
-            match (signed_unlisted, token) {
-                (Unlisted::Drop | Unlisted::Observe, _) => (Code::Unlisted, Effect::LeftOut),
-                (Unlisted::Keep, Token::Differs(_)) => (Code::Overridden, Effect::Replaced(value)),
-                (Unlisted::Keep, Token::Agrees(_) | Token::Silent) => (Code::Signed, Effect::Replaced(value)),
-            }
-        }
     }
 }
 
@@ -216,25 +208,36 @@ fn listing<'c>(catalogue: &'c Catalogue, write: &Write<'_>, full: &str) -> Listi
     }
 }
 
-fn standing(catalogue: &Catalogue, write: &Write<'_>, listing: Listing<'_>) -> Standing {
-    // A lock on an object holds for all of its members.
+fn standing(catalogue: &Catalogue, write: &Write<'_>, full: &str, listing: Listing<'_>) -> Standing {
+    // A lock on an object holds for all of its members, also where the path is spelled as one name with a dot in it.
     let of_object = catalogue.lock_of_objects_around(write.prefix);
+    let of_path = match full.rsplit_once('.') {
+        Some((path, _)) if write.name.contains('.') => catalogue.lock_of_objects_around(path),
+        Some(_) | None => None,
+    };
     match (write.role, listing) {
         // Whoever replaces or clears a whole object writes all of its members.
         (Role::WholeGroup, _) => match catalogue.group_lock(&write.full_name()) {
             Some(lock) => Standing::Listed(lock),
             None => Standing::Unlisted,
         },
-        (_, Listing::Own(_, attribute)) => Standing::Listed(of_object.unwrap_or(Lock::Off).max(attribute.lock)),
-        (_, Listing::Alias(_, attribute)) => Standing::Alias(of_object.unwrap_or(Lock::Off).max(attribute.lock)),
-        (_, Listing::Unlisted) => match (of_object, catalogue.group_lock_of_object(write)) {
+        (_, Listing::Own(_, attribute)) => Standing::Listed(strictest(attribute.lock, of_object, of_path)),
+        (_, Listing::Alias(_, attribute)) => Standing::Alias(strictest(attribute.lock, of_object, of_path)),
+        (_, Listing::Unlisted) => match (of_object, of_path, catalogue.group_lock_of_object(write)) {
             // Listing the object as a whole lists its members.
-            (Some(lock), _) => Standing::Listed(lock),
-            // An object under a name that folds to a group's, without being spelled so: `Company`.
-            (None, Some(lock)) => Standing::Alias(lock),
-            (None, None) => Standing::Unlisted,
+            (Some(_), Some(Lock::Enforce), _) => Standing::Listed(Lock::Enforce),
+            (Some(lock), Some(Lock::Off | Lock::Observe) | None, _) => Standing::Listed(lock),
+            // A path spelled as one name; an object under a name that folds to a group's, without being spelled so: `Company`.
+            (None, Some(Lock::Enforce), _) | (None, _, Some(Lock::Enforce)) => Standing::Alias(Lock::Enforce),
+            (None, Some(Lock::Off | Lock::Observe) | None, Some(Lock::Off | Lock::Observe) | None) => {
+                Standing::Unlisted
+            }
         },
     }
+}
+
+fn strictest(own: Lock, of_object: Option<Lock>, of_path: Option<Lock>) -> Lock {
+    own.max(of_object.unwrap_or(Lock::Off)).max(of_path.unwrap_or(Lock::Off))
 }
 
 impl Catalogue {
@@ -288,29 +291,37 @@ fn force(catalogue: &Catalogue, standing: Standing, code: Code) -> Force {
     if applied { Force::Applied } else { Force::Recorded }
 }
 
+/// What became of the alternatives of one required member. One that never came was not lost: what the backend makes of such an
+/// object is not our doing.
+#[derive(Clone, Copy, Default)]
+struct Required {
+    lost: bool,
+    kept: bool,
+}
+
 /// Leaves out what is left of an object that lost what it cannot do without: a company without its id would be another company.
 fn leave_out_incomplete_groups<'a>(mode: Mode, update: &'a Update<'a>, verdicts: &mut [Verdict<'a>]) {
     if mode != Mode::Enforce || update.groups.is_empty() {
         return;
     }
-    let mut lost = vec![false; update.groups.len()];
-    for (index, group) in update.groups.iter().enumerate() {
-        let members = || {
-            update.writes.iter().zip(verdicts.iter()).filter(move |(write, _)| write.group == Some(GroupIndex(index)))
-        };
-        // An object that came without the member was never complete; what the backend makes of that is not our doing.
-        let lost_one = group.required.iter().any(|alternatives| {
-            let named = |write: &Write<'_>| alternatives.iter().any(|name| *name == write.name);
-            members().any(|(write, verdict)| named(write) && verdict.effect == Effect::LeftOut)
-                && !members().any(|(write, verdict)| named(write) && verdict.effect != Effect::LeftOut)
-        });
-        if let Some(lost) = lost.get_mut(index) {
-            *lost = lost_one;
+    let mut required: Vec<Vec<Required>> =
+        update.groups.iter().map(|group| vec![Required::default(); group.required.len()]).collect();
+    for (write, verdict) in update.writes.iter().zip(verdicts.iter()) {
+        let Some(GroupIndex(index)) = write.group else { continue };
+        let (Some(group), Some(states)) = (update.groups.get(index), required.get_mut(index)) else { continue };
+        for (alternatives, state) in group.required.iter().zip(states) {
+            if alternatives.iter().any(|name| *name == write.name) {
+                match verdict.effect {
+                    Effect::LeftOut => state.lost = true,
+                    Effect::Kept | Effect::Replaced(_) => state.kept = true,
+                }
+            }
         }
     }
     for (write, verdict) in update.writes.iter().zip(verdicts.iter_mut()) {
-        let in_lost = write.group.is_some_and(|GroupIndex(index)| lost.get(index) == Some(&true));
-        if in_lost && verdict.effect != Effect::LeftOut {
+        let states = write.group.and_then(|GroupIndex(index)| required.get(index));
+        let incomplete = states.is_some_and(|states| states.iter().any(|state| state.lost && !state.kept));
+        if incomplete && verdict.effect != Effect::LeftOut {
             *verdict =
                 Verdict { code: Code::Incomplete, force: Force::Applied, effect: Effect::LeftOut, ..verdict.clone() };
         }
@@ -321,6 +332,8 @@ fn leave_out_incomplete_groups<'a>(mode: Mode, update: &'a Update<'a>, verdicts:
 struct Claim<'a> {
     name: Cow<'a, str>,
     attribute: Option<usize>,
+    /// The lock on the attribute or on an object around it; `None`: neither is listed.
+    lock: Option<Lock>,
     group: Option<&'a str>,
     value: &'a Value<'a>,
     named: bool,
@@ -335,9 +348,10 @@ struct Claims<'a> {
 impl<'a> Claims<'a> {
     fn of(catalogue: &Catalogue, signed: Option<&'a Signed<'a>>) -> Self {
         let mut all = Self { claims: Vec::new(), by_name: HashMap::new() };
-        let Some(update) = signed.map(Signed::claims) else { return all };
+        let Some(update) = signed.map(Signed::claims).filter(|_| catalogue.mode != Mode::Off) else { return all };
         for write in &update.writes {
-            let (Role::Attribute, Spelling::Own, Change::Set(value)) = (write.role, write.spelling, write.change)
+            let (Role::Attribute | Role::Setting, Spelling::Own, Change::Set(value)) =
+                (write.role, write.spelling, write.change)
             else {
                 continue;
             };
@@ -348,17 +362,25 @@ impl<'a> Claims<'a> {
                 None => None,
             };
             let name = write.full_name();
-            let attribute = match catalogue.find(write.prefix, &write.name, &name) {
+            let listing = catalogue.find(write.prefix, &write.name, &name);
+            let attribute = match listing {
                 Listing::Own(index, _) => Some(index),
                 // Another spelling signs another name.
                 Listing::Alias(..) => continue,
+                // `exp` is no attribute, unless the operator lists it.
+                Listing::Unlisted if write.role == Role::Setting => continue,
                 Listing::Unlisted => None,
+            };
+            let lock = match standing(catalogue, write, &name, listing) {
+                Standing::Listed(lock) => Some(lock),
+                Standing::Alias(_) => continue,
+                Standing::Unlisted => None,
             };
             let index = all.claims.len();
             // The same object twice: the first one counts, as nothing says which was meant.
             if let std::collections::hash_map::Entry::Vacant(vacant) = all.by_name.entry((name.clone(), group)) {
                 vacant.insert(index);
-                all.claims.push(Claim { name, attribute, group, value, named: false });
+                all.claims.push(Claim { name, attribute, lock, group, value, named: false });
             }
         }
         all
@@ -393,21 +415,26 @@ impl<'a> Claims<'a> {
         let mut verdicts = Vec::new();
         let mut additions = Vec::new();
         for claim in self.claims.into_iter().filter(|claim| !claim.named) {
-            let may_create = claim.attribute.is_some() || catalogue.signed_unlisted == Unlisted::Keep;
-            let observed = catalogue.mode != Mode::Enforce
-                || claim
-                    .attribute
-                    .and_then(|index| catalogue.attributes().get(index))
-                    .is_some_and(|attribute| attribute.lock == Lock::Observe);
-            let force = if observed { Force::Recorded } else { Force::Applied };
-            let code = match (circumstances.token_reader, circumstances.additions) {
-                (TokenReader::Upstream, _) => Code::Signed,
-                // The document of this operation has no place for it: nothing is claimed of it here.
-                (TokenReader::Gateway, Additions::Unwelcome) => continue,
-                (TokenReader::Gateway, Additions::Welcome) if may_create && claim.group.is_none() => Code::SignedAdded,
-                (TokenReader::Gateway, Additions::Welcome) => Code::Unlisted,
+            let code =
+                match (circumstances.token_reader, circumstances.additions, claim.lock, catalogue.signed_unlisted) {
+                    (TokenReader::Upstream, _, _, _) => Code::Signed,
+                    // The document of this operation has no place for it: nothing is claimed of it here.
+                    (TokenReader::Gateway, Additions::Unwelcome, _, _) => continue,
+                    // Which of several objects is meant only its id says, and the payload has no object with that id.
+                    (TokenReader::Gateway, Additions::Welcome, _, _) if claim.group.is_some() => Code::Incomplete,
+                    (TokenReader::Gateway, Additions::Welcome, Some(_), _) | (_, _, None, Unlisted::Keep) => {
+                        Code::SignedAdded
+                    }
+                    (TokenReader::Gateway, Additions::Welcome, None, Unlisted::Drop | Unlisted::Observe) => {
+                        Code::Unlisted
+                    }
+                };
+            let observed = catalogue.mode != Mode::Enforce || claim.lock == Some(Lock::Observe);
+            let (force, effect) = match (observed, code) {
+                (true, _) => (Force::Recorded, Effect::Kept),
+                (false, Code::Unlisted | Code::Incomplete) => (Force::Applied, Effect::LeftOut),
+                (false, _) => (Force::Applied, Effect::Kept),
             };
-            let effect = if code == Code::Unlisted { Effect::LeftOut } else { Effect::Kept };
             let name = claim.name.into_owned();
             if code == Code::SignedAdded && force == Force::Applied {
                 additions.push(Addition { name: name.clone(), value: claim.value, attribute: claim.attribute });
@@ -420,3 +447,9 @@ impl<'a> Claims<'a> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod reference;
+
+#[cfg(test)]
+mod properties;

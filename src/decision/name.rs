@@ -10,6 +10,12 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 pub struct Key(String);
 
 impl Key {
+    /// The keys of this name and of all objects around it.
+    pub(super) fn objects(&self) -> impl Iterator<Item = Key> {
+        let ends = self.0.match_indices('.').map(|(end, _)| end).chain([self.0.len()]);
+        ends.filter_map(|end| self.0.get(..end)).map(|object| Key(object.to_owned()))
+    }
+
     /// The compared form, for messages to operators.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -55,6 +61,12 @@ impl Folding {
         key.push('.');
         key.push_str(&name);
         Key(key)
+    }
+
+    /// The object around `key`, where `key` is a container; empty at the top.
+    pub(super) fn around_container(&self, key: &Key) -> Option<Key> {
+        let (around, last) = key.0.rsplit_once('.').unwrap_or(("", &key.0));
+        self.is_container(last).then(|| Key(around.to_owned()))
     }
 
     fn is_container(&self, folded: &str) -> bool {

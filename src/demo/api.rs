@@ -95,6 +95,8 @@ enum Call<'p> {
     IntercomWeb,
     ChatwootContact,
     User(&'p str),
+    /// What is kept of a user, for whoever plays with the demo.
+    Show(&'p str),
 }
 
 impl<'p> Call<'p> {
@@ -103,15 +105,14 @@ impl<'p> Call<'p> {
             let call = path.strip_prefix("/messenger/web/")?;
             return (!call.is_empty()).then_some(Call::IntercomWeb);
         }
-        if *method != Method::PATCH {
-            return None;
-        }
-        match path {
-            "/api/v1/widget/contact" | "/api/v1/widget/contact/set_user" => Some(Call::ChatwootContact),
-            path => {
-                let id = path.strip_prefix("/v1/users/")?;
-                (!id.is_empty() && !id.contains('/')).then_some(Call::User(id))
+        let user = path.strip_prefix("/v1/users/").filter(|id| !id.is_empty() && !id.contains('/'));
+        match (method, path, user) {
+            (&Method::PATCH, "/api/v1/widget/contact" | "/api/v1/widget/contact/set_user", _) => {
+                Some(Call::ChatwootContact)
             }
+            (&Method::PATCH, _, Some(id)) => Some(Call::User(id)),
+            (&Method::GET, _, Some(id)) => Some(Call::Show(id)),
+            (_, _, _) => None,
         }
     }
 }
@@ -131,7 +132,7 @@ async fn answer(
     let attributes = match &call {
         Some(Call::IntercomWeb) => wire::lenient_user_data(&head, &body, signer),
         Some(Call::ChatwootContact | Call::User(_)) => wire::lenient_object(&body),
-        None => Some(Map::new()),
+        Some(Call::Show(_)) | None => Some(Map::new()),
     };
     // Also what is refused here has arrived here: for whoever watches, that is the news.
     received.remember(&head, body, attributes.clone().unwrap_or_default());
@@ -145,6 +146,7 @@ async fn answer(
         Call::IntercomWeb => intercom_ping(contacts, &attributes),
         Call::ChatwootContact => chatwoot_contact(contacts, &attributes),
         Call::User(id) => json!({ "id": id, "attributes": contacts.merge(id, &attributes) }),
+        Call::Show(id) => json!({ "id": id, "attributes": contacts.find(id) }),
     };
     reply(StatusCode::OK, &body)
 }
@@ -220,6 +222,8 @@ mod tests {
         check(&Method::PATCH, "/v1/users/42", true);
         check(&Method::PATCH, "/v1/users/42/notes", false);
         check(&Method::PATCH, "/v1/users/", false);
+        check(&Method::GET, "/v1/users/42", true);
+        check(&Method::DELETE, "/v1/users/42", false);
     }
 
     #[tokio::test]

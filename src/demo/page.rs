@@ -77,7 +77,6 @@ impl FactAttribute {
 pub struct DemoPage {
     /// Where it listens: a loopback address.
     pub address: SocketAddr,
-    room: Arc<Room>,
     server: Loopback,
 }
 
@@ -97,19 +96,11 @@ impl DemoPage {
             events: EventSource::default(),
             stopping: stopping.clone(),
         });
-        let server = {
+        let server = Loopback::serve(listener, stopping, move |request| {
             let room = Arc::clone(&room);
-            Loopback::serve(listener, stopping, move |request| {
-                let room = Arc::clone(&room);
-                async move { with_security_headers(room.answer(request).await) }
-            })?
-        };
-        Ok(Self { address: server.address(), room, server })
-    }
-
-    /// Shows an outcome on every open page.
-    pub fn announce(&self, outcome: &DemoOutcome) {
-        self.room.events.announce(&json!(outcome));
+            async move { with_security_headers(room.answer(request).await) }
+        })?;
+        Ok(Self { address: server.address(), server })
     }
 
     /// Ends the event streams, lets open requests end and closes the port.
@@ -270,8 +261,8 @@ mod tests {
 
     use super::*;
     use crate::clock::UnixSeconds;
-    use crate::decision::Code;
-    use crate::demo::scenario::{Answer, FOREIGN_ORIGIN, TRUSTED_ORIGIN};
+    use crate::decision::{Code, Force};
+    use crate::demo::scenario::{Answer, DemoVerdict, FOREIGN_ORIGIN, TRUSTED_ORIGIN};
     use crate::demo::wire::DemoSigner;
     use crate::demo::wire::testing::send;
 
@@ -281,7 +272,8 @@ mod tests {
             Box::pin(async move {
                 let sent = request.on_the_wire(&DemoSigner::new(b"secret"), UnixSeconds(0));
                 let answer = Answer { status: 200, refusal: None };
-                Ok(DemoOutcome::new(&request, &sent, answer, None, &[("plan".into(), Code::Locked)]))
+                let verdict = DemoVerdict { name: "plan".into(), code: Code::Locked, force: Force::Applied };
+                Ok(DemoOutcome::new(&request, &sent, answer, None, &[verdict]))
             })
         })
     }

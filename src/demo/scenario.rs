@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::api::ReceivedRequest;
 use super::wire::{WireRequest, readable};
-use crate::decision::Code;
+use crate::decision::{Code, Force};
 
 /// The workspace that the demo's requests name.
 pub const APP_ID: &str = "demo0001";
@@ -159,6 +159,11 @@ pub fn scenarios() -> Vec<Scenario> {
             request: ordinary("Erasing a locked attribute", Proof::UserHash, vec![plain("plan", Value::Null)]),
         },
         Scenario {
+            id: "observed",
+            story: "The lock on the phone number only observes: it is recorded what enforcing would do, and nothing is left out.",
+            request: ordinary("Observed lock", Proof::UserHash, vec![plain("phone", "+44 20 7946 0958")]),
+        },
+        Scenario {
             id: "elsewhere",
             story: "The first attack again, on another call that carries the same payload.",
             request: DemoRequest { call: Call::Open, ..ordinary("Another endpoint", Proof::UserHash, attack()) },
@@ -198,6 +203,25 @@ pub struct Refusal {
     pub words: String,
 }
 
+/// One verdict, as the gateway recorded it.
+#[derive(Clone)]
+pub struct DemoVerdict {
+    pub name: String,
+    pub code: Code,
+    pub force: Force,
+}
+
+impl DemoVerdict {
+    /// Why, in one sentence for people.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self.force {
+            Force::Applied => self.code.words().to_owned(),
+            Force::Recorded => format!("{} (only observed: sent on as it came)", self.code.words()),
+        }
+    }
+}
+
 /// What became of one request.
 #[derive(Clone, Serialize)]
 pub struct DemoOutcome {
@@ -225,7 +249,7 @@ pub struct AttributeOutcome {
     pub fate: Fate,
     /// `None` where the request was refused before anything was judged.
     #[serde(serialize_with = "code_and_words")]
-    pub verdict: Option<Code>,
+    pub verdict: Option<DemoVerdict>,
 }
 
 /// What can be seen at the API, whatever the verdict says.
@@ -240,14 +264,14 @@ pub enum Fate {
 }
 
 impl DemoOutcome {
-    /// Puts together what was sent, what the client was told, what arrived (if anything) and the verdicts by name.
+    /// Puts together what was sent, what the client was told, what arrived (if anything) and the verdicts.
     #[must_use]
     pub fn new(
         request: &DemoRequest,
         sent: &WireRequest,
         answer: Answer,
         arrived: Option<&ReceivedRequest>,
-        verdicts: &[(String, Code)],
+        verdicts: &[DemoVerdict],
     ) -> Self {
         let attributes = request
             .attributes
@@ -266,7 +290,7 @@ impl DemoOutcome {
                     signed: attribute.signed.as_ref().map(shown),
                     arrived: found.map(shown),
                     fate,
-                    verdict: verdicts.iter().find(|(name, _)| *name == attribute.name).map(|(_, code)| *code),
+                    verdict: verdicts.iter().find(|verdict| verdict.name == attribute.name).cloned(),
                 }
             })
             .collect();
@@ -298,14 +322,15 @@ fn shown(value: &Value) -> String {
     }
 }
 
-#[expect(clippy::ref_option, clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn code_and_words<S: Serializer>(code: &Option<Code>, serializer: S) -> Result<S::Ok, S::Error> {
+#[expect(clippy::ref_option, reason = "serde calls it so")]
+fn code_and_words<S: Serializer>(verdict: &Option<DemoVerdict>, serializer: S) -> Result<S::Ok, S::Error> {
     #[derive(Serialize)]
     struct Verdict {
         code: &'static str,
-        words: &'static str,
+        words: String,
     }
-    code.map(|code| Verdict { code: code.as_str(), words: code.words() }).serialize(serializer)
+    let verdict = verdict.as_ref();
+    verdict.map(|verdict| Verdict { code: verdict.code.as_str(), words: verdict.words() }).serialize(serializer)
 }
 
 #[cfg(test)]
@@ -332,15 +357,19 @@ mod tests {
         }
     }
 
+    fn locked(force: Force) -> DemoVerdict {
+        DemoVerdict { name: "plan".into(), code: Code::Locked, force }
+    }
+
     #[track_caller]
     fn check(attribute: DemoAttribute, arrived: Option<Value>, fate: Fate) {
         let request = DemoRequest { attributes: vec![attribute], ..scenarios().remove(0).request };
         let sent = request.on_the_wire(&DemoSigner::new(b"secret"), UnixSeconds(0));
         let answer = Answer { status: 200, refusal: None };
         let arrived = arrived.map(|plan| received(json!({ "plan": plan })));
-        let outcome = DemoOutcome::new(&request, &sent, answer, arrived.as_ref(), &[("plan".into(), Code::Locked)]);
+        let outcome = DemoOutcome::new(&request, &sent, answer, arrived.as_ref(), &[locked(Force::Applied)]);
         assert_eq!(outcome.attributes[0].fate, fate);
-        assert_eq!(outcome.attributes[0].verdict, Some(Code::Locked));
+        assert_eq!(outcome.attributes[0].verdict.as_ref().map(|verdict| verdict.code), Some(Code::Locked));
     }
 
     #[test]
@@ -387,10 +416,11 @@ mod tests {
             signed: None,
             arrived: None,
             fate: Fate::Absent,
-            verdict: Some(Code::Locked),
+            verdict: Some(locked(Force::Applied)),
         };
         let json = serde_json::to_value(&outcome).unwrap();
         assert_eq!(json["verdict"], json!({ "code": "locked", "words": Code::Locked.words() }));
+        assert!(locked(Force::Recorded).words().ends_with("(only observed: sent on as it came)"));
         assert_eq!(json["fate"], "absent");
     }
 }

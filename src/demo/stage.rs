@@ -1,11 +1,14 @@
 //! The stage: the attribute API, the real gateway in front of it with policies of its own, and a client that sends over TLS.
 
+use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -22,10 +25,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::api::DemoApi;
 use super::page::{FactAttribute, Facts, SendError};
-use super::scenario::{APP_ID, Answer, DemoOutcome, DemoRequest, FOREIGN_ORIGIN, Refusal, TRUSTED_ORIGIN};
+use super::scenario::{APP_ID, Answer, DemoOutcome, DemoRequest, DemoVerdict, FOREIGN_ORIGIN, Refusal, TRUSTED_ORIGIN};
 use super::wire::DemoSigner;
 use crate::clock;
-use crate::decision::{Code, Lock};
+use crate::decision::{Code, Force, Lock};
 use crate::edge::dev_certificates::make_dev;
 use crate::server::{Server, StartError};
 
@@ -36,8 +39,10 @@ pub enum StageError {
     Files(#[from] io::Error),
     #[error("cannot make the demo's certificates: {0}")]
     Certificates(#[from] rcgen::Error),
+    #[error("the port {0} is already in use: give the gateway another with `--port`")]
+    InUse(u16),
     #[error(transparent)]
-    Gateway(#[from] StartError),
+    Gateway(StartError),
     #[error("cannot make a TLS client: {0}")]
     Client(#[from] rustls::Error),
     #[error("there are no random numbers to be had")]
@@ -84,7 +89,7 @@ impl Stage {
         let directory = tempfile::Builder::new().prefix("countersign-demo-").tempdir()?;
         let mut random = [0; SECRET_BYTES];
         aws_lc_rs::rand::fill(&mut random).map_err(|_| StageError::Random)?;
-        let secret: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let secret = BASE64_URL_SAFE_NO_PAD.encode(random);
         let signer = || DemoSigner::new(secret.as_bytes());
         let api = DemoApi::start_reading_tokens(signer()).await?;
 
@@ -97,7 +102,9 @@ impl Stage {
         std::fs::write(policies.join("gateway.toml"), gateway_file(port, api.address))?;
         std::fs::write(policies.join("workspaces/demo.toml"), workspace_file())?;
 
-        let server = Server::bind(&policies)?;
+        let server = Server::bind(&policies).map_err(|error| {
+            if matches!(error, StartError::InUse { .. }) { StageError::InUse(port) } else { StageError::Gateway(error) }
+        })?;
         let address = |name: &str| server.listening().into_iter().find(|listening| listening.name == name);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let gateway = address("demo").map_or(nowhere, |listening| listening.address);
@@ -137,6 +144,18 @@ impl Stage {
     #[must_use]
     pub fn policies(&self) -> PathBuf {
         self.directory.path().join("policies")
+    }
+
+    /// Where the API shows what it keeps of a user, for lines to paste.
+    #[must_use]
+    pub fn kept(&self, user_id: &str) -> String {
+        format!("http://{}/v1/users/{user_id}", self.api.address)
+    }
+
+    /// The older proof, which says who and signs no attribute, for lines to paste.
+    #[must_use]
+    pub fn user_hash(&self, user_id: &str) -> String {
+        self.signer.user_hash(user_id)
     }
 
     /// A token that signs `claims`, for lines to paste.
@@ -192,17 +211,8 @@ impl Stage {
         let record = self.record(&id).await?;
         let code = record.get("outcome").and_then(Value::as_str).unwrap_or_default().to_owned();
         let refusal = (code != "sent").then(|| Refusal { code, words: refusal_words(&body) });
-        let verdicts: Vec<(String, Code)> = record
-            .get("attributes")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|verdict| {
-                let name = verdict.get("name")?.as_str()?.to_owned();
-                let code = verdict.get("verdict")?.as_str()?;
-                Some((name, Code::ALL.into_iter().find(|known| known.as_str() == code)?))
-            })
-            .collect();
+        let recorded = record.get("attributes").and_then(Value::as_array);
+        let verdicts: Vec<_> = recorded.into_iter().flatten().filter_map(verdict).collect();
         let arrived = self.api.received().since(0).into_iter().find(|received| {
             received.headers.get("x-request-id").is_some_and(|value| value.as_bytes() == id.as_bytes())
         });
@@ -234,6 +244,17 @@ impl Stage {
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
+/// One verdict of a record.
+fn verdict(recorded: &Value) -> Option<DemoVerdict> {
+    let code = recorded.get("verdict")?.as_str()?;
+    let force = if recorded.get("applied")?.as_bool()? { Force::Applied } else { Force::Recorded };
+    Some(DemoVerdict {
+        name: recorded.get("name")?.as_str()?.to_owned(),
+        code: Code::ALL.into_iter().find(|known| known.as_str() == code)?,
+        force,
+    })
+}
+
 /// The title of our problem document, or the message of a messenger's own shape.
 fn refusal_words(body: &[u8]) -> String {
     let body: Value = std::str::from_utf8(body).ok().and_then(|text| text.parse().ok()).unwrap_or_default();
@@ -255,7 +276,7 @@ fn connector(ca_pem: &str) -> Result<TlsConnector, rustls::Error> {
 }
 
 fn write_secret(path: &Path, secret: &str) -> io::Result<()> {
-    use std::io::Write;
+    use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt;
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(secret.as_bytes())
@@ -308,7 +329,8 @@ use = ["jwt", "user_hash"]
             Lock::Observe => "observe",
             Lock::Enforce => "enforce",
         };
-        text.push_str(&format!("{name} = {{ lock = \"{lock}\", {rule} }}\n"));
+        // Writing to a `String` cannot fail.
+        let _ = writeln!(text, "{name} = {{ lock = \"{lock}\", {rule} }}");
     }
     text
 }

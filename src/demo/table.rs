@@ -111,7 +111,10 @@ fn row(attribute: &AttributeOutcome) -> Vec<Cell> {
         Fate::Replaced => Color::Yellow,
         Fate::Absent => Color::Red,
     };
-    let (code, words) = attribute.verdict.map_or(("-", "not judged"), |code| (code.as_str(), code.words()));
+    let (code, words) = match &attribute.verdict {
+        Some(verdict) => (verdict.code.as_str(), verdict.words()),
+        None => ("-", "not judged".to_owned()),
+    };
     vec![
         Cell::new(&attribute.name),
         value(&attribute.sent),
@@ -125,8 +128,8 @@ fn row(attribute: &AttributeOutcome) -> Vec<Cell> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decision::Code;
-    use crate::demo::scenario::Answer;
+    use crate::decision::{Code, Force};
+    use crate::demo::scenario::{Answer, DemoVerdict};
 
     fn outcome() -> DemoOutcome {
         DemoOutcome {
@@ -140,7 +143,7 @@ mod tests {
                 signed: None,
                 arrived: None,
                 fate: Fate::Absent,
-                verdict: Some(Code::Locked),
+                verdict: Some(DemoVerdict { name: "plan".into(), code: Code::Locked, force: Force::Applied }),
             }],
             sent: String::new(),
             arrived: Some(String::new()),

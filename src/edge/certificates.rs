@@ -37,7 +37,7 @@ pub struct Certificates {
 pub enum CertificateError {
     #[error("a listener needs a certificate; run `countersign certs dev`")]
     None,
-    #[error("cannot read `{}`; run `countersign certs dev` for a development certificate", path.display())]
+    #[error("cannot read `{}`: {source}; `countersign certs dev` makes one for development", path.display())]
     Read { path: PathBuf, source: std::io::Error },
     #[error("`{}` holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)", path.display())]
     NoCertificate { path: PathBuf },

@@ -29,17 +29,23 @@ pub(super) fn read<'r>(text: &'r [u8], limits: &Limits) -> Result<Vec<Pair<'r>>,
 fn decode(text: &[u8]) -> Result<Cow<'_, str>, EnvelopeError> {
     let decoded = if text.iter().any(|byte| matches!(byte, b'%' | b'+')) {
         let mut decoded = Vec::with_capacity(text.len());
-        let mut bytes = text.iter();
-        while let Some(byte) = bytes.next() {
-            decoded.push(match byte {
-                b'+' => b' ',
-                b'%' => {
-                    let (high, low) = (hex_digit(bytes.next())?, hex_digit(bytes.next())?);
-                    high << 4 | low
+        let mut rest = text;
+        while let Some(at) = rest.iter().position(|byte| matches!(byte, b'%' | b'+')) {
+            let (plain, coded) = rest.split_at(at);
+            decoded.extend_from_slice(plain);
+            rest = match coded {
+                [b'%', high, low, rest @ ..] => {
+                    decoded.push(hex_digit(*high)? << 4 | hex_digit(*low)?);
+                    rest
                 }
-                byte => *byte,
-            });
+                [b'+', rest @ ..] => {
+                    decoded.push(b' ');
+                    rest
+                }
+                _ => return Err(EnvelopeError::Percent),
+            };
         }
+        decoded.extend_from_slice(rest);
         Cow::Owned(String::from_utf8(decoded).map_err(|_| EnvelopeError::NotUtf8)?)
     } else {
         Cow::Borrowed(std::str::from_utf8(text).map_err(|_| EnvelopeError::NotUtf8)?)
@@ -48,12 +54,12 @@ fn decode(text: &[u8]) -> Result<Cow<'_, str>, EnvelopeError> {
     if decoded.contains('\0') { Err(EnvelopeError::Nul) } else { Ok(decoded) }
 }
 
-fn hex_digit(byte: Option<&u8>) -> Result<u8, EnvelopeError> {
+fn hex_digit(byte: u8) -> Result<u8, EnvelopeError> {
     match byte {
-        Some(byte @ b'0'..=b'9') => Ok(byte - b'0'),
-        Some(byte @ b'a'..=b'f') => Ok(byte - b'a' + 10),
-        Some(byte @ b'A'..=b'F') => Ok(byte - b'A' + 10),
-        Some(_) | None => Err(EnvelopeError::Percent),
+        b'0'..=b'9' => Ok(byte - b'0'),
+        b'a'..=b'f' => Ok(byte - b'a' + 10),
+        b'A'..=b'F' => Ok(byte - b'A' + 10),
+        _ => Err(EnvelopeError::Percent),
     }
 }
 
@@ -62,9 +68,13 @@ pub(super) fn write(name: &str, value: &[u8], out: &mut Vec<u8>) {
     if !out.is_empty() {
         out.push(b'&');
     }
-    out.extend(form_urlencoded::byte_serialize(name.as_bytes()).flat_map(str::bytes));
+    encode(name.as_bytes(), out);
     out.push(b'=');
-    out.extend(form_urlencoded::byte_serialize(value).flat_map(str::bytes));
+    encode(value, out);
+}
+
+fn encode(bytes: &[u8], out: &mut Vec<u8>) {
+    form_urlencoded::byte_serialize(bytes).for_each(|piece| out.extend_from_slice(piece.as_bytes()));
 }
 
 #[cfg(test)]

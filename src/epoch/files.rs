@@ -11,6 +11,8 @@ use crate::policy::{PolicyFiles, Source};
 /// Why the directory cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FilesError {
+    #[error("there is no directory `{}`: name the one that holds `gateway.toml`", .0.display())]
+    Missing(PathBuf),
     #[error("cannot read `{}`: {source}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("`{}` is larger than {FILE_BYTES_MAX} bytes", .0.display())]
@@ -42,8 +44,11 @@ impl PolicyDirectory {
     ///
     /// # Errors
     ///
-    /// A file that cannot be read whole. A missing folder is an empty one.
+    /// There is no such directory, or a file cannot be read whole. A missing folder within it is an empty one.
     pub fn read(directory: &Path) -> Result<Self, FilesError> {
+        if !directory.is_dir() {
+            return Err(FilesError::Missing(directory.to_owned()));
+        }
         let gateway = match directory.join("gateway.toml") {
             path if path.exists() => Some(read(&path)?),
             _ => None,
@@ -101,6 +106,7 @@ fn read_folder(folder: &Path) -> Result<Vec<Source>, FilesError> {
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         // Editors and Kubernetes leave dot files beside the real ones.
+        #[expect(clippy::case_sensitive_file_extension_comparisons, reason = "names of files are, where this runs")]
         if name.ends_with(".toml") && !name.ends_with(".cases.toml") && !name.starts_with('.') {
             paths.push(path);
         }

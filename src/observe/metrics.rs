@@ -8,9 +8,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::handles::Handles;
 use super::latency::Latency;
-use super::readings::{AuditReading, CertificateReading, Readings, ReadingsCollector};
+use super::readings::{AuditReading, CertificateReading, ConnectionsReading, Readings, ReadingsCollector};
 use super::workspace::OperationMetrics;
 use crate::profile::Class;
 
@@ -25,9 +24,6 @@ pub struct Metrics {
     upstream_seconds: Family<UpstreamLabels, Latency, fn() -> Latency>,
     pub(super) judge_seconds: Latency,
     in_flight: Gauge,
-    connections: Family<ListenerLabels, Counter>,
-    connections_open: Family<ListenerLabels, Gauge>,
-    handshakes_failed: Family<HandshakeLabels, Counter>,
     reloads: Family<ReloadLabels, Counter>,
     reload_failed: Gauge,
     readings: Arc<Readings>,
@@ -64,17 +60,6 @@ struct ClassLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct UpstreamLabels {
     upstream: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ListenerLabels {
-    listener: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HandshakeLabels {
-    listener: String,
-    reason: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -115,9 +100,6 @@ impl Metrics {
             upstream_seconds: Family::new_with_constructor(Latency::of_network),
             judge_seconds: Latency::of_computation(),
             in_flight: Gauge::default(),
-            connections: Family::default(),
-            connections_open: Family::default(),
-            handshakes_failed: Family::default(),
             reloads: Family::default(),
             reload_failed: Gauge::default(),
             readings: Arc::new(Readings::default()),
@@ -149,9 +131,6 @@ impl Metrics {
             metrics.judge_seconds.clone(),
         );
         registry.register("requests_in_flight", "Requests that have begun and not ended", metrics.in_flight.clone());
-        registry.register("connections", "Connections that were accepted", metrics.connections.clone());
-        registry.register("connections_open", "Connections that are open", metrics.connections_open.clone());
-        registry.register("handshakes_failed", "TLS handshakes that failed", metrics.handshakes_failed.clone());
         registry.register("policy_reloads", "Reloads of the policies", metrics.reloads.clone());
         registry.register(
             "policy_reload_failed",
@@ -179,19 +158,6 @@ impl Metrics {
         Arc::new(OperationMetrics::new(self, &"".into(), "", None, None))
     }
 
-    /// For one listener.
-    #[must_use]
-    pub fn listener(self: &Arc<Self>, name: &str) -> ListenerMetrics {
-        let labels = ListenerLabels { listener: name.to_owned() };
-        ListenerMetrics {
-            connections: self.connections.get_or_create_owned(&labels),
-            open: self.connections_open.get_or_create_owned(&labels),
-            failed: Handles::default(),
-            metrics: self.clone(),
-            name: name.to_owned(),
-        }
-    }
-
     /// Counts a request for as long as the guard lives.
     #[must_use]
     pub fn in_flight(&self) -> InFlight {
@@ -203,15 +169,6 @@ impl Metrics {
     #[must_use]
     pub fn requests_in_flight(&self) -> i64 {
         self.in_flight.get()
-    }
-
-    /// Connections that are open, on all listeners.
-    #[must_use]
-    pub fn connections_open(&self, listeners: &[String]) -> i64 {
-        let open = |name: &String| {
-            self.connections_open.get(&ListenerLabels { listener: name.clone() }).map_or(0, |gauge| gauge.get())
-        };
-        listeners.iter().map(open).sum()
     }
 
     /// Counts a reload.
@@ -238,6 +195,17 @@ impl Metrics {
         self.readings.audit.get_or_init(|| Arc::new(read));
     }
 
+    /// Who knows how the connections are doing. The first to say so stays.
+    pub fn read_connections(&self, read: impl Fn() -> ConnectionsReading + Send + Sync + 'static) {
+        self.readings.connections.get_or_init(|| Arc::new(read));
+    }
+
+    /// Connections that are open, on all listeners.
+    #[must_use]
+    pub fn connections_open(&self) -> u64 {
+        self.readings.connections.get().map_or(0, |read| read().open)
+    }
+
     pub(super) fn request_seconds(&self, class: Option<Class>) -> Latency {
         self.request_seconds.get_or_create_owned(&ClassLabels { class: class.map_or("", Class::as_str) })
     }
@@ -250,44 +218,6 @@ impl Metrics {
 impl std::fmt::Debug for Metrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Metrics(..)")
-    }
-}
-
-/// The metrics of one listener.
-#[derive(Debug)]
-pub struct ListenerMetrics {
-    connections: Counter,
-    open: Gauge,
-    failed: Handles<&'static str>,
-    metrics: Arc<Metrics>,
-    name: String,
-}
-
-impl ListenerMetrics {
-    /// A connection was accepted; it counts as open for as long as the guard lives.
-    #[must_use]
-    pub fn accepted(&self) -> OpenConnection {
-        self.connections.inc();
-        self.open.inc();
-        OpenConnection(self.open.clone())
-    }
-
-    /// A TLS handshake failed, for a reason that is one of our own words.
-    pub fn handshake_failed(&self, reason: &'static str) {
-        self.failed.count(reason, || {
-            let labels = HandshakeLabels { listener: self.name.clone(), reason };
-            self.metrics.handshakes_failed.get_or_create_owned(&labels)
-        });
-    }
-}
-
-/// One open connection; dropped, it is closed.
-#[derive(Debug)]
-pub struct OpenConnection(Gauge);
-
-impl Drop for OpenConnection {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 
@@ -313,20 +243,26 @@ mod tests {
     }
 
     #[test]
-    fn connections_and_requests_count_for_as_long_as_they_live() {
+    fn requests_in_flight_count_for_as_long_as_they_live() {
         let metrics = Metrics::new();
-        let listener = metrics.listener("public");
-        let (first, second) = (listener.accepted(), listener.accepted());
         let in_flight = metrics.in_flight();
         check(&metrics, "countersign_requests_in_flight 1");
-        drop((first, in_flight));
-        check(&metrics, r#"countersign_connections_total{listener="public"} 2"#);
-        check(&metrics, r#"countersign_connections_open{listener="public"} 1"#);
+        drop(in_flight);
         check(&metrics, "countersign_requests_in_flight 0");
-        assert_eq!(metrics.connections_open(&["public".into(), "unknown".into()]), 1);
-        drop(second);
-        listener.handshake_failed("timeout");
-        check(&metrics, r#"countersign_handshakes_failed_total{listener="public",reason="timeout"} 1"#);
+    }
+
+    #[test]
+    fn connections_are_looked_up_at_each_scrape() {
+        let metrics = Metrics::new();
+        assert_eq!(metrics.connections_open(), 0);
+        let reading = ConnectionsReading { open: 1, accepted: 2, handshakes_timed_out: 3, ..Default::default() };
+        metrics.read_connections(move || reading);
+        check(&metrics, "countersign_connections_total 2");
+        check(&metrics, "countersign_connections_open 1");
+        check(&metrics, "countersign_connections_malformed_total 0");
+        check(&metrics, r#"countersign_handshakes_failed_total{reason="failed"} 0"#);
+        check(&metrics, r#"countersign_handshakes_failed_total{reason="timeout"} 3"#);
+        assert_eq!(metrics.connections_open(), 1);
     }
 
     #[test]

@@ -28,12 +28,29 @@ pub struct AuditReading {
     pub disk_errors: u64,
 }
 
+/// How the connections of all listeners are doing: those that are open now, everything else since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectionsReading {
+    pub open: u64,
+    pub accepted: u64,
+    /// Closed at once, since there were as many as the limit.
+    pub refused: u64,
+    pub accept_errors: u64,
+    pub handshakes_failed: u64,
+    pub handshakes_timed_out: u64,
+    /// Cut because what came was not HTTP that every server reads alike.
+    pub malformed: u64,
+    /// Cut because the client did not do what was its turn.
+    pub timed_out: u64,
+}
+
 /// What is looked up at each scrape.
 #[derive(Default)]
 pub(super) struct Readings {
     pub epoch: ArcSwapOption<String>,
     pub certificates: ArcSwap<Vec<CertificateReading>>,
     pub audit: OnceLock<Arc<dyn Fn() -> AuditReading + Send + Sync>>,
+    pub connections: OnceLock<Arc<dyn Fn() -> ConnectionsReading + Send + Sync>>,
 }
 
 impl fmt::Debug for Readings {
@@ -65,16 +82,43 @@ impl Collector for ReadingsCollector {
                 ConstGauge::new(certificate.not_after.0).encode(family.encode_family(&labels)?)?;
             }
         }
-        let Some(read) = self.0.audit.get() else { return Ok(()) };
-        let AuditReading { written, lost, disk_errors } = read();
-        for (name, help, number) in [
-            ("audit_records_written", "Records that the disk has taken", written),
-            ("audit_records_lost", "Records that found no room or were never written", lost),
-            ("audit_disk_errors", "Failed writes, rotations and reopenings of the record", disk_errors),
-        ] {
-            let counter = ConstCounter::new(number);
-            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        if let Some(read) = self.0.audit.get() {
+            let AuditReading { written, lost, disk_errors } = read();
+            let counters = [
+                ("audit_records_written", "Records that the disk has taken", written),
+                ("audit_records_lost", "Records that found no room or were never written", lost),
+                ("audit_disk_errors", "Failed writes, rotations and reopenings of the record", disk_errors),
+            ];
+            encode_counters(&mut encoder, &counters)?;
+        }
+        if let Some(read) = self.0.connections.get() {
+            let reading = read();
+            let open = ConstGauge::new(i64::try_from(reading.open).unwrap_or(i64::MAX));
+            let help = "Connections that are open";
+            open.encode(encoder.encode_descriptor("connections_open", help, None, open.metric_type())?)?;
+            let counters = [
+                ("connections", "Connections that were accepted", reading.accepted),
+                ("connections_refused", "Connections beyond a limit, closed at once", reading.refused),
+                ("connections_malformed", "Connections cut for what is not HTTP", reading.malformed),
+                ("connections_timed_out", "Connections cut because the client did not do its part", reading.timed_out),
+                ("accept_errors", "Connections that could not be accepted", reading.accept_errors),
+            ];
+            encode_counters(&mut encoder, &counters)?;
+            let help = "TLS handshakes that came to nothing";
+            let counter_type = ConstCounter::new(0_u64).metric_type();
+            let mut family = encoder.encode_descriptor("handshakes_failed", help, None, counter_type)?;
+            for (reason, number) in [("failed", reading.handshakes_failed), ("timeout", reading.handshakes_timed_out)] {
+                ConstCounter::new(number).encode(family.encode_family(&[("reason", reason)])?)?;
+            }
         }
         Ok(())
     }
+}
+
+fn encode_counters(encoder: &mut DescriptorEncoder, counters: &[(&str, &str, u64)]) -> fmt::Result {
+    for (name, help, number) in counters {
+        let counter = ConstCounter::new(*number);
+        counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+    }
+    Ok(())
 }

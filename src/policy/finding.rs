@@ -144,7 +144,8 @@ impl Findings {
 
     fn add(&mut self, severity: Severity, source: &Source, span: Range<usize>, message: String) -> &mut Finding {
         let mut finding = Finding::new(severity, source, span, message);
-        if self.is_concealed(&finding) {
+        // A file that is not there has no line to show.
+        if source.text.is_empty() || self.is_concealed(&finding) {
             finding.excerpt = None;
         }
         self.findings.push_mut(finding)

@@ -71,9 +71,10 @@ impl Widget {
         let (method, path) = call.split_once(' ').expect("a method and a path");
         let path = if path.starts_with('/') { path.to_owned() } else { format!("/api/v1/widget/{path}") };
         let mark = if path.contains('?') { '&' } else { '?' };
-        let target = match path.starts_with("/public") {
-            true => path,
-            false => format!("{path}{mark}website_token={}", self.website_token),
+        let target = if path.starts_with("/public") {
+            path
+        } else {
+            format!("{path}{mark}website_token={}", self.website_token)
         };
         let mut request = Request::builder().method(method).uri(target).header("origin", self.bench.own_origin());
         for (name, value) in [("x-countersign-token", &self.token), ("x-auth-token", &self.session)] {

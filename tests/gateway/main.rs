@@ -1,5 +1,8 @@
 //! End to end: the real binary, real TLS, real sockets, an upstream that records what it got.
 
+// Tests may index and unwrap (`clippy.toml`): this says that all of it is tests, the helpers too.
+#![cfg(test)]
+
 mod support;
 
 mod attacks;
@@ -7,6 +10,7 @@ mod attributes;
 mod bodies;
 mod carriers;
 mod chatwoot;
+mod demo;
 mod edge;
 mod json_api;
 mod lifecycle;

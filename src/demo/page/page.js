@@ -7,6 +7,7 @@ const FIELDS = [
   { name: "plan", label: "Plan", value: "enterprise", options: ["free", "pro", "enterprise"] },
   { name: "nickname", label: "Nickname", value: "Ada" },
   { name: "seats", label: "Seats", value: "5", kind: "number" },
+  { name: "phone", label: "Phone", value: "+44 20 7946 0958" },
   { name: "is_admin", label: "Is admin", value: "true", options: ["(not sent)", "true", "false"], kind: "boolean" },
 ];
 const OUTCOMES_MAX = 30;

@@ -218,7 +218,9 @@ impl TestGateway {
                         return line;
                     }
                 }
-                Err(_) => panic!("no `{text}` in the log:\n{}", self.seen.join("\n")),
+                Err(mpsc::RecvTimeoutError::Timeout | mpsc::RecvTimeoutError::Disconnected) => {
+                    panic!("no `{text}` in the log:\n{}", self.seen.join("\n"))
+                }
             }
         }
     }

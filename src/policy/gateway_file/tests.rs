@@ -1,0 +1,167 @@
+use super::super::fixtures::{GATEWAY, lines, read, with};
+use super::super::gateway::HostHeader;
+use super::super::limits::Limits;
+use super::*;
+
+#[track_caller]
+fn check(old: &str, new: &str, found: &[&str]) {
+    let (_, findings) = read(&with(GATEWAY, old, new), &[]);
+    assert_eq!(lines(&findings), found);
+}
+
+#[track_caller]
+fn gateway(text: &str) -> Gateway {
+    let (set, findings) = read(text, &[]);
+    assert!(findings.is_empty(), "{findings:?}");
+    set.expect("a set").gateway
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let gateway = gateway(GATEWAY);
+    assert_eq!(gateway.limits, Limits::default());
+    assert_eq!(gateway.hsts, Hsts::default());
+    assert_eq!(gateway.read_back, ReadBack::On);
+    assert!(gateway.plain.is_none() && gateway.admin.is_none());
+    assert!(gateway.audit.file.is_none() && gateway.audit.subject_key.is_none());
+    let upstream = &gateway.upstreams[0];
+    assert_eq!(upstream.host_header, HostHeader::Upstream);
+    assert_eq!(upstream.connect_timeout, Duration::from_secs(5));
+}
+
+#[test]
+fn what_is_said_counts() {
+    let gateway = gateway(&format!(
+        "read_back = \"off\"\n{GATEWAY}host = \"preserve\"\nhttp = \"2\"\nca = \"ca.pem\"\n
+         [limits]\nbody_bytes_max = \"3 KiB\"\nidle_timeout = \"7s\"\nhttp2_streams_max = 5\n
+         [audit]\nfile = \"/var/audit.jsonl\"\nsubject_key = {{ file = \"key\" }}\n
+         [plain]\naddress = \"[::]:80\"\n[admin]\naddress = \"[::1]:9443\"\n[hsts]\nmax_age = \"0s\"\n"
+    ));
+    assert_eq!(gateway.read_back, ReadBack::Off);
+    assert_eq!(
+        gateway.limits,
+        Limits {
+            body_bytes_max: 3072,
+            idle_timeout: Duration::from_secs(7),
+            http2_streams_max: 5,
+            ..Limits::default()
+        }
+    );
+    assert_eq!(gateway.audit.file.as_deref(), Some(Path::new("/var/audit.jsonl")));
+    assert_eq!(gateway.audit.subject_key, Some(super::super::workspace::SecretSource::File("policies/key".into())));
+    assert_eq!(gateway.listeners[0].certificates[0].key, Path::new("policies/../certs/dev-key.pem"));
+    assert_eq!(gateway.upstreams[0].ca.as_deref(), Some(Path::new("policies/ca.pem")));
+    assert_eq!(gateway.plain.expect("plain").redirect_port, 443);
+    assert_eq!(gateway.hsts.header_value(), "max-age=0");
+}
+
+#[test]
+fn upstream_urls_and_their_near_misses() {
+    let url = "http://127.0.0.1:9000";
+    check(url, "https://api.example.com/", &[]);
+    check(url, "http://localhost:9000", &[]);
+    check(
+        url,
+        "http://api.example.com",
+        &["warning: gateway.toml:7:7: upstream `attributes`: `url`: attributes and tokens go over the network in the \
+           clear (use `https://`, and `ca` where the backend's certificate is your own)"],
+    );
+    check(
+        url,
+        "https://api.example.com/v1",
+        &["error: gateway.toml:7:7: upstream `attributes`: `url`: expected no path: requests keep their own, found \
+           `https://api.example.com/v1`"],
+    );
+    check(
+        url,
+        "ftp://api.example.com",
+        &["error: gateway.toml:7:7: upstream `attributes`: `url`: expected `https://` or `http://`, a host and \
+           perhaps a port, found `ftp://api.example.com`"],
+    );
+    let (_, findings) = read(&with(GATEWAY, url, "https://me:hunter2@api.example.com"), &[]);
+    assert_eq!(
+        lines(&findings),
+        ["error: gateway.toml:7:7: upstream `attributes`: `url`: expected no user and password"]
+    );
+    assert!(!findings.render(super::super::finding::Paint::Plain).contains("hunter2"));
+}
+
+#[test]
+fn the_host_header_is_one_of_three_things() {
+    let url = "url = \"http://127.0.0.1:9000\"";
+    check(url, &format!("{url}\nhost = \"api.example.com\""), &[]);
+    check(
+        url,
+        &format!("{url}\nhost = \"preserved\""),
+        &["error: gateway.toml:8:8: upstream `attributes`: `host`: expected `preserve`, `upstream` or a host name \
+           such as `api.example.com`, found `preserved`"],
+    );
+}
+
+#[test]
+fn the_admin_listener_is_on_loopback() {
+    check("[upstreams.attributes]", "[admin]\naddress = \"127.8.8.8:1\"\n[upstreams.attributes]", &[]);
+    check(
+        "[upstreams.attributes]",
+        "[admin]\naddress = \"0.0.0.0:9443\"\n[upstreams.attributes]",
+        &["error: gateway.toml:7:11: `admin.address`: expected a loopback address, found `0.0.0.0:9443` (whoever \
+           reaches this listener sees health and metrics without a password)"],
+    );
+}
+
+#[test]
+fn no_limit_is_zero() {
+    check(
+        "[upstreams.attributes]",
+        "[limits]\nbody_bytes_max = 0\nheaders_max = 0\nidle_timeout = \"0s\"\nhttp2_streams_max = 1\n[upstreams.attributes]",
+        &[
+            "error: gateway.toml:7:18: `limits.body_bytes_max`: expected a size above zero",
+            "error: gateway.toml:8:15: `limits.headers_max`: expected 1 to 1000000000, found 0",
+            "error: gateway.toml:9:16: `limits.idle_timeout`: expected a duration above zero",
+        ],
+    );
+}
+
+#[test]
+fn preload_needs_its_rules() {
+    let section = |rest: &str| format!("[hsts]\npreload = true\n{rest}[upstreams.attributes]");
+    check("[upstreams.attributes]", &section("include_subdomains = true\n"), &[]);
+    check(
+        "[upstreams.attributes]",
+        &section(""),
+        &["error: gateway.toml:7:11: `hsts`: `preload` needs `include_subdomains`"],
+    );
+}
+
+#[test]
+fn listeners_are_told_apart() {
+    let second = |name: &str, port: u16| {
+        format!(
+            "[[listeners]]\nname = \"{name}\"\naddress = \"127.0.0.1:{port}\"\n\
+             certificates = [{{ certificate = \"a\", key = \"b\" }}]\n[upstreams.attributes]"
+        )
+    };
+    check("[upstreams.attributes]", &second("other", 8444), &[]);
+    check(
+        "[upstreams.attributes]",
+        &second("public", 8443),
+        &[
+            "error: gateway.toml:7:8: two listeners are called `public`",
+            "error: gateway.toml:8:11: two listeners have the address `127.0.0.1:8443`",
+        ],
+    );
+    check(
+        "[{ certificate = \"../certs/dev.pem\", key = \"../certs/dev-key.pem\" }]",
+        "[]",
+        &["error: gateway.toml:5:16: `listeners[0].certificates`: expected at least one"],
+    );
+}
+
+#[test]
+fn an_empty_file_lacks_what_has_no_default() {
+    let (_, findings) = read("", &[]);
+    assert_eq!(
+        lines(&findings),
+        ["error: gateway.toml:1:1: `listeners` is missing", "error: gateway.toml:1:1: `upstreams` is missing"]
+    );
+}

@@ -1,0 +1,275 @@
+use super::super::finding::Paint;
+use super::super::fixtures::{GATEWAY, JSON_WORKSPACE, WORKSPACE, lines, read, with};
+use super::*;
+
+#[track_caller]
+fn found(text: &str, expected: &[&str]) {
+    let (_, findings) = read(GATEWAY, &[text]);
+    assert_eq!(lines(&findings), expected, "{text}");
+}
+
+#[track_caller]
+fn check(old: &str, new: &str, expected: &[&str]) {
+    found(&with(WORKSPACE, old, new), expected);
+}
+
+#[track_caller]
+fn workspace(text: &str) -> Workspace {
+    let (set, findings) = read(GATEWAY, &[text]);
+    assert!(findings.is_empty(), "{findings:?}");
+    set.and_then(|set| set.workspaces.into_iter().next()).expect("a workspace")
+}
+
+#[test]
+fn the_least_file_means_the_strictest_workspace() {
+    let workspace = workspace(WORKSPACE);
+    assert_eq!(workspace.id, "a");
+    assert_eq!(workspace.null_origin, Admission::Refuse);
+    assert_eq!(workspace.on_replace, OnReplace::Refuse);
+    assert_eq!(workspace.on_misfit, OnMisfit::Drop);
+    assert_eq!(workspace.identity.leeway, std::time::Duration::from_secs(30));
+    assert_eq!(workspace.identity.expiry, super::super::workspace::Expiry::Required);
+    assert_eq!(workspace.catalogue.mode(), Mode::Enforce);
+    assert_eq!(workspace.operations.len(), 1);
+}
+
+#[test]
+fn a_wrong_word_is_shown_with_its_line() {
+    let text = with(WORKSPACE, "plan = { lock = \"enforce\" }", "plan = { lock = \"enforced\" }");
+    let (_, findings) = read(GATEWAY, &[&text]);
+    assert_eq!(
+        findings.render(Paint::Plain),
+        "error: attribute `plan`: `lock`: expected `off`, `observe` or `enforce`, found `enforced`
+  --> a.toml:17:17
+   |
+17 | plan = { lock = \"enforced\" }
+   |                 ^^^^^^^^^^
+   |
+   = help: did you mean `enforce`?"
+    );
+}
+
+#[test]
+fn security_settings_have_no_defaults() {
+    found(
+        "",
+        &[
+            "error: a.toml:1:1: `profile` is missing",
+            "error: a.toml:1:1: `upstream` is missing",
+            "error: a.toml:1:1: `mode` is missing",
+            "error: a.toml:1:1: `trusted_domains` is missing",
+            "error: a.toml:1:1: `missing_origin` is missing",
+            "error: a.toml:1:1: `identity` is missing",
+        ],
+    );
+    check("require = \"identified\"\n", "", &["error: a.toml:8:1: `identity.require` is missing"]);
+    check("plan = { lock = \"enforce\" }", "plan = {}", &["error: a.toml:17:8: attribute `plan`: `lock` is missing"]);
+}
+
+#[test]
+fn mistakes_of_every_kind_are_found_at_once() {
+    found(
+        &WORKSPACE
+            .replace("profile = \"web\"", "profile = \"wbe\"")
+            .replace("upstream = \"attributes\"", "upstream = \"attribute\"")
+            .replace("app_ids", "app_id")
+            .replace("max_lifetime = \"2h\"", "leeway = \"6m\"\nmode = \"off\""),
+        &[
+            "error: a.toml:2:11: `profile`: there is no profile `wbe` (did you mean `web`?)",
+            "error: a.toml:3:1: unknown key `app_id` (did you mean `app_ids`?)",
+            "error: a.toml:4:12: `upstream`: `gateway.toml` has no upstream `attribute` (did you mean `attributes`?)",
+            "error: a.toml:10:10: `identity.leeway`: expected at most `5m`: a token lives that much longer than it says",
+            "error: a.toml:11:1: unknown key `identity.mode` (`mode` belongs above the first `[table]`)",
+        ],
+    );
+    check(
+        "\"web\"",
+        "\"chat\"",
+        &["error: a.toml:2:11: `profile`: there is no profile `chat` (there is `web` or `json`)"],
+    );
+    check("max_lifetime = \"2h\"", "max_lifetime = \"2h\"\nleeway = \"5m\"", &[]);
+}
+
+#[test]
+fn trusted_domains_say_why_they_are_refused() {
+    let domain = "https://app.acme.example";
+    check(domain, "https://*.acme.example", &[]);
+    check(
+        domain,
+        "*",
+        &["error: a.toml:6:20: `trusted_domains[0]`: expected an origin such as `https://app.example.com`, found `*`"],
+    );
+    check(
+        domain,
+        "https://*.example",
+        &["error: a.toml:6:20: `trusted_domains[0]`: `example` is a public suffix: anybody can get a name below it, \
+           found `https://*.example`"],
+    );
+    check(
+        "[\"https://app.acme.example\"]",
+        "[]",
+        &["warning: a.toml:6:19: `trusted_domains`: an empty list trusts nobody (every request that brings an \
+           `Origin` is refused)"],
+    );
+}
+
+#[test]
+fn hosts_have_one_spelling() {
+    let host = |host: &str| format!("app_ids = [\"abc12345\"]\nhosts = [\"{host}\"]");
+    check("app_ids = [\"abc12345\"]", &host("chat.acme.example"), &[]);
+    check(
+        "app_ids = [\"abc12345\"]",
+        &host("Chat.Acme.example"),
+        &["error: a.toml:4:10: `hosts[0]`: expected the spelling `chat.acme.example`, found `Chat.Acme.example`"],
+    );
+    check(
+        "app_ids = [\"abc12345\"]",
+        &host("chat.acme.example:8443"),
+        &["error: a.toml:4:10: `hosts[0]`: expected a host name without port, found `chat.acme.example:8443`"],
+    );
+}
+
+#[test]
+fn a_secret_in_clear_text_is_refused_and_not_repeated() {
+    let elsewhere = "error: a.toml:14:10: `identity.keys[0].secret`: a secret does not belong in a policy file: say where \
+                     it is, with `{ env = \"NAME\" }` or `{ file = \"path\" }`";
+    let old = "secret = { env = \"ACME_SECRET\" }";
+    check(old, "secret = \"hunter2!\"", &[elsewhere]);
+    check(
+        old,
+        "secret = { env = \"hunter2!\" }",
+        &["error: a.toml:14:18: `identity.keys[0].secret.env`: expected the name of an environment variable: \
+           letters, digits and `_`"],
+    );
+    check(old, "secret = { file = \"/run/secrets/acme\" }", &[]);
+    check(
+        old,
+        "secret = { env = \"A\", file = \"b\" }",
+        &["error: a.toml:14:10: `identity.keys[0].secret`: expected one of `env` and `file`"],
+    );
+    for secret in [
+        "secret = \"hunter2!\"",
+        "secret = { env = \"hunter2!\" }",
+        "secret = { text = \"hunter2!\" }",
+        "sekret = \"hunter2!\"",
+        "value = \"hunter2!\"",
+        "secret = { env = \"A\" }\nkey = \"hunter2!\"",
+        "secret = [\"hunter2!\"]",
+        "secret = \"hunter2!",
+        "secret = \"\"\"\nhunter2!\"\"\"",
+    ] {
+        let (set, findings) = read(GATEWAY, &[&with(WORKSPACE, old, secret)]);
+        assert!(set.is_none());
+        let shown = format!(
+            "{} {} {findings:?} {}",
+            findings.render(Paint::Plain),
+            serde_json::to_string(&findings).expect("JSON"),
+            lines(&findings).join("\n")
+        );
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}
+
+#[test]
+fn keys_are_told_apart_and_have_a_use() {
+    check(
+        "use = [\"jwt\"]",
+        "use = []",
+        &[
+            "error: a.toml:15:7: `identity.keys[0].use`: a key that verifies nothing: expected `jwt`, `user_hash` or both",
+        ],
+    );
+    check("HS256", "none", &["error: a.toml:13:13: `identity.keys[0].algorithm`: expected `HS256`, found `none`"]);
+    let second = "[[identity.keys]]\nid = \"one\"\nalgorithm = \"HS256\"\nsecret = { env = \"B\" }\nuse = [\"jwt\"]\n[attributes]";
+    check("[attributes]", second, &["error: a.toml:17:6: two keys are called `one`"]);
+    check("[attributes]", &second.replace("one", "two"), &[]);
+}
+
+#[test]
+fn names_that_a_backend_may_take_for_one_are_refused() {
+    let plan = "plan = { lock = \"enforce\" }";
+    check(plan, &format!("{plan}\n\"plan tier\" = {{ lock = \"off\" }}"), &[]);
+    check(
+        plan,
+        &format!("{plan}\nPlan = {{ lock = \"off\" }}"),
+        &["error: a.toml:18:1: `Plan` and `plan` are one name to the backend (keep one of the two: its lock covers \
+           every spelling)"],
+    );
+    check(plan, "created_at = { lock = \"enforce\" }", &[]);
+    for alias in ["signed_up_at", "Signed_Up_At", "Created_At"] {
+        check(
+            plan,
+            &format!("{alias} = {{ lock = \"enforce\" }}"),
+            &[&format!("error: a.toml:17:1: attribute `{alias}`: is spelled `created_at` on this wire")],
+        );
+    }
+    check(
+        plan,
+        "\"custom_attributes.plan\" = { lock = \"enforce\" }",
+        &["error: a.toml:17:1: attribute `custom_attributes.plan`: is spelled `plan` on this wire"],
+    );
+}
+
+#[test]
+fn options_fit_the_type() {
+    let plan = "plan = { lock = \"enforce\" }";
+    check(plan, "plan = { lock = \"enforce\", type = \"integer\", one_of = [\"1\", \"2\"] }", &[]);
+    check(
+        plan,
+        "plan = { lock = \"enforce\", type = \"integer\", one_of = [\"1\", \"two\"] }",
+        &["error: a.toml:17:61: attribute `plan`: `one_of`: `two` does not fit its `type` and `max_length`"],
+    );
+    check(
+        plan,
+        "plan = { lock = \"enforce\", one_of = [] }",
+        &["error: a.toml:17:37: attribute `plan`: `one_of`: expected at least one value: nothing could be written"],
+    );
+}
+
+#[test]
+fn routes_belong_to_json_and_to_nobody_else() {
+    found(JSON_WORKSPACE, &[]);
+    let operation = &workspace(JSON_WORKSPACE).operations[0];
+    assert_eq!(operation.path.as_str(), "/users/{id}");
+    assert_eq!(operation.replaces, crate::profile::Replaces::Nothing);
+    found(
+        &with(JSON_WORKSPACE, "\"json\"", "\"web\""),
+        &["error: a.toml:9:1: `routes` belong only to the profile `json`: `web` has its own"],
+    );
+    let (without, _) = JSON_WORKSPACE.split_once("[[routes]]").expect("routes");
+    found(without, &["error: a.toml:1:1: `routes` is missing: the profile `json` knows none of its own"]);
+    found(
+        &with(without, "[identity]", "routes = []\n[identity]"),
+        &["error: a.toml:7:10: `routes`: expected at least one"],
+    );
+}
+
+#[test]
+fn routes_and_their_near_misses() {
+    let route = |old: &str, new: &str, expected: &[&str]| found(&with(JSON_WORKSPACE, old, new), expected);
+    route("\"/user\"", "\"\"", &[]);
+    route(
+        "\"/user\"",
+        "\"user\"",
+        &[
+            "error: a.toml:12:14: `routes[0].attributes`: expected a JSON pointer such as `/user/attributes`, found `user`",
+        ],
+    );
+    route(
+        "\"PATCH\"",
+        "\"GET\"",
+        &["error: a.toml:11:12: `routes[0].methods[0]`: expected `POST`, `PUT` or `PATCH`, found `GET`"],
+    );
+    route("path:id", "path:user", &["error: a.toml:13:11: `subject`: the path has no segment `{user}`"]);
+    route("path:id", "body:/id", &[]);
+    route(
+        "/users/{id}",
+        "users/{id}",
+        &["error: a.toml:10:8: `routes[0].path`: a path that does not begin with a slash, found `users/{id}`"],
+    );
+    let second = |path: &str| {
+        format!("{JSON_WORKSPACE}[[routes]]\npath = \"{path}\"\nmethods = [\"PATCH\"]\nattributes = \"\"\n")
+    };
+    found(&second("/users/{id}/plan"), &[]);
+    found(&second("/users/{name}"), &["error: a.toml:14:1: two routes take the same method at `/users/{name}`"]);
+}
