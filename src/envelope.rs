@@ -18,6 +18,7 @@ mod walk;
 pub use brackets::BracketsError;
 pub use json::JsonError;
 pub use open::{Decoded, Envelope, Wire};
+pub(crate) use read_back::read_json as read_again;
 pub use rewrite::{RewriteError, Rewritten};
 pub use walk::claims;
 

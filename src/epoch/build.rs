@@ -10,9 +10,9 @@ use http::HeaderName;
 
 use super::secrets::{self, SecretError};
 use crate::edge::headers::SecurityHeaders;
-use crate::identity::{KeyError, Verifier};
+use crate::identity::{KeyError, Secret, Verifier};
 use crate::observe::{Metrics, WorkspaceMetrics};
-use crate::policy::{Gateway, PolicySet, Workspace};
+use crate::policy::{Gateway, KeyPolicy, PolicySet, Workspace};
 use crate::profile::{Operation, Path, PathParams, Place, RouteError, Routes};
 use crate::upstream::{UpstreamSetupError, Upstreams};
 
@@ -48,6 +48,8 @@ pub enum BuildError {
     Ca { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Upstream(#[from] UpstreamSetupError),
+    #[error("the system has no random numbers")]
+    Random,
 }
 
 impl Epoch {
@@ -57,6 +59,17 @@ impl Epoch {
     ///
     /// The first thing that cannot be had.
     pub fn build(digest: &str, set: PolicySet, metrics: &Arc<Metrics>) -> Result<Self, BuildError> {
+        Self::assemble(digest, set, metrics, |_, key| secrets::fetch(&key.secret))
+    }
+
+    /// The same with the keys' secrets from wherever `secret_of` has them. Only this room may choose: [`Epoch::build`] for what serves,
+    /// [`RehearsalEpoch`](super::RehearsalEpoch) for what does not.
+    pub(super) fn assemble(
+        digest: &str,
+        set: PolicySet,
+        metrics: &Arc<Metrics>,
+        secret_of: impl Fn(&Workspace, &KeyPolicy) -> Result<Secret, SecretError>,
+    ) -> Result<Self, BuildError> {
         let PolicySet { gateway, profiles: _, workspaces } = set;
         let mut authorities = HashMap::new();
         for upstream in &gateway.upstreams {
@@ -67,8 +80,10 @@ impl Epoch {
         }
         let upstreams = Upstreams::new(&gateway.upstreams, &|name| authorities.get(name).cloned(), &gateway.limits)?;
         let security_headers = SecurityHeaders::from(&gateway.hsts);
-        let tenants: Vec<Tenant> =
-            workspaces.into_iter().map(|workspace| tenant(workspace, &gateway, metrics)).collect::<Result<_, _>>()?;
+        let tenants: Vec<Tenant> = workspaces
+            .into_iter()
+            .map(|workspace| tenant(workspace, &gateway, metrics, &secret_of))
+            .collect::<Result<_, _>>()?;
         let routes = routes(&tenants);
         let mut token_headers: Vec<HeaderName> =
             tenants.iter().flat_map(|tenant| &tenant.token_headers).cloned().collect();
@@ -113,12 +128,17 @@ impl Epoch {
     }
 }
 
-fn tenant(workspace: Workspace, gateway: &Gateway, metrics: &Arc<Metrics>) -> Result<Tenant, BuildError> {
+fn tenant(
+    workspace: Workspace,
+    gateway: &Gateway,
+    metrics: &Arc<Metrics>,
+    secret_of: impl Fn(&Workspace, &KeyPolicy) -> Result<Secret, SecretError>,
+) -> Result<Tenant, BuildError> {
     let keys = &workspace.identity.keys;
     let secrets = keys
         .iter()
         .map(|key| {
-            secrets::fetch(&key.secret).map_err(|source| BuildError::Secret {
+            secret_of(&workspace, key).map_err(|source| BuildError::Secret {
                 workspace: workspace.id.clone(),
                 key: key.id.clone(),
                 source,

@@ -14,6 +14,7 @@ mod demo;
 mod edge;
 mod json_api;
 mod lifecycle;
+mod policies;
 mod readers;
 mod realtime;
 mod record;
