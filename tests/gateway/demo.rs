@@ -102,10 +102,8 @@ impl Drop for Demo {
 
 /// What an outcome shows: the refusal's code, or the verdict on its first attribute.
 fn shown(outcome: &Value) -> (u64, &str) {
-    let code = match &outcome["answer"]["refusal"] {
-        Value::Null => &outcome["attributes"][0]["verdict"]["code"],
-        refusal => &refusal["code"],
-    };
+    let refusal = &outcome["answer"]["refusal"];
+    let code = if refusal.is_null() { &outcome["attributes"][0]["verdict"]["code"] } else { &refusal["code"] };
     (outcome["answer"]["status"].as_u64().expect("a status"), code.as_str().expect("a code"))
 }
 
