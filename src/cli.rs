@@ -6,6 +6,7 @@ mod demo;
 mod log;
 mod schema;
 mod serve;
+mod test;
 
 use std::process::ExitCode;
 
@@ -27,6 +28,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Say what is wrong with the policy files: every mistake of all files, with its place.
     Check(check::Arguments),
+    /// Try the cases of every workspace on its policy.
+    Test(test::Arguments),
     /// Write the JSON Schemas of the policy files, for editors.
     Schema(schema::Arguments),
     /// Make certificates for trying things out.
@@ -69,6 +72,7 @@ pub fn main() -> ExitCode {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
+        Command::Test(arguments) => test::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Certs(arguments) => certs::run(&arguments),
     };

@@ -18,6 +18,7 @@ mod walk;
 pub use brackets::BracketsError;
 pub use json::JsonError;
 pub use open::{Decoded, Envelope, Wire};
+pub(crate) use read_back::read_json as read_again;
 pub use rewrite::{RewriteError, Rewritten};
 pub use walk::claims;
 
@@ -64,6 +65,8 @@ pub enum EnvelopeError {
     QueryDocument,
     #[error("a name is another spelling of a document, token or identity")]
     DisguisedField,
+    #[error("a field, parameter or member asks for another method")]
+    MethodOverride,
     #[error("a token, identity or workspace is named twice in one place")]
     PlaceTwice,
     #[error("two places that say the same thing disagree")]

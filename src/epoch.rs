@@ -5,6 +5,7 @@
 
 mod build;
 mod files;
+mod rehearsal;
 mod secrets;
 mod watch;
 
@@ -15,6 +16,7 @@ use arc_swap::ArcSwap;
 
 pub use build::{BuildError, Epoch, Tenant};
 pub use files::{FilesError, PolicyDirectory};
+pub use rehearsal::RehearsalEpoch;
 pub use secrets::{SecretError, fetch as fetch_secret};
 pub use watch::Watch;
 

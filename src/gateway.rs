@@ -135,7 +135,7 @@ impl Gateway {
         let (mut parts, incoming) = request.into_parts();
 
         // Hygiene: what two servers read differently goes nowhere.
-        hygiene::scrub(&mut parts, &[], limits)?;
+        hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
         let head = hygiene::inspect(&parts)?;
         head.admit_host(&peer.tls)?;
 
@@ -163,7 +163,7 @@ impl Gateway {
         if let Some(permit) = PassPermit::of(operation) {
             let tenant = judgement.unopened_tenant()?;
             event.tenant(tenant, operation);
-            let forward = forward(&parts, &head, peer, event, &[])?;
+            let forward = forward(&parts, &head, peer, event, &tenant.token_headers)?;
             return match (operation.upgrade, UpgradePermit::of(operation)) {
                 (Upgrade::WebSocket, Some(permit)) if Handshake::is_asked_for(&parts.headers) => {
                     let handshake = Handshake::parse(&parts.method, parts.version, &parts.headers)?;
@@ -188,7 +188,7 @@ impl Gateway {
         progress.origin = Some(origin);
 
         // Send: only what was judged, and only to the workspace's own upstream.
-        let head = forward(&parts, &head, peer, event, &consumed)?;
+        let head = forward(&parts, &head, peer, event, consumed)?;
         self.send(epoch, tenant, Outbound::Judged { head, body: JudgedBody::from(rewritten) }, event).await
     }
 

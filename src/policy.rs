@@ -2,6 +2,7 @@
 //!
 //! Pure: it is given text and gives back values or findings; it opens no file and reads no secret.
 
+mod case_file;
 mod finding;
 #[cfg(test)]
 mod fixtures;
@@ -25,6 +26,10 @@ mod upstream_file;
 mod workspace;
 mod workspace_file;
 
+pub use case_file::{
+    AppId, Case, CaseFile, CaseRequest, Content, Expectation, ExpectedOutcome, ExpectedVerdict, ExpectedVerdicts,
+    Passage, Signer, parse_cases,
+};
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
     AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, PlainListener,

@@ -1,1 +1,99 @@
 //! Rehearsals: the gateway's own path without sockets.
+//!
+//! A case of a workspace becomes a request, walks the steps of [`gateway`](crate::gateway) up to the moment at which it would be sent, and
+//! what became of it is compared with what was expected. The steps are the gateway's own, never a copy of them; what is left out is what
+//! needs a socket: TLS, the reading of the body, the upstream.
+
+mod compare;
+mod found;
+mod request;
+mod sign;
+
+use serde::Serialize;
+
+use crate::clock::UnixSeconds;
+use crate::edge::cors::Preflight;
+use crate::edge::hygiene;
+use crate::edge::origin::{OriginRefusal, RequestOrigin};
+use crate::edge::read_body::BodyError;
+use crate::epoch::{Epoch, RehearsalEpoch, Tenant};
+use crate::gateway::{Cleared, Judgement};
+use crate::policy::{Case, Passage};
+use crate::rejection::Rejection;
+use crate::upstream::PassPermit;
+pub use compare::Difference;
+use compare::compare;
+use found::Notes;
+pub use found::{Ending, Found, NamedVerdict};
+pub use request::DraftError;
+use request::Drafted;
+
+/// When a case happens that does not say: always the same moment (in November 2026), so that no case changes with the calendar.
+const NOW: UnixSeconds = UnixSeconds(1_795_000_000);
+
+/// What became of one case.
+#[derive(Debug, Serialize)]
+pub struct Rehearsed {
+    pub name: String,
+    /// Where in its file the case begins.
+    pub line: usize,
+    /// Nothing, where all is as expected.
+    pub differences: Vec<Difference>,
+    pub found: Found,
+}
+
+impl Rehearsed {
+    /// Whether all is as expected.
+    #[must_use]
+    pub fn is_as_expected(&self) -> bool {
+        self.differences.is_empty()
+    }
+}
+
+/// Tries one case of a tenant.
+///
+/// # Errors
+///
+/// The case cannot be made a request: what it wants to be sent has no place there, or no key to sign it.
+pub fn rehearse(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Result<Rehearsed, DraftError> {
+    let drafted = request::draft(stage, tenant, case)?;
+    let now = case.request.now.map_or(NOW, UnixSeconds);
+    let mut notes = Notes::default();
+    let ending = match walk(stage.epoch(), &drafted, now, &mut notes) {
+        Ok(passage) => Ending::Goes(passage),
+        Err(rejection) => Ending::Refused { code: rejection.code(), status: rejection.status().as_u16() },
+    };
+    let found = notes.into_found(ending);
+    let differences = compare(tenant, &case.expect, &found);
+    Ok(Rehearsed { name: case.name.clone(), line: case.line, differences, found })
+}
+
+/// The way of [`Gateway`](crate::gateway::Gateway)'s requests, in its order.
+fn walk(epoch: &Epoch, drafted: &Drafted, now: UnixSeconds, notes: &mut Notes) -> Result<Passage, Rejection> {
+    let limits = &epoch.gateway.limits;
+    let mut parts = drafted.parts.clone();
+    hygiene::scrub(&mut parts, &[], limits)?;
+    let head = hygiene::inspect(&parts)?;
+    let preflight = Preflight::read(&parts);
+    let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
+    let (operation, tenants, params) = epoch.route(method, head.host(), head.path())?;
+    let origin = RequestOrigin::read(&parts.headers)?;
+    let judgement = Judgement { epoch, head: &head, parts: &parts, params: &params, operation, tenants: &tenants };
+    let admitted = judgement.admit(&origin, &tenants)?;
+    if preflight.is_some() {
+        return match admitted {
+            Some(_) => Ok(Passage::Answered),
+            None => Err(Rejection::Origin(OriginRefusal::Missing)),
+        };
+    }
+    if PassPermit::of(operation).is_some() {
+        notes.unopened(judgement.unopened_tenant()?);
+        return Ok(Passage::Passed);
+    }
+    if drafted.body.len() > limits.body_bytes_max {
+        return Err(Rejection::Body(BodyError::TooLarge));
+    }
+    let Cleared { rewritten, .. } = judgement.clear(&drafted.body, &origin, now, notes)?;
+    notes.goes_on(operation, &rewritten, &drafted.placed);
+    Ok(Passage::Sent)
+}

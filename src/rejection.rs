@@ -407,6 +407,7 @@ fn envelope_code(error: EnvelopeError) -> &'static str {
         EnvelopeError::StrayDocument => "document_stray",
         EnvelopeError::QueryDocument => "document_in_query",
         EnvelopeError::DisguisedField => "disguised_field",
+        EnvelopeError::MethodOverride => "method_override",
         EnvelopeError::PlaceTwice => "place_twice",
         EnvelopeError::PlacesDisagree => "places_disagree",
         EnvelopeError::PlaceNotText => "place_not_text",
@@ -454,6 +455,7 @@ fn envelope_status(error: EnvelopeError) -> StatusCode {
         | EnvelopeError::StrayDocument
         | EnvelopeError::QueryDocument
         | EnvelopeError::DisguisedField
+        | EnvelopeError::MethodOverride
         | EnvelopeError::PlaceTwice
         | EnvelopeError::PlacesDisagree
         | EnvelopeError::PlaceNotText
@@ -484,6 +486,7 @@ fn envelope_words(error: EnvelopeError) -> &'static str {
         | EnvelopeError::StrayDocument
         | EnvelopeError::QueryDocument
         | EnvelopeError::DisguisedField
+        | EnvelopeError::MethodOverride
         | EnvelopeError::PlaceTwice
         | EnvelopeError::PlacesDisagree
         | EnvelopeError::PlaceNotText

@@ -29,14 +29,13 @@ const WARNED: u8 = 1;
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let files = PolicyDirectory::read(&arguments.path)?;
-    let (set, findings) = parse(files.policy_files());
+    let (set, mut findings) = parse(files.policy_files());
+    super::test::read_cases(&files, &mut findings)?;
+    let set = set.filter(|_| !findings.has_errors());
     if arguments.json {
         anstream::println!("{}", serde_json::to_string_pretty(&findings)?);
-    } else {
-        let paint = if stdout().is_terminal() { Paint::Coloured } else { Paint::Plain };
-        if !findings.is_empty() {
-            anstream::println!("{}", findings.render(paint));
-        }
+    } else if !findings.is_empty() {
+        anstream::println!("{}", findings.render(paint()));
     }
     match set {
         None => Ok(ExitCode::from(super::BROKEN)),
@@ -58,4 +57,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
 fn counted(number: usize, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
+}
+
+/// Colours on a terminal only.
+pub(super) fn paint() -> Paint {
+    if stdout().is_terminal() { Paint::Coloured } else { Paint::Plain }
 }

@@ -19,7 +19,7 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     std::fs::create_dir_all(&arguments.directory)?;
     for (name, schema) in schemas() {
-        let path = arguments.directory.join(format!("{name}.json"));
+        let path = arguments.directory.join(name);
         std::fs::write(&path, schema)?;
         anstream::println!("{}", path.display());
     }

@@ -153,6 +153,12 @@ impl<'a> Judged<'a> {
         &self.additions
     }
 
+    /// Takes back additions, by name: those for which this request has no place after all.
+    pub fn forgo(&mut self, names: &[String]) {
+        self.additions.retain(|addition| !names.contains(&addition.name));
+        self.unnamed.retain(|(name, verdict)| verdict.code != Code::SignedAdded || !names.contains(name));
+    }
+
     /// Whether a verdict of this code was carried out: for operations that are refused rather than sent on in part.
     #[must_use]
     pub fn applied(&self, code: Code) -> bool {

@@ -178,7 +178,8 @@ const RESERVED: &[&str] = &[
 const RESERVED_PREFIXES: &[&str] = &["x-countersign", "x-forwarded"];
 
 /// Takes away the headers that a client cannot say, those whose names two servers read differently, and joins HTTP/2's cookie crumbs
-/// (RFC 9113 §8.2.3). `keep` are the names with an underscore that a profile needs.
+/// (RFC 9113 §8.2.3). `keep` are the names in which a workspace takes its token: they end here and never go on, so that one of our own
+/// names, or one with an underscore, is nobody else's to misread.
 ///
 /// # Errors
 ///
@@ -190,7 +191,7 @@ pub fn scrub(parts: &mut Parts, keep: &[HeaderName], limits: &Limits) -> Result<
     let unsayable: Vec<HeaderName> = parts
         .headers
         .keys()
-        .filter(|name| is_reserved(name.as_str()) || (name.as_str().contains('_') && !keep.contains(name)))
+        .filter(|name| (is_reserved(name.as_str()) || name.as_str().contains('_')) && !keep.contains(name))
         .cloned()
         .collect();
     for name in unsayable {

@@ -3,9 +3,8 @@
 use std::borrow::Cow;
 
 use super::EnvelopeError;
-use super::form::{self, Pair};
+use super::form::Pair;
 use crate::decision::{Folding, Value};
-use crate::policy::Limits;
 use crate::profile::{Accepts, DocumentAt, Operation, Place, Profile, Shape};
 
 /// What a guarded name is.
@@ -46,6 +45,14 @@ pub(super) enum FieldKind<'p> {
     Plain,
 }
 
+/// By this name Rails, Laravel and Symfony take another method from a field, a parameter or a member than the one that was judged.
+const METHOD_OVERRIDE: &str = "_method";
+
+fn overrides_method(name: &str) -> bool {
+    // `fold` takes brackets away in front, and PHP makes one of them into `_`.
+    folds_to(&fold(name), METHOD_OVERRIDE) || folds_to(&name.trim_start().to_lowercase(), METHOD_OVERRIDE)
+}
+
 impl<'p> Guard<'p> {
     pub(super) fn new(profile: &'p Profile, operation: &'p Operation) -> Self {
         let mut guard = Self { names: Vec::new() };
@@ -74,6 +81,7 @@ impl<'p> Guard<'p> {
             &profile.identity.session,
             &profile.tokens.jwt,
             &profile.tokens.user_hash,
+            &profile.tokens.sealed,
             &profile.workspace_at,
             &operation.subject,
             &operation.context,
@@ -133,8 +141,11 @@ impl<'p> Guard<'p> {
     ///
     /// # Errors
     ///
-    /// It is a document where none belongs, or another spelling of a guarded name.
+    /// It is a document where none belongs, another spelling of a guarded name, or another method.
     pub(super) fn field(&self, name: &str) -> Result<FieldKind<'p>, EnvelopeError> {
+        if overrides_method(name) {
+            return Err(EnvelopeError::MethodOverride);
+        }
         for (index, guarded) in self.names.iter().enumerate() {
             let rest = name.strip_prefix(guarded.name);
             match (guarded.kind, rest) {
@@ -153,37 +164,27 @@ impl<'p> Guard<'p> {
         if disguised { Err(EnvelopeError::DisguisedField) } else { Ok(FieldKind::Plain) }
     }
 
+    /// The parameters that no place names.
+    pub(super) fn unnamed_parameters<'r>(
+        &self,
+        pairs: &'r [Pair<'r>],
+    ) -> impl Iterator<Item = (&'r str, Value<'r>)> + use<'_, 'p, 'r> {
+        let named = |name: &str| self.names.iter().any(|guarded| guarded.kind == Kind::Query && guarded.name == name);
+        let unnamed = pairs.iter().filter(move |(name, _)| !named(name));
+        unnamed.map(|(name, text)| (&**name, Value::Text(Cow::Borrowed(&**text))))
+    }
+
     /// Looks at every parameter of the query, which goes on as it came.
     ///
     /// # Errors
     ///
-    /// A document, token or identity that belongs into the body; another spelling of one that belongs here; one of those twice.
-    pub(super) fn admit_query(
-        &self,
-        pairs: &[Pair<'_>],
-        raw: &str,
-        operation: &Operation,
-        limits: &Limits,
-    ) -> Result<(), EnvelopeError> {
-        self.admit_parameters(pairs, operation)?;
-        if raw.contains(';') {
-            // Old readers divide at semicolons as well (HTML 4.01 section B.2.2).
-            let divided = raw.replace(';', "&");
-            self.admit_parameters(&form::read(divided.as_bytes(), limits)?, operation)?;
-        }
-        Ok(())
-    }
-
-    /// The parameters that no place names.
-    pub(super) fn unnamed_parameters<'r>(&self, pairs: &'r [Pair<'r>]) -> Vec<(&'r str, Value<'r>)> {
-        let named = |name: &str| self.names.iter().any(|guarded| guarded.kind == Kind::Query && guarded.name == name);
-        let unnamed = pairs.iter().filter(|(name, _)| !named(name));
-        unnamed.map(|(name, text)| (&**name, Value::Text(Cow::Borrowed(&**text)))).collect()
-    }
-
-    fn admit_parameters(&self, pairs: &[Pair<'_>], operation: &Operation) -> Result<(), EnvelopeError> {
+    /// A document, token or identity that belongs into the body; another spelling of one that belongs here; one of those twice; another method.
+    pub(super) fn admit_query(&self, pairs: &[Pair<'_>], operation: &Operation) -> Result<(), EnvelopeError> {
         let mut seen = vec![false; self.names.len()];
         for (name, _) in pairs {
+            if overrides_method(name) {
+                return Err(EnvelopeError::MethodOverride);
+            }
             let of_query = self.names.iter().position(|guarded| guarded.kind == Kind::Query && guarded.name == name);
             if let Some(index) = of_query {
                 match seen.get_mut(index) {
@@ -213,6 +214,9 @@ impl<'p> Guard<'p> {
             DocumentAt::Field(_) | DocumentAt::Fields(_) => false,
         });
         for (name, _) in body.as_object().unwrap_or_default() {
+            if overrides_method(name) {
+                return Err(EnvelopeError::MethodOverride);
+            }
             let is_spelled = |kind| self.names.iter().any(|guarded| guarded.kind == kind && guarded.name == name);
             if is_spelled(Kind::Body) {
                 continue;
@@ -279,6 +283,16 @@ fn dashed(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn another_method_is_one_in_every_spelling() {
+        for name in ["_method", "_METHOD", ".method", " .method", "[method", "_method[]", "_method]", "[_method]"] {
+            assert!(overrides_method(name), "{name}");
+        }
+        for name in ["method", "_methods", "my_method", "__method", "_metho", ""] {
+            assert!(!overrides_method(name), "{name}");
+        }
+    }
 
     #[test]
     fn other_spellings_fold_to_a_guarded_name() {

@@ -29,7 +29,9 @@ pub struct Decoded<'r> {
     pub(super) headers: &'r HeaderMap,
     pub(super) params: &'r PathParams<'r>,
     pub(super) query: Vec<Pair<'r>>,
-    raw_query: &'r str,
+    /// The query as readers divide it that take semicolons for ampersands (HTML 4.01 section B.2.2), such as Rack up to version 2; empty
+    /// without a semicolon.
+    divided: Vec<Pair<'static>>,
     content: Content<'r>,
 }
 
@@ -64,7 +66,14 @@ impl<'r> Decoded<'r> {
         };
         let raw_query = wire.query.unwrap_or_default();
         let query = form::read(raw_query.as_bytes(), limits)?;
-        Ok(Self { headers: wire.headers, params: wire.params, query, raw_query, content })
+        let divided = if raw_query.contains(';') {
+            let divided = raw_query.replace(';', "&");
+            let owned = |(name, text): Pair<'_>| (Cow::Owned(name.into_owned()), Cow::Owned(text.into_owned()));
+            form::read(divided.as_bytes(), limits)?.into_iter().map(owned).collect()
+        } else {
+            Vec::new()
+        };
+        Ok(Self { headers: wire.headers, params: wire.params, query, divided, content })
     }
 
     /// Finds and reads the documents, and refuses whatever a backend might take for one.
@@ -80,14 +89,18 @@ impl<'r> Decoded<'r> {
         limits: &Limits,
     ) -> Result<Envelope<'a>, EnvelopeError> {
         let guard = Guard::new(profile, operation);
-        guard.admit_query(&self.query, self.raw_query, operation, limits)?;
+        guard.admit_query(&self.query, operation)?;
+        guard.admit_query(&self.divided, operation)?;
         let parsed = match &self.content {
             Content::None => Parsed::Empty,
             Content::Json(text) => Parsed::Json(open_json(text, &guard, operation, limits)?),
             Content::Form(pairs) => Parsed::Form(open_form(pairs, &guard, operation, limits)?),
         };
         let query = match parsed {
-            Parsed::Json(_) => guard.unnamed_parameters(&self.query),
+            Parsed::Json(_) => {
+                let divided = guard.unnamed_parameters(&self.divided);
+                guard.unnamed_parameters(&self.query).chain(divided).collect()
+            }
             Parsed::Empty | Parsed::Form(_) => Vec::new(),
         };
         let envelope = Envelope { decoded: self, profile, operation, parsed, query };

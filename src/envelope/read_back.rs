@@ -281,7 +281,11 @@ fn read_form<'f>(
 }
 
 /// Reads JSON with `serde_json`: a name twice is an error, and a number is its digits, provided that `serde_json` reads that number there.
-fn read_json(text: &[u8]) -> Result<Value<'_>, RewriteError> {
+///
+/// # Errors
+///
+/// [`RewriteError::Unreadable`].
+pub(crate) fn read_json(text: &[u8]) -> Result<Value<'_>, RewriteError> {
     let text = std::str::from_utf8(text).map_err(|_| RewriteError::Unreadable)?;
     let numbers = RefCell::new(Numbers { rest: text });
     let mut reader = serde_json::Deserializer::from_str(text);

@@ -105,8 +105,35 @@ impl Envelope<'_> {
         if accepts { Additions::Welcome } else { Additions::Unwelcome }
     }
 
+    /// The names of those additions for which no object of these documents has a place.
+    ///
+    /// # Errors
+    ///
+    /// As for [`rewrite`](Self::rewrite).
+    pub fn placeless(&self, update: &Update<'_>, judged: &Judged<'_>) -> Result<Vec<String>, RewriteError> {
+        if judged.additions().is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut outs, _) = self.kept(update, judged)?;
+        let placeless = self.add_all(judged.additions(), &mut outs)?;
+        Ok(placeless.into_iter().map(|addition| addition.name.clone()).collect())
+    }
+
     /// The documents as they go on, those that were made for additions last; and how many writes came from them.
     fn outs<'v>(
+        &'v self,
+        update: &'v Update<'v>,
+        judged: &'v Judged<'v>,
+    ) -> Result<(Vec<DocumentOut<'v>>, usize), RewriteError> {
+        let (mut outs, writes) = self.kept(update, judged)?;
+        if !self.add_all(judged.additions(), &mut outs)?.is_empty() {
+            return Err(RewriteError::NoPlace);
+        }
+        Ok((outs, writes))
+    }
+
+    /// The documents without what was left out, and before anything is added; and how many writes came from them.
+    fn kept<'v>(
         &'v self,
         update: &'v Update<'v>,
         judged: &'v Judged<'v>,
@@ -121,17 +148,18 @@ impl Envelope<'_> {
         if !is_of(&walk.update, update, judged) {
             return Err(RewriteError::Foreign);
         }
-        if !judged.additions().is_empty() {
-            self.add_all(judged.additions(), &mut outs)?;
-        }
         Ok((outs, walk.update.writes.len()))
     }
 
+    /// Adds what has a place, and gives what has none.
     fn add_all<'v>(
         &'v self,
         additions: &'v [Addition<'v>],
         outs: &mut Vec<DocumentOut<'v>>,
-    ) -> Result<(), RewriteError> {
+    ) -> Result<Vec<&'v Addition<'v>>, RewriteError> {
+        if additions.is_empty() {
+            return Ok(Vec::new());
+        }
         let present = outs.len();
         let absent = self.operation.documents.iter().filter(|document| {
             let can_be_made = match (&document.at, &self.parsed) {
@@ -148,18 +176,43 @@ impl Envelope<'_> {
         outs.extend(absent);
         let mut pending: Vec<&Addition<'_>> = additions.iter().collect();
         for welcome in [Welcome::ByName, Welcome::Any, Welcome::Dotted] {
+            let mut elsewhere = Vec::new();
+            if welcome == Welcome::Dotted {
+                elsewhere = pending.extract_if(.., |addition| self.is_path(&addition.name)).collect();
+            }
             for out in outs.iter_mut() {
                 if let (Shape::Members(members), Out::Object(entries)) = (&*out.document.shape, &mut out.out) {
                     add(members, entries, &mut pending, welcome, &self.profile.folding)?;
                 }
             }
+            pending.extend(elsewhere);
         }
         let mut index = 0;
         outs.retain(|out| {
             index += 1;
             index <= present || !out.out.is_empty()
         });
-        if pending.is_empty() { Ok(()) } else { Err(RewriteError::NoPlace) }
+        Ok(pending)
+    }
+
+    /// Whether a name with dots leads to an object that this messenger knows, if not here then in another of its requests: then it is no
+    /// name of a member with dots in it.
+    fn is_path(&self, full: &str) -> bool {
+        let operations = self.profile.operations.iter().map(|operation| &**operation).chain([self.operation]);
+        let documents = operations.flat_map(|operation| &operation.documents).map(|document| &*document.shape);
+        documents.chain([&*self.profile.claims]).any(|shape| leads_into(shape, full, &self.profile.folding))
+    }
+}
+
+fn leads_into(shape: &Shape, full: &str, folding: &Folding) -> bool {
+    match shape {
+        Shape::Members(members) => {
+            let here = !members.prefix.is_empty() && member_of(full, &members.prefix, folding).is_some();
+            here || members.nested.iter().any(|(_, nested)| match nested {
+                Nested::One(shape) | Nested::Each(shape) => leads_into(shape, full, folding),
+            })
+        }
+        Shape::Collected(_) | Shape::Names { .. } | Shape::Pairs(_) | Shape::Opaque => false,
     }
 }
 

@@ -6,12 +6,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::secrets::{self, SecretError};
 use crate::edge::headers::SecurityHeaders;
-use crate::identity::{KeyError, Verifier};
+use crate::identity::{KeyError, Secret, Verifier};
 use crate::observe::{Metrics, WorkspaceMetrics};
-use crate::policy::{Gateway, PolicySet, Workspace};
-use crate::profile::{Operation, Path, PathParams, RouteError, Routes};
+use crate::policy::{Gateway, KeyPolicy, PolicySet, Workspace};
+use crate::profile::{Operation, Path, PathParams, Place, RouteError, Routes};
 use crate::upstream::{UpstreamSetupError, Upstreams};
 
 /// One tenant with its verifier and counters.
@@ -19,6 +21,8 @@ pub struct Tenant {
     pub workspace: Workspace,
     pub verifier: Verifier,
     pub metrics: Arc<WorkspaceMetrics>,
+    /// The headers in which it takes a token for us alone.
+    pub token_headers: Vec<HeaderName>,
 }
 
 /// One set of policy files, ready to serve.
@@ -27,6 +31,8 @@ pub struct Epoch {
     pub gateway: Gateway,
     pub security_headers: SecurityHeaders,
     pub upstreams: Upstreams,
+    /// The headers in which any tenant takes a token for us alone: they come in whatever they are called.
+    pub token_headers: Vec<HeaderName>,
     tenants: Vec<Tenant>,
     routes: Routes<Vec<usize>>,
 }
@@ -42,6 +48,8 @@ pub enum BuildError {
     Ca { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Upstream(#[from] UpstreamSetupError),
+    #[error("the system has no random numbers")]
+    Random,
 }
 
 impl Epoch {
@@ -51,6 +59,17 @@ impl Epoch {
     ///
     /// The first thing that cannot be had.
     pub fn build(digest: &str, set: PolicySet, metrics: &Arc<Metrics>) -> Result<Self, BuildError> {
+        Self::assemble(digest, set, metrics, |_, key| secrets::fetch(&key.secret))
+    }
+
+    /// The same with the keys' secrets from wherever `secret_of` has them. Only this room may choose: [`Epoch::build`] for what serves,
+    /// [`RehearsalEpoch`](super::RehearsalEpoch) for what does not.
+    pub(super) fn assemble(
+        digest: &str,
+        set: PolicySet,
+        metrics: &Arc<Metrics>,
+        secret_of: impl Fn(&Workspace, &KeyPolicy) -> Result<Secret, SecretError>,
+    ) -> Result<Self, BuildError> {
         let PolicySet { gateway, profiles: _, workspaces } = set;
         let mut authorities = HashMap::new();
         for upstream in &gateway.upstreams {
@@ -61,10 +80,17 @@ impl Epoch {
         }
         let upstreams = Upstreams::new(&gateway.upstreams, &|name| authorities.get(name).cloned(), &gateway.limits)?;
         let security_headers = SecurityHeaders::from(&gateway.hsts);
-        let tenants: Vec<Tenant> =
-            workspaces.into_iter().map(|workspace| tenant(workspace, &gateway, metrics)).collect::<Result<_, _>>()?;
+        let tenants: Vec<Tenant> = workspaces
+            .into_iter()
+            .map(|workspace| tenant(workspace, &gateway, metrics, &secret_of))
+            .collect::<Result<_, _>>()?;
         let routes = routes(&tenants);
-        Ok(Self { digest: digest.into(), gateway, security_headers, upstreams, tenants, routes })
+        let mut token_headers: Vec<HeaderName> =
+            tenants.iter().flat_map(|tenant| &tenant.token_headers).cloned().collect();
+        token_headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
+        token_headers.dedup();
+        let digest = digest.into();
+        Ok(Self { digest, gateway, security_headers, upstreams, token_headers, tenants, routes })
     }
 
     /// The name of the epoch.
@@ -102,12 +128,17 @@ impl Epoch {
     }
 }
 
-fn tenant(workspace: Workspace, gateway: &Gateway, metrics: &Arc<Metrics>) -> Result<Tenant, BuildError> {
+fn tenant(
+    workspace: Workspace,
+    gateway: &Gateway,
+    metrics: &Arc<Metrics>,
+    secret_of: impl Fn(&Workspace, &KeyPolicy) -> Result<Secret, SecretError>,
+) -> Result<Tenant, BuildError> {
     let keys = &workspace.identity.keys;
     let secrets = keys
         .iter()
         .map(|key| {
-            secrets::fetch(&key.secret).map_err(|source| BuildError::Secret {
+            secret_of(&workspace, key).map_err(|source| BuildError::Secret {
                 workspace: workspace.id.clone(),
                 key: key.id.clone(),
                 source,
@@ -117,7 +148,23 @@ fn tenant(workspace: Workspace, gateway: &Gateway, metrics: &Arc<Metrics>) -> Re
     let verifier = Verifier::new(&workspace.identity, secrets, &workspace.profile, &gateway.limits)
         .map_err(|source| BuildError::Key { workspace: workspace.id.clone(), source })?;
     let metrics = Arc::new(WorkspaceMetrics::new(metrics, &workspace));
-    Ok(Tenant { workspace, verifier, metrics })
+    let token_headers = token_headers(&workspace.identity.token_at);
+    Ok(Tenant { workspace, verifier, metrics, token_headers })
+}
+
+fn token_headers(places: &[Place]) -> Vec<HeaderName> {
+    places
+        .iter()
+        .filter_map(|place| match place {
+            Place::Header(name) | Place::Bearer(name) => HeaderName::try_from(name.as_str()).ok(),
+            Place::Document(_)
+            | Place::Body(_)
+            | Place::Field(_)
+            | Place::Query(_)
+            | Place::Cookie(_)
+            | Place::Path(_) => None,
+        })
+        .collect()
 }
 
 /// One route for each operation, with the tenants that share it.

@@ -53,7 +53,7 @@ impl PolicyDirectory {
             path if path.exists() => Some(read(&path)?),
             _ => None,
         };
-        let mut profiles = read_folder(&directory.join("profiles"))?;
+        let mut profiles = read_folder(&directory.join("profiles"), is_policy)?;
         for (id, text) in crate::profile::shipped() {
             let name = format!("{id}.toml");
             if !profiles
@@ -63,7 +63,7 @@ impl PolicyDirectory {
                 profiles.push(Source { name: format!("(shipped)/{name}"), text: text.to_owned() });
             }
         }
-        let workspaces = read_folder(&directory.join("workspaces"))?;
+        let workspaces = read_folder(&directory.join("workspaces"), is_policy)?;
         let digest = digest_of(gateway.iter().chain(&profiles).chain(&workspaces));
         let files = PolicyFiles { gateway, profiles, workspaces, base: directory.to_owned() };
         Ok(Self { files, digest })
@@ -73,6 +73,15 @@ impl PolicyDirectory {
     #[must_use]
     pub fn policy_files(&self) -> &PolicyFiles {
         &self.files
+    }
+
+    /// Reads `workspaces/*.cases.toml`. They are no part of an epoch: a mistake in one keeps nothing from serving.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Self::read).
+    pub fn read_cases(&self) -> Result<Vec<Source>, FilesError> {
+        read_folder(&self.files.base.join("workspaces"), is_cases)
     }
 
     /// What names this set of texts: the beginning of a SHA-256 over names and contents, in hex.
@@ -94,7 +103,18 @@ fn digest_of<'s>(sources: impl Iterator<Item = &'s Source>) -> String {
     context.finish().as_ref().iter().take(DIGEST_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn read_folder(folder: &Path) -> Result<Vec<Source>, FilesError> {
+const POLICY: &str = ".toml";
+const CASES: &str = ".cases.toml";
+
+fn is_policy(name: &str) -> bool {
+    name.ends_with(POLICY) && !is_cases(name)
+}
+
+fn is_cases(name: &str) -> bool {
+    name.ends_with(CASES)
+}
+
+fn read_folder(folder: &Path, is_wanted: fn(&str) -> bool) -> Result<Vec<Source>, FilesError> {
     let failed = |source| FilesError::Read { path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -106,8 +126,7 @@ fn read_folder(folder: &Path) -> Result<Vec<Source>, FilesError> {
         let path = entry.map_err(failed)?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         // Editors and Kubernetes leave dot files beside the real ones.
-        #[expect(clippy::case_sensitive_file_extension_comparisons, reason = "names of files are, where this runs")]
-        if name.ends_with(".toml") && !name.ends_with(".cases.toml") && !name.starts_with('.') {
+        if is_wanted(name) && !name.starts_with('.') {
             paths.push(path);
         }
         if paths.len() > FILES_MAX {

@@ -41,7 +41,7 @@ impl Watch {
         Self { wake, _watcher: watcher.ok() }
     }
 
-    /// Waits until something may have changed and the directory has been quiet for a moment; at the latest for [`POLL`]. Whether
+    /// Waits until something may have changed and the directory has been quiet for a moment; at the latest for `POLL`. Whether
     /// anything really did, the digests tell.
     pub async fn changed(&self) {
         if time::timeout(POLL, self.wake.notified()).await.is_ok() {

@@ -15,7 +15,7 @@ use crate::decision::{
 };
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
-use crate::envelope::{Decoded, Envelope, EnvelopeError, Rewritten, Wire, coding};
+use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Tenant};
 use crate::identity::{Presented, Proofs, SessionPresence, demand};
 use crate::policy::{OnMisfit, OnReplace};
@@ -53,7 +53,7 @@ pub struct Cleared<'j> {
     pub origin: AdmittedOrigin,
     pub rewritten: Rewritten,
     /// Headers that carried a token for us alone.
-    pub consumed: Vec<HeaderName>,
+    pub consumed: &'j [HeaderName],
 }
 
 impl<'j> Judgement<'j> {
@@ -128,7 +128,10 @@ impl<'j> Judgement<'j> {
         let signed = proofs.claims().map(|claims| claims.signed(profile));
         let update = envelope.update(&workspace.identity.token_at);
         let circumstances = self.circumstances(&envelope, &proofs);
-        let judged = judge(&workspace.catalogue, circumstances, signed.as_ref(), &update);
+        let mut judged = judge(&workspace.catalogue, circumstances, signed.as_ref(), &update);
+        // A token signs for every kind of request, and not each of them has a place for each attribute.
+        let placeless = envelope.placeless(&update, &judged).map_err(|error| self.bug(error))?;
+        judged.forgo(&placeless);
         witness.judged(tenant, &update, &judged);
         if workspace.on_misfit == OnMisfit::Refuse && judged.applied(Code::Type) {
             return Err(Rejection::Misfit);
@@ -145,11 +148,9 @@ impl<'j> Judgement<'j> {
         if query_judged.verdicts().iter().any(|verdict| verdict.effect != Effect::Kept) {
             return Err(Rejection::Envelope(EnvelopeError::QueryDocument));
         }
-        let rewritten = envelope.rewrite(&update, &judged, self.epoch.gateway.read_back).map_err(|error| {
-            tracing::error!(reason = %error, operation = self.operation.name, "rewriting failed");
-            Rejection::Internal
-        })?;
-        Ok(Cleared { tenant, origin, rewritten, consumed: token_headers(tenant) })
+        let rewritten =
+            envelope.rewrite(&update, &judged, self.epoch.gateway.read_back).map_err(|error| self.bug(error))?;
+        Ok(Cleared { tenant, origin, rewritten, consumed: &tenant.token_headers })
     }
 
     /// The tenant that the request names, or the only one that needs no name.
@@ -179,25 +180,26 @@ impl<'j> Judgement<'j> {
     /// It could be for several upstreams.
     pub fn unopened_tenant(&self) -> Result<&'j Tenant, Rejection> {
         let profile = &*self.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
-        let named: Vec<Cow<'_, str>> = profile
-            .workspace_at
-            .iter()
-            .filter_map(|place| match place {
+        let mut named: Vec<Cow<'_, str>> = Vec::new();
+        for place in &profile.workspace_at {
+            match place {
                 Place::Path(name) => {
-                    self.params.iter().find(|(param, _)| param == name).map(|(_, value)| Cow::Borrowed(*value))
+                    let params = self.params.iter().filter(|(param, _)| param == name);
+                    named.extend(params.map(|(_, value)| Cow::Borrowed(*value)));
                 }
+                // All of them: this backend reads the first and that one the last.
                 Place::Query(name) => {
-                    let mut pairs = form_urlencoded::parse(self.head.query().unwrap_or_default().as_bytes());
-                    pairs.find(|(key, _)| key == name).map(|(_, value)| value)
+                    let pairs = form_urlencoded::parse(self.head.query().unwrap_or_default().as_bytes());
+                    named.extend(pairs.filter(|(key, _)| key == name).map(|(_, value)| value));
                 }
                 Place::Document(_)
                 | Place::Body(_)
                 | Place::Field(_)
                 | Place::Header(_)
                 | Place::Bearer(_)
-                | Place::Cookie(_) => None,
-            })
-            .collect();
+                | Place::Cookie(_) => {}
+            }
+        }
         if !named.is_empty() {
             return self.tenant(&named);
         }
@@ -213,25 +215,26 @@ impl<'j> Judgement<'j> {
     /// Headers in which one of the tenants takes its token.
     #[must_use]
     pub fn token_headers(&self) -> Vec<HeaderName> {
-        self.tenants.iter().flat_map(|tenant| token_headers(tenant)).collect()
+        self.tenants.iter().flat_map(|tenant| &tenant.token_headers).cloned().collect()
+    }
+
+    fn bug(&self, error: RewriteError) -> Rejection {
+        tracing::error!(reason = %error, operation = self.operation.name, "rewriting failed");
+        Rejection::Internal
     }
 
     fn presented<'e>(&self, envelope: &'e Envelope<'_>, tenant: &Tenant) -> Result<Presented<'e>, Rejection> {
         let profile = &tenant.workspace.profile;
-        let mut tokens = envelope.texts_at(&profile.tokens.jwt)?;
-        tokens.extend(envelope.texts_at(&tenant.workspace.identity.token_at)?);
-        let mut user_ids = envelope.texts_at(&profile.identity.user_id)?;
-        user_ids.extend(envelope.texts_at(&self.operation.subject)?);
-        // Scripts spell an undefined value as text; it names nobody.
-        for texts in [&mut tokens, &mut user_ids] {
-            texts.retain(|text| text != "undefined" && text != "null");
-        }
+        let mut tokens = said_at(envelope, &profile.tokens.jwt)?;
+        tokens.extend(said_at(envelope, &tenant.workspace.identity.token_at)?);
+        let mut user_ids = said_at(envelope, &profile.identity.user_id)?;
+        user_ids.extend(said_at(envelope, &self.operation.subject)?);
         let session = envelope.texts_at(&profile.identity.session)?.iter().any(|text| is_said(text));
         Ok(Presented {
             tokens,
             user_ids,
-            user_hashes: envelope.texts_at(&profile.tokens.user_hash)?,
-            emails: envelope.texts_at(&profile.identity.email)?,
+            user_hashes: said_at(envelope, &profile.tokens.user_hash)?,
+            emails: said_at(envelope, &profile.identity.email)?,
             session: if session { SessionPresence::Present } else { SessionPresence::Absent },
         })
     }
@@ -302,19 +305,30 @@ fn prefixes_of<'s>(shape: &'s Shape, prefixes: &mut Vec<&'s str>) {
     }
 }
 
-fn token_headers(tenant: &Tenant) -> Vec<HeaderName> {
-    let places = tenant.workspace.identity.token_at.iter();
-    places
-        .filter_map(|place| match place {
-            Place::Header(name) | Place::Bearer(name) => HeaderName::try_from(name.as_str()).ok(),
-            Place::Document(_)
-            | Place::Body(_)
-            | Place::Field(_)
-            | Place::Query(_)
-            | Place::Cookie(_)
-            | Place::Path(_) => None,
-        })
-        .collect()
+/// The texts at `places`, less what scripts put into a form for nothing at all: they spell an undefined value as text.
+///
+/// In a document the same text is a text: there a script leaves an undefined member away, and whoever writes `"undefined"` may name the
+/// backend's user of that id.
+fn said_at<'e>(envelope: &'e Envelope<'_>, places: &[Place]) -> Result<Vec<Cow<'e, str>>, EnvelopeError> {
+    let mut said = Vec::new();
+    for place in places {
+        match (place, envelope.text_at(place)?) {
+            (_, None) => {}
+            (Place::Field(_), Some(text)) if text == "undefined" => {}
+            (
+                Place::Field(_)
+                | Place::Document(_)
+                | Place::Body(_)
+                | Place::Query(_)
+                | Place::Header(_)
+                | Place::Bearer(_)
+                | Place::Cookie(_)
+                | Place::Path(_),
+                Some(text),
+            ) => said.push(text),
+        }
+    }
+    Ok(said)
 }
 
 fn is_said(text: &str) -> bool {

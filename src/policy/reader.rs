@@ -14,6 +14,7 @@
 //!
 //! It knows TOML and no policy: no key is named here.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::finding::Findings;
 use super::source::Source;
 use super::units;
+use crate::decision;
 
 /// A value and where it stands, in bytes of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -406,6 +408,37 @@ impl<'a> Value<'a> {
     /// A path; what it is relative to is for the caller to say.
     pub fn path(&self) -> Option<Placed<PathBuf>> {
         Some(self.text()?.map(PathBuf::from))
+    }
+
+    /// Whatever stands here, as the JSON value that it spells, numbers digit by digit. Dates, and numbers that JSON does not have, are
+    /// mistakes.
+    pub fn json(&self) -> Option<Placed<decision::Value<'static>>> {
+        let value = match self.value.get_ref() {
+            DeValue::String(text) => decision::Value::Text(Cow::Owned(text.to_string())),
+            DeValue::Boolean(boolean) => decision::Value::Bool(*boolean),
+            DeValue::Integer(_) => {
+                let digits = self.integer(i64::MIN..=i64::MAX)?.value.to_string();
+                decision::Value::Number(Cow::Owned(digits))
+            }
+            DeValue::Float(number) => {
+                let digits = number.as_str().trim_start_matches('+');
+                if digits.ends_with(['f', 'n']) {
+                    return self.expected("a number that JSON has");
+                }
+                decision::Value::Number(Cow::Owned(digits.to_owned()))
+            }
+            DeValue::Datetime(_) => return self.expected("text, a number, a boolean, a list or a table"),
+            DeValue::Array(_) => {
+                let items = self.list(|item| Some(item.json()?.value))?;
+                decision::Value::List(items.value)
+            }
+            DeValue::Table(_) => {
+                let entries = self.entries(|value| Some(value.json()?.value))?.value;
+                let entry = |Named { name, value }: Named<decision::Value<'static>>| (Cow::Owned(name.value), value);
+                decision::Value::Object(entries.into_iter().map(entry).collect())
+            }
+        };
+        Some(self.placed(value))
     }
 
     /// A list, each element read by `read`. Elements with mistakes are left out, and are findings.

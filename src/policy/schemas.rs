@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::case_file::RawCaseFile;
 use super::gateway_file::RawGateway;
 use super::profile_file::RawProfile;
 use super::reader::Placed;
@@ -14,6 +15,7 @@ use super::workspace_file::RawWorkspace;
 #[must_use]
 pub fn schemas() -> Vec<(&'static str, String)> {
     vec![
+        ("cases.json", schema_of::<RawCaseFile>()),
         ("gateway.json", schema_of::<RawGateway>()),
         ("profile.json", schema_of::<RawProfile>()),
         ("workspace.json", schema_of::<RawWorkspace>()),
@@ -107,6 +109,21 @@ spelled!(
     Address,
     { "type": "string", "pattern": ":[0-9]+$" }
 );
+spelled!(
+    /// A document: a table, or its JSON as text.
+    DocumentText,
+    { "type": ["object", "string"] }
+);
+spelled!(
+    /// Whatever JSON can say.
+    AnyValue,
+    { "type": ["string", "number", "boolean", "array", "object"] }
+);
+spelled!(
+    /// A verdict, or several in their order.
+    VerdictText,
+    { "type": ["string", "array"], "items": { "type": "string" } }
+);
 
 #[cfg(test)]
 mod tests {
@@ -171,6 +188,9 @@ mod tests {
         }
     }
 
+    /// Fewer tables would mean that the test looks at nothing.
+    const TABLES_MIN: usize = 4;
+
     const UNKNOWN: &str = "unknown to everybody";
 
     /// Inline tables are enough TOML for a test.
@@ -204,7 +224,7 @@ mod tests {
         let mut of_schema = BTreeSet::new();
         tables(&schema, &mut of_schema);
         assert_eq!(of_reader, of_schema);
-        assert!(of_schema.len() > 3);
+        assert!(of_schema.len() >= TABLES_MIN);
     }
 
     #[test]
@@ -229,8 +249,20 @@ mod tests {
     }
 
     #[test]
+    fn the_schema_of_cases_knows_what_the_reader_knows() {
+        check(&schema_of::<RawCaseFile>(), |source, findings| {
+            RawCaseFile::read(source, findings);
+        });
+    }
+
+    #[test]
     fn what_the_reader_requires_the_schema_requires() {
         for (schema, missing) in [
+            (schema_of::<RawCaseFile>(), {
+                let mut findings = Findings::default();
+                RawCaseFile::read(&Source::new("a.toml", ""), &mut findings);
+                findings
+            }),
             (schema_of::<RawGateway>(), {
                 let mut findings = Findings::default();
                 RawGateway::read(&Source::new("a.toml", ""), &mut findings);

@@ -5,11 +5,17 @@
 
 mod support;
 
+mod attacks;
 mod attributes;
 mod bodies;
+mod carriers;
+mod chatwoot;
 mod demo;
 mod edge;
+mod json_api;
 mod lifecycle;
+mod policies;
 mod readers;
+mod realtime;
 mod record;
 mod tokens;

@@ -155,7 +155,7 @@ fn connection_takes_no_judged_header_away() {
 #[track_caller]
 fn scrubbed(name: &str, kept: bool) {
     let mut parts = parts(Version::HTTP_11, "GET", "/", &[HOST, (name, b"a")]);
-    let keep = [HeaderName::from_static("api_access_token")];
+    let keep = ["api_access_token", "x-countersign-token"].map(HeaderName::from_static);
     scrub(&mut parts, &keep, &Limits::default()).expect("few headers");
     assert_eq!(parts.headers.contains_key(name), kept, "{name}");
 }
@@ -171,7 +171,18 @@ fn what_a_client_cannot_say_is_taken_away_in_every_spelling() {
     for name in ["X-HTTP-Method-Override", "x_http_method", "x-method-override", "proxy", "some_header"] {
         scrubbed(name, false);
     }
-    for name in ["api_access_token", "x-auth-token", "user-agent", "x-forward", "x-real-ip-not", "forwarded-not"] {
+    for name in ["x_countersign_token", "x-countersign-token2", "X-Countersign_Token", "api-access_token"] {
+        scrubbed(name, false);
+    }
+    for name in [
+        "x-countersign-token",
+        "api_access_token",
+        "x-auth-token",
+        "user-agent",
+        "x-forward",
+        "x-real-ip-not",
+        "forwarded-not",
+    ] {
         scrubbed(name, true);
     }
 }

@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 /// One request as the upstream saw it.
 #[derive(Clone, Debug)]
 pub struct Received {
+    pub method: http::Method,
     pub target: String,
     pub headers: http::HeaderMap,
     pub body: Bytes,
@@ -83,7 +84,12 @@ impl TestUpstream {
                         async move {
                             let (parts, body) = request.into_parts();
                             let body = body.collect().await?.to_bytes();
-                            let one = Received { target: parts.uri.to_string(), headers: parts.headers, body };
+                            let one = Received {
+                                method: parts.method,
+                                target: parts.uri.to_string(),
+                                headers: parts.headers,
+                                body,
+                            };
                             log.lock().expect("unpoisoned").push(one.clone());
                             let (delay, response) = respond(&one);
                             tokio::time::sleep(delay).await;

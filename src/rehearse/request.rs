@@ -1,0 +1,375 @@
+//! A case becomes a request: what it does not say is filled in where the profile looks for it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
+
+use super::found::{field_text, text_of};
+use super::{NOW, sign};
+use crate::decision::Value;
+use crate::edge::cors::Preflight;
+use crate::edge::hygiene;
+use crate::epoch::{RehearsalEpoch, Tenant};
+use crate::policy::{AppId, Case, CaseRequest, Content, KeyUse, Signer};
+use crate::profile::{Body, DocumentAt, Operation, Place, Pointer};
+
+/// Why a case cannot be made a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DraftError {
+    #[error("no key of the workspace is for that (`use`)")]
+    NoKey,
+    #[error("`signed_by`: the workspace has no key `{0}`")]
+    UnknownKey(String),
+    #[error(
+        "the request has no place for a token: name one with `token_at` in the workspace, or give `update` as a table"
+    )]
+    NoPlaceForToken,
+    #[error("the request has no place for a `user_hash`")]
+    NoPlaceForHash,
+    #[error("the operation has no document for `update`: say it with `form` or `body`")]
+    NoPlaceForUpdate,
+    #[error("not a request that can be written")]
+    Unwritable,
+}
+
+/// A request as it would reach the gateway.
+pub(super) struct Drafted {
+    pub(super) parts: Parts,
+    pub(super) body: Vec<u8>,
+    /// What the case did not write itself.
+    pub(super) placed: Vec<Placed>,
+}
+
+/// A name and text that were put into the body for the case.
+pub(super) struct Placed {
+    name: String,
+    text: String,
+}
+
+impl Placed {
+    pub(super) fn is(&self, name: &str, text: &str) -> bool {
+        self.name == name && self.text == text
+    }
+}
+
+/// Where a workspace answers on any host.
+const HOST: HeaderValue = HeaderValue::from_static("gateway.example");
+
+/// How long a token lives that does not say: ten minutes.
+const TOKEN_SECONDS: i64 = 600;
+
+/// Nobody's secret: what it signs is forged.
+const FORGED: &[u8] = b"forged: this secret is no key of anybody";
+
+/// Makes the request of a case.
+///
+/// # Errors
+///
+/// Something that it asks for has no place there, or no key.
+pub(super) fn draft(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Result<Drafted, DraftError> {
+    let request = &case.request;
+    let workspace = &tenant.workspace;
+    let mut headers = HeaderMap::new();
+    for (name, value) in &request.headers {
+        headers.append(name, value.clone());
+    }
+    let own_host = workspace.hosts.first().and_then(|host| HeaderValue::try_from(host.as_str()).ok());
+    let host = request.host.clone().or(own_host).unwrap_or(HOST);
+    headers.entry(header::HOST).or_insert(host);
+    if let Some(origin) = &request.origin {
+        headers.entry(header::ORIGIN).or_insert(origin.clone());
+    }
+    let route = Route::find(stage, request, &headers)?;
+    let body = DraftBody::of(&request.content, route.operation.as_deref())?;
+    let mut draft = Draft { route, headers, query: request.path.query().map(ToOwned::to_owned), body, placed: vec![] };
+    draft.name_workspace(tenant, &request.app_id);
+    draft.prove(stage, tenant, request)?;
+    draft.finish(request)
+}
+
+/// What the request will turn out to be.
+struct Route {
+    operation: Option<Arc<Operation>>,
+    params: Vec<String>,
+}
+
+impl Route {
+    /// The gateway's own way to an operation. Where it has none, the request is still sent, to be refused.
+    fn find(stage: &RehearsalEpoch, request: &CaseRequest, headers: &HeaderMap) -> Result<Self, DraftError> {
+        let parts = parts_of(request, request.path.clone(), headers.clone())?;
+        let found = hygiene::inspect(&parts).ok().and_then(|head| {
+            let preflight = Preflight::read(&parts);
+            let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
+            let (operation, _, params) = stage.epoch().route(method, head.host(), head.path()).ok()?;
+            let params = params.iter().map(|(name, _)| name.clone()).collect();
+            Some(Self { operation: Some(Arc::clone(operation)), params })
+        });
+        Ok(found.unwrap_or(Self { operation: None, params: Vec::new() }))
+    }
+
+    fn takes(&self) -> Option<Body> {
+        self.operation.as_ref().map(|operation| operation.body)
+    }
+}
+
+struct Draft {
+    route: Route,
+    headers: HeaderMap,
+    query: Option<String>,
+    body: DraftBody,
+    placed: Vec<Placed>,
+}
+
+enum DraftBody {
+    Empty,
+    /// To the letter.
+    Text(String),
+    Json(Value<'static>),
+    Form {
+        /// The field of the operation's first document.
+        field: Option<String>,
+        document: Option<Value<'static>>,
+        fields: Vec<(String, Value<'static>)>,
+    },
+}
+
+impl DraftBody {
+    fn of(content: &Content, operation: Option<&Operation>) -> Result<Self, DraftError> {
+        let (update, fields) = match content {
+            Content::Whole(Value::Text(text)) => return Ok(Self::Text(text.clone().into_owned())),
+            Content::Whole(body) => return Ok(Self::Json(body.clone())),
+            Content::Told { update, fields } => (update.clone(), fields.clone()),
+        };
+        let at = operation.and_then(|operation| operation.documents.first()).map(|document| &document.at);
+        let takes_form = operation.is_some_and(|operation| operation.body == Body::Form);
+        if takes_form || !fields.is_empty() {
+            let field = match at {
+                Some(DocumentAt::Field(field)) => Some(field.clone()),
+                Some(DocumentAt::Body(_) | DocumentAt::Fields(_)) | None => None,
+            };
+            if update.is_some() && field.is_none() {
+                return Err(DraftError::NoPlaceForUpdate);
+            }
+            return Ok(Self::Form { field, document: update, fields });
+        }
+        let names = match at {
+            Some(DocumentAt::Body(pointer)) => pointer.names(),
+            Some(DocumentAt::Field(_) | DocumentAt::Fields(_)) | None => &[],
+        };
+        Ok(match update {
+            None => Self::Empty,
+            Some(Value::Text(text)) => Self::Text(names.iter().rev().fold(text.into_owned(), |inner, name| {
+                format!("{{{}:{inner}}}", text_of(&Value::Text(Cow::Borrowed(name))))
+            })),
+            Some(update) => Self::Json(
+                names.iter().rev().fold(update, |inner, name| Value::Object(vec![(Cow::Owned(name.clone()), inner)])),
+            ),
+        })
+    }
+}
+
+impl Draft {
+    fn name_workspace(&mut self, tenant: &Tenant, app_id: &AppId) {
+        let places = &tenant.workspace.profile.workspace_at;
+        let id = match app_id {
+            AppId::Nowhere => return,
+            AppId::Other(id) => id,
+            // It names the workspace itself, rightly or not.
+            AppId::Own if places.iter().any(|place| self.has(place)) => return,
+            AppId::Own => match tenant.workspace.app_ids.first() {
+                Some(id) => id,
+                None => return,
+            },
+        };
+        for place in places {
+            if let Place::Query(name) = place {
+                let pair = form_urlencoded::Serializer::new(String::new()).append_pair(name, id).finish();
+                self.query = Some(match &self.query {
+                    Some(query) => format!("{query}&{pair}"),
+                    None => pair,
+                });
+                return;
+            }
+            if self.place(place, id) {
+                return;
+            }
+        }
+    }
+
+    fn prove(&mut self, stage: &RehearsalEpoch, tenant: &Tenant, request: &CaseRequest) -> Result<(), DraftError> {
+        let workspace = &tenant.workspace;
+        let tokens = &workspace.profile.tokens;
+        let first_for = |wanted: KeyUse| {
+            let key = workspace.identity.keys.iter().find(|key| key.uses.contains(&wanted)).ok_or(DraftError::NoKey)?;
+            stage.secret(&workspace.id, &key.id).ok_or(DraftError::NoKey)
+        };
+        if let Some(claims) = &request.signed {
+            let secret = match &request.signer {
+                Signer::First => first_for(KeyUse::Jwt)?,
+                Signer::Key(id) => stage.secret(&workspace.id, id).ok_or_else(|| DraftError::UnknownKey(id.clone()))?,
+                Signer::Nobody => FORGED,
+            };
+            let token = sign::token(&with_expiry(claims, request.now.unwrap_or(NOW.0)), secret);
+            // Where a workspace names a place of its own, its messenger knows none.
+            let mut places = tokens.jwt.iter().chain(&workspace.identity.token_at);
+            if !places.any(|place| self.place(place, &token)) {
+                return Err(DraftError::NoPlaceForToken);
+            }
+        }
+        if let Some(id) = &request.hashed {
+            let hash = sign::user_hash(id, first_for(KeyUse::UserHash)?);
+            if !tokens.user_hash.iter().any(|place| self.place(place, &hash)) {
+                return Err(DraftError::NoPlaceForHash);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether something stands at the place already. A body to the letter is never looked into: it says what it says.
+    fn has(&self, place: &Place) -> bool {
+        let member = |value: &Value<'_>, pointer: &Pointer| {
+            pointer.names().iter().try_fold(value, |at, name| at.member(name)).is_some()
+        };
+        match (place, &self.body) {
+            (Place::Document(_) | Place::Body(_) | Place::Field(_), DraftBody::Text(_)) => true,
+            (Place::Document(pointer), DraftBody::Form { document: Some(document), .. }) => member(document, pointer),
+            (Place::Document(pointer) | Place::Body(pointer), DraftBody::Json(body)) => member(body, pointer),
+            (Place::Field(name), DraftBody::Form { fields, .. }) => fields.iter().any(|(field, _)| field == name),
+            (Place::Query(name), _) => form_urlencoded::parse(self.query.as_deref().unwrap_or_default().as_bytes())
+                .any(|(key, _)| key == *name),
+            (Place::Header(name) | Place::Bearer(name), _) => self.headers.contains_key(name),
+            (Place::Path(name), _) => self.route.params.contains(name),
+            (Place::Document(_) | Place::Body(_), DraftBody::Empty | DraftBody::Form { .. })
+            | (Place::Field(_), DraftBody::Empty | DraftBody::Json(_))
+            | (Place::Cookie(_), _) => false,
+        }
+    }
+
+    /// Puts a text there, unless something stands there already or the request has no such place.
+    fn place(&mut self, place: &Place, text: &str) -> bool {
+        match place {
+            Place::Document(pointer) => self.place_in_document(pointer, text),
+            Place::Body(pointer) => match &mut self.body {
+                DraftBody::Json(body) => insert(body, pointer.names(), text) && self.note(pointer.names().last(), text),
+                DraftBody::Empty | DraftBody::Text(_) | DraftBody::Form { .. } => false,
+            },
+            Place::Field(name) => match &mut self.body {
+                DraftBody::Form { fields, .. } if !fields.iter().any(|(field, _)| field == name) => {
+                    fields.push((name.clone(), Value::Text(Cow::Owned(text.to_owned()))));
+                    self.note(Some(name), text)
+                }
+                DraftBody::Form { .. } | DraftBody::Empty | DraftBody::Text(_) | DraftBody::Json(_) => false,
+            },
+            Place::Header(name) => self.place_header(name, text.to_owned()),
+            Place::Bearer(name) => self.place_header(name, format!("Bearer {text}")),
+            Place::Cookie(name) => self.place_header("cookie", format!("{name}={text}")),
+            // A proof in a query ends up in logs: no case sends one there unless it says so itself.
+            Place::Query(_) | Place::Path(_) => false,
+        }
+    }
+
+    fn place_in_document(&mut self, pointer: &Pointer, text: &str) -> bool {
+        let at = self.route.operation.as_ref().and_then(|operation| operation.documents.first());
+        let mut names: Vec<String> = Vec::new();
+        let target = match (at.map(|document| &document.at), &mut self.body) {
+            (Some(DocumentAt::Field(_)), DraftBody::Form { document, .. }) => {
+                document.get_or_insert_with(|| Value::Object(Vec::new()))
+            }
+            (Some(DocumentAt::Body(base)), DraftBody::Json(body)) => {
+                names.extend_from_slice(base.names());
+                body
+            }
+            (Some(DocumentAt::Field(_) | DocumentAt::Body(_) | DocumentAt::Fields(_)) | None, _) => return false,
+        };
+        names.extend_from_slice(pointer.names());
+        insert(target, &names, text) && self.note(names.last(), text)
+    }
+
+    fn place_header(&mut self, name: &str, text: String) -> bool {
+        match (HeaderName::try_from(name), HeaderValue::try_from(text)) {
+            (Ok(name), Ok(value)) if !self.headers.contains_key(&name) => {
+                self.headers.insert(name, value);
+                true
+            }
+            (Ok(_) | Err(_), _) => false,
+        }
+    }
+
+    fn note(&mut self, name: Option<&String>, text: &str) -> bool {
+        self.placed.push(Placed { name: name.cloned().unwrap_or_default(), text: text.to_owned() });
+        true
+    }
+
+    fn finish(self, request: &CaseRequest) -> Result<Drafted, DraftError> {
+        const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+        const JSON: HeaderValue = HeaderValue::from_static("application/json");
+        let Self { route, mut headers, query, body, placed } = self;
+        let (body, content_type) = match body {
+            DraftBody::Empty => (None, JSON),
+            DraftBody::Text(text) if route.takes() == Some(Body::Form) => (Some(text), FORM),
+            DraftBody::Text(text) => (Some(text), JSON),
+            DraftBody::Json(value) => (Some(text_of(&value)), JSON),
+            DraftBody::Form { field, document, fields } => {
+                let mut form = form_urlencoded::Serializer::new(String::new());
+                for (name, value) in &fields {
+                    form.append_pair(name, &field_text(value));
+                }
+                if let (Some(field), Some(document)) = (field, document) {
+                    form.append_pair(&field, &field_text(&document));
+                }
+                (Some(form.finish()), FORM)
+            }
+        };
+        if let Some(body) = &body {
+            let content_type = request.content_type.clone().unwrap_or(content_type);
+            headers.entry(header::CONTENT_TYPE).or_insert(content_type);
+            headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(body.len()));
+        }
+        let path = match query {
+            Some(query) => PathAndQuery::try_from(format!("{}?{query}", request.path.path())),
+            None => PathAndQuery::try_from(request.path.path()),
+        };
+        let parts = parts_of(request, path.map_err(|_| DraftError::Unwritable)?, headers)?;
+        Ok(Drafted { parts, body: body.unwrap_or_default().into_bytes(), placed })
+    }
+}
+
+fn parts_of(request: &CaseRequest, path: PathAndQuery, headers: HeaderMap) -> Result<Parts, DraftError> {
+    let built = Request::builder().method(request.method.clone()).uri(Uri::from(path)).body(());
+    let (mut parts, ()) = built.map_err(|_| DraftError::Unwritable)?.into_parts();
+    parts.headers = headers;
+    Ok(parts)
+}
+
+/// Puts a text at a pointer of objects. What stands there stays.
+fn insert(value: &mut Value<'static>, names: &[String], text: &str) -> bool {
+    let (Value::Object(entries), Some((first, rest))) = (value, names.split_first()) else { return false };
+    let known = entries.iter_mut().find(|(name, _)| name == first);
+    match (known, rest.is_empty()) {
+        (Some(_), true) => false,
+        (Some((_, inner)), false) => insert(inner, rest, text),
+        (None, _) => {
+            let text = Value::Text(Cow::Owned(text.to_owned()));
+            let wrap = |inner, name: &String| Value::Object(vec![(Cow::Owned(name.clone()), inner)]);
+            entries.push((Cow::Owned(first.clone()), rest.iter().rev().fold(text, wrap)));
+            true
+        }
+    }
+}
+
+fn with_expiry(claims: &Value<'static>, now: i64) -> Value<'static> {
+    match claims {
+        Value::Object(entries) if claims.member("exp").is_none() => {
+            let exp = Value::Number(Cow::Owned(now.saturating_add(TOKEN_SECONDS).to_string()));
+            let mut entries = entries.clone();
+            entries.push((Cow::Borrowed("exp"), exp));
+            Value::Object(entries)
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) | Value::Object(_) => {
+            claims.clone()
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! One gateway with its upstream and a connection that is made again whenever the gateway closes it.
+
+use std::net::SocketAddr;
+
+use http::Request;
+
+use super::{Answer, Client, Received, Setup, TestGateway, TestUpstream};
+
+pub struct Bench {
+    pub upstream: TestUpstream,
+    pub gateway: TestGateway,
+    pub client: Client,
+    sent: usize,
+}
+
+impl Bench {
+    pub async fn start(setup: impl FnOnce(SocketAddr) -> Setup) -> Self {
+        let upstream = TestUpstream::start().await;
+        let gateway = setup(upstream.address).start();
+        let client = gateway.http1().await;
+        Self { upstream, gateway, client, sent: 0 }
+    }
+
+    /// Our own origin, as a frame that came through this gateway sends it.
+    pub fn own_origin(&self) -> String {
+        format!("https://localhost:{}", self.gateway.address.port())
+    }
+
+    /// Sends a request; what reached the upstream before is forgotten.
+    pub async fn send(&mut self, request: Request<String>) -> Answer {
+        self.upstream.forget();
+        let answer = self.client.send(request).await;
+        self.sent += 1;
+        if answer.header("connection") == Some("close") {
+            self.client = self.gateway.http1().await;
+        }
+        answer
+    }
+
+    /// The record of the request that was sent last.
+    #[track_caller]
+    pub fn record(&self) -> serde_json::Value {
+        self.gateway.records(self.sent).pop().expect("a record")
+    }
+
+    /// The verdict on `name` in the record of the request that was sent last.
+    #[track_caller]
+    pub fn verdict(&self, name: &str) -> String {
+        let record = self.record();
+        let attributes = record["attributes"].as_array().expect("a list");
+        let found = attributes.iter().find(|one| one["name"] == name);
+        found.unwrap_or_else(|| panic!("no `{name}` in {record}"))["verdict"].as_str().expect("text").to_owned()
+    }
+
+    /// The request is sent on; gives what the upstream received.
+    pub async fn passes(&mut self, request: Request<String>) -> Received {
+        let shown = format!("{} {} {}", request.method(), request.uri(), request.body());
+        let answer = self.send(request).await;
+        assert_eq!(answer.status, 200, "{shown}\n{}\n{}", answer.text(), self.record());
+        self.upstream.only()
+    }
+
+    /// The request is refused with `status` and nothing of it reaches the upstream; gives the record's code.
+    pub async fn refused(&mut self, request: Request<String>, status: u16) -> String {
+        let shown = format!("{} {} {}", request.method(), request.uri(), request.body());
+        let answer = self.send(request).await;
+        let code = self.record()["outcome"].as_str().expect("text").to_owned();
+        assert_eq!(answer.status.as_u16(), status, "{code}: {shown}\n{}", answer.text());
+        assert!(self.upstream.received().is_empty(), "{code}: {shown} reached the upstream");
+        code
+    }
+}
