@@ -163,6 +163,8 @@ impl Gateway {
         if let Some(permit) = PassPermit::of(operation) {
             let tenant = judgement.unopened_tenant()?;
             event.tenant(tenant, operation);
+            // Another tenant's page is no page of this one.
+            progress.origin = judgement.admit(&origin, &[tenant])?;
             let forward = forward(&parts, &head, peer, event, &tenant.token_headers)?;
             return match (operation.upgrade, UpgradePermit::of(operation)) {
                 (Upgrade::WebSocket, Some(permit)) if Handshake::is_asked_for(&parts.headers) => {

@@ -616,3 +616,20 @@ async fn another_method_in_disguise_is_none() {
     widget.refused("POST labels?_Method=DELETE", r#"{"label":"vip"}"#, 400).await;
     widget.refused("POST labels", r#"{"label":"vip","_method":"DELETE"}"#, 400).await;
 }
+
+#[tokio::test]
+async fn another_tenants_page_is_no_page_of_this_one() {
+    let other = SITE
+        .replace(r#"["site-token", "inbox-1"]"#, r#"["other-token"]"#)
+        .replace("https://app.acme.example", "https://app.globex.example");
+    let mut widget = widget(|setup| setup.workspace("other", &other)).await;
+    let get = |origin: &str| {
+        Request::get("/widget?website_token=site-token")
+            .header("origin", origin)
+            .body(String::new())
+            .expect("a request")
+    };
+    // Its origin is one of somebody's here, and not of whom the request names.
+    assert_eq!(widget.bench.refused(get("https://app.globex.example"), 403).await, "origin_untrusted");
+    widget.bench.passes(get("https://app.acme.example")).await;
+}
