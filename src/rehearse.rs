@@ -73,7 +73,7 @@ pub fn rehearse(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Result<
 fn walk(epoch: &Epoch, drafted: &Drafted, now: UnixSeconds, notes: &mut Notes) -> Result<Passage, Rejection> {
     let limits = &epoch.gateway.limits;
     let mut parts = drafted.parts.clone();
-    hygiene::scrub(&mut parts, &[], limits)?;
+    hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
     let head = hygiene::inspect(&parts)?;
     let preflight = Preflight::read(&parts);
     let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);

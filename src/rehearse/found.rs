@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::body::Placed;
@@ -26,6 +27,7 @@ pub struct Found {
     /// The operation's first document.
     pub goes_on: Option<Read>,
     /// All other fields of a form.
+    #[serde(rename = "form")]
     pub fields: Vec<(String, String)>,
     /// The whole JSON body.
     pub body: Option<Read>,
@@ -95,7 +97,10 @@ impl Serialize for Ending {
 
 impl Serialize for NamedVerdict {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (&self.name, self.verdict.to_string()).serialize(serializer)
+        let mut named = serializer.serialize_struct("NamedVerdict", 2)?;
+        named.serialize_field("name", &self.name)?;
+        named.serialize_field("verdict", &self.verdict.to_string())?;
+        named.end()
     }
 }
 

@@ -143,3 +143,15 @@ fn a_case_that_cannot_be_signed_does_not_hold() {
     let wrong = with(r#"signed_by = "nobody""#, r#"signed_by = "web-2025-11""#);
     check(&run("test", wrong.path(), &[]), 1, &["the workspace has no key `web-2025-11`"]);
 }
+
+#[test]
+fn a_token_is_rehearsed_where_the_workspace_has_it_also_under_a_name_that_others_may_not_use() {
+    let example = shipped().join("examples/chatwoot");
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::create_dir(directory.path().join("workspaces")).expect("made");
+    for file in ["gateway.toml", "workspaces/shop.toml", "workspaces/shop.cases.toml"] {
+        let text = fs::read_to_string(example.join(file)).expect("read").replace("x-shop-token", "x_shop_token");
+        fs::write(directory.path().join(file), text).expect("written");
+    }
+    check(&run("test", directory.path(), &[]), 0, &["ok      what the token signs is written in", "0 failed"]);
+}
