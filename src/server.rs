@@ -25,7 +25,7 @@ use crate::edge::tls::{ReloadableTls, TlsError};
 use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Watch, fetch_secret};
 use crate::gateway::Gateway;
 use crate::observe::{CertificateReading, ConnectionsReading, Metrics, ReloadResult};
-use crate::policy;
+use crate::policy::{self, Severity};
 
 /// Why the process does not start. One line each, with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -55,12 +55,14 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// How many mistakes it tells of.
-    fn findings(&self) -> usize {
+    /// Its mistakes, one line each.
+    fn mistakes(&self) -> Vec<String> {
         match self {
-            StartError::Load(LoadError::Policy(findings)) => findings.error_count(),
-            StartError::Certificates { mistakes, .. } => mistakes.len(),
-            StartError::Load(LoadError::Files(_) | LoadError::Build(_))
+            StartError::Load(LoadError::Policy(findings)) => {
+                findings.iter().filter(|finding| finding.severity == Severity::Error).map(ToString::to_string).collect()
+            }
+            StartError::Certificates { .. }
+            | StartError::Load(LoadError::Files(_) | LoadError::Build(_))
             | StartError::Tls { .. }
             | StartError::InUse { .. }
             | StartError::Listen { .. }
@@ -69,7 +71,7 @@ impl StartError {
             | StartError::SubjectKey(_)
             | StartError::Admin(_)
             | StartError::Signals(_)
-            | StartError::ListenerGone { .. } => 1,
+            | StartError::ListenerGone { .. } => self.to_string().lines().map(str::to_owned).collect(),
         }
     }
 }
@@ -317,13 +319,14 @@ impl Reloader {
                 (ReloadResult::Ok, 0)
             }
             Err(error) => {
-                let told = error.to_string();
-                tracing::error!(
-                    epoch = &**self.epochs.current().digest(),
-                    error = told,
-                    "policy_reload_failed: the last good policies stay"
-                );
-                (ReloadResult::Failed, error.findings())
+                let mistakes = error.mistakes();
+                let in_force = self.epochs.current();
+                let epoch = &**in_force.digest();
+                tracing::error!(epoch, mistakes = mistakes.len(), "policy_reload_failed: the last good policies stay");
+                for mistake in &mistakes {
+                    tracing::error!(%mistake, "policy_mistake");
+                }
+                (ReloadResult::Failed, mistakes.len())
             }
         };
         self.state.reloaded(ReloadFacts { at: clock::now(), result, findings });

@@ -123,6 +123,8 @@ async fn a_reload_is_whole_or_not_at_all_and_fails_no_request() {
         write_whole(&acme, "mode = \"enf");
         gateway.signal("HUP");
         gateway.await_log("policy_reload_failed");
+        let mistake = gateway.await_log("policy_mistake");
+        assert!(mistake.contains("acme.toml:1:"), "{mistake}");
     }
     assert!(gateway.admin_get("/metrics").contains("countersign_policy_reload_failed 1"));
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
