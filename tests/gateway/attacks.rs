@@ -430,3 +430,27 @@ async fn a_request_without_its_body_changes_nothing() {
         bench.refused(request, 405).await;
     }
 }
+
+#[test]
+fn every_attack_of_the_document_names_tests_that_exist() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = std::fs::read_to_string(root.join("docs/attacks.md")).expect("the document");
+    let mut numbers = Vec::new();
+    for row in document.lines() {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let Some(number) = cells.first().and_then(|cell| cell.trim().parse::<u32>().ok()) else { continue };
+        numbers.push(number);
+        let tests = cells.last().expect("a cell").split('`').filter_map(|name| name.split_once("::"));
+        let mut count = 0;
+        for (module, test) in tests {
+            let file =
+                if module.starts_with("src/") { format!("{module}.rs") } else { format!("tests/gateway/{module}.rs") };
+            let text = std::fs::read_to_string(root.join(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+            assert!(text.contains(&format!("fn {test}()")), "attack {number}: no `{test}` in {file}");
+            count += 1;
+        }
+        assert!(count > 0, "attack {number} has no test");
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=40).collect::<Vec<_>>());
+}
