@@ -177,15 +177,19 @@ impl Member {
             Spelling::Upper => self.name.to_uppercase(),
             Spelling::Space => format!("{} ", self.name),
             Spelling::FullWidth => {
-                let wide = char::from_u32(0xff41 + u32::from(self.name.as_bytes()[0] - b'a')).expect("a letter");
-                format!("{wide}{}", &self.name[1..])
+                let (first, rest) = self.name.split_at(1);
+                let wide = char::from_u32(0xff41 + u32::from(first.as_bytes()[0] - b'a')).expect("a letter");
+                format!("{wide}{rest}")
             }
         }
     }
 
     fn json_name(&self) -> String {
         match self.spelling {
-            Spelling::Escaped => format!("\\u{:04x}{}", self.name.as_bytes()[0], &self.name[1..]),
+            Spelling::Escaped => {
+                let (first, rest) = self.name.split_at(1);
+                format!("\\u{:04x}{rest}", first.as_bytes()[0])
+            }
             Spelling::Own | Spelling::Contained | Spelling::Upper | Spelling::Space | Spelling::FullWidth => {
                 self.read_name()
             }
@@ -250,9 +254,10 @@ fn body(carrier: Carrier, members: &[Member]) -> String {
         }
         Carrier::Fields => {
             for (index, member) in members.iter().enumerate() {
-                let name = match member.spelling {
-                    Spelling::Contained => format!("custom_attributes[{}]", member.name),
-                    _ => member.read_name(),
+                let name = if member.spelling == Spelling::Contained {
+                    format!("custom_attributes[{}]", member.name)
+                } else {
+                    member.read_name()
                 };
                 form.append_pair(&name, &member.text(index));
             }
@@ -543,9 +548,10 @@ fn a_token_that_signs_everything_lets_everything_through() {
                 && member.name != "is_admin"
         });
         let claim = |(index, member): (usize, &Member)| {
-            let value = match carrier.has_kinds() {
-                true => member.json_value(index),
-                false => serde_json::to_string(&member.text(index)).expect("text"),
+            let value = if carrier.has_kinds() {
+                member.json_value(index)
+            } else {
+                serde_json::to_string(&member.text(index)).expect("text")
             };
             format!("\"{}\":{value}", member.name)
         };
