@@ -207,9 +207,13 @@ async fn a_huge_token_costs_nothing() {
     let data = json!({"user_id": "user-42", "plan": "pro", "intercom_user_jwt": huge}).to_string();
     assert_eq!(bench.passes(ping(&data)).await.user_data().get("plan"), None);
     assert_eq!(bench.record()["proof"], "too_large");
+    let data = json!({"intercom_user_jwt": "a".repeat(70_000)}).to_string();
+    assert_eq!(bench.refused(ping(&data), 400).await, "json_text_too_long");
+    // A megabyte is not read to its end: whether its sender sees the answer or the end of the connection is a race.
     let data = json!({"intercom_user_jwt": "a".repeat(1 << 20)}).to_string();
-    let answer = bench.send(ping(&data)).await;
-    assert!([400, 413].contains(&answer.status.as_u16()), "{}", answer.status);
+    if let Ok(answer) = bench.client.try_send(ping(&data)).await {
+        assert_eq!(answer.status, 413);
+    }
     assert!(bench.upstream.received().is_empty());
 }
 

@@ -254,10 +254,11 @@ fn body(carrier: Carrier, members: &[Member]) -> String {
         }
         Carrier::Fields => {
             for (index, member) in members.iter().enumerate() {
-                let name = if member.spelling == Spelling::Contained {
-                    format!("custom_attributes[{}]", member.name)
-                } else {
-                    member.read_name()
+                let name = match member.spelling {
+                    Spelling::Contained => format!("custom_attributes[{}]", member.name),
+                    Spelling::Own | Spelling::Escaped | Spelling::Upper | Spelling::Space | Spelling::FullWidth => {
+                        member.read_name()
+                    }
                 };
                 form.append_pair(&name, &member.text(index));
             }
