@@ -14,6 +14,8 @@
 //!
 //! It knows TOML and no policy: no key is named here.
 
+mod conceal;
+
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -67,12 +69,12 @@ const SYNTAX_ERRORS_SHOWN_MAX: usize = 3;
 /// `findings`.
 pub fn read<T>(source: &Source, findings: &mut Findings, fill: impl FnOnce(&mut Table<'_>) -> T) -> Option<T> {
     let (document, mut errors) = DeTable::parse_recoverable(&source.text);
-    conceal_secrets(source, document.get_ref(), Secrecy::Open, findings);
+    conceal::secrets(source, document.get_ref(), findings);
     if !errors.is_empty() {
         errors.sort_by_key(|error| error.span().map(|span| span.start));
         for error in errors.iter().take(SYNTAX_ERRORS_SHOWN_MAX) {
             let span = error.span().unwrap_or_default();
-            conceal_suspicious_line(source, &span, findings);
+            conceal::suspicious_line(source, &span, findings);
             findings.error(source, span, error.message().replace('\n', " "));
         }
         return None;
@@ -547,55 +549,6 @@ pub fn closest<'w>(word: &str, candidates: impl Iterator<Item = &'w str>) -> Opt
         .filter(|(distance, _)| *distance <= distances_max)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Secrecy {
-    Open,
-    Secret,
-}
-
-/// Conceals every text under a key that speaks of a secret, unless it says where the secret is to be found.
-fn conceal_secrets(source: &Source, table: &DeTable<'_>, secrecy: Secrecy, findings: &mut Findings) {
-    for (key, value) in table {
-        let name = key.get_ref().to_lowercase();
-        let secrecy = match secrecy {
-            Secrecy::Secret if matches!(name.as_str(), "env" | "file") => Secrecy::Open,
-            Secrecy::Open if !speaks_of_secret(&name) => Secrecy::Open,
-            Secrecy::Open | Secrecy::Secret => Secrecy::Secret,
-        };
-        conceal_secret(source, value, secrecy, findings);
-    }
-}
-
-fn conceal_secret(source: &Source, value: &Spanned<DeValue<'_>>, secrecy: Secrecy, findings: &mut Findings) {
-    match value.get_ref() {
-        DeValue::Table(table) => conceal_secrets(source, table, secrecy, findings),
-        DeValue::Array(array) => array.iter().for_each(|value| conceal_secret(source, value, secrecy, findings)),
-        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
-            if secrecy == Secrecy::Secret {
-                findings.conceal(source, value.span());
-            }
-        }
-    }
-}
-
-fn speaks_of_secret(key: &str) -> bool {
-    ["secret", "password", "passphrase", "subject_key"].iter().any(|word| key.contains(word))
-}
-
-/// A syntax error leaves us without keys and values, so the text itself must tell whether a secret may stand there: on the line, or in a text
-/// of several lines that began further up.
-fn conceal_suspicious_line(source: &Source, span: &Range<usize>, findings: &mut Findings) {
-    let line = source.line_at(span.start);
-    let text = source.text.to_lowercase();
-    let upto = text.get(..line.end.min(text.len())).unwrap_or(&text);
-    let on_line = upto.lines().next_back().is_some_and(speaks_of_secret);
-    let further_up =
-        upto.lines().any(|line| speaks_of_secret(line) && (line.contains("\"\"\"") || line.contains("'''")));
-    if on_line || further_up || text.len() != source.text.len() {
-        findings.conceal(source, span.clone());
-    }
 }
 
 #[cfg(test)]
