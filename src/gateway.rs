@@ -60,6 +60,9 @@ struct Progress {
     origin: Option<AdmittedOrigin>,
     /// How this messenger's widget is refused.
     profile: Option<Arc<Profile>>,
+    /// The request's body, until somebody reads it. Dropped before the answer is complete it would reset an HTTP/2 stream, and its client
+    /// would see that rather than the answer.
+    unread: Option<Incoming>,
 }
 
 /// What a request that was not refused ends in.
@@ -102,7 +105,7 @@ impl Handle for Gateway {
         };
         answer::dress(&mut response, &epoch.security_headers, progress.origin.as_ref(), event.id());
         let outcome = Outcome { code, status: response.status().as_u16() };
-        response.map(|body| RecordedBody::new(body, event, outcome, in_flight).boxed())
+        response.map(|body| RecordedBody::new(body, event, outcome, in_flight, progress.unread).boxed())
     }
 
     fn strict_transport_security(&self) -> Option<HeaderValue> {
@@ -133,6 +136,7 @@ impl Gateway {
     ) -> Result<Reply, Rejection> {
         let limits = &epoch.gateway.limits;
         let (mut parts, incoming) = request.into_parts();
+        progress.unread = Some(incoming);
 
         // Hygiene: what two servers read differently goes nowhere.
         hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
@@ -169,16 +173,18 @@ impl Gateway {
             return match (operation.upgrade, UpgradePermit::of(operation)) {
                 (Upgrade::WebSocket, Some(permit)) if Handshake::is_asked_for(&parts.headers) => {
                     let handshake = Handshake::parse(&parts.method, parts.version, &parts.headers)?;
-                    let client = hyper::upgrade::on(Request::from_parts(parts.clone(), incoming));
+                    let client = hyper::upgrade::on(Request::from_parts(parts.clone(), ()));
                     self.upgrade(epoch, tenant, forward, handshake, permit, client, event).await
                 }
                 (Upgrade::Never | Upgrade::WebSocket, _) => {
-                    self.send(epoch, tenant, Outbound::Passed { head: forward, body: incoming, permit }, event).await
+                    let body = progress.unread.take().ok_or(Rejection::Internal)?;
+                    self.send(epoch, tenant, Outbound::Passed { head: forward, body, permit }, event).await
                 }
             };
         }
 
         // Body: within what we are willing to hold.
+        let incoming = progress.unread.as_mut().ok_or(Rejection::Internal)?;
         let body = read_body(incoming, head.content_length(), limits).await?;
         event.bytes_in(body.len() as u64);
 

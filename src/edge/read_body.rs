@@ -35,7 +35,7 @@ pub enum BodyError {
 /// # Errors
 ///
 /// A [`BodyError`]; [`BodyError::TooLarge`] before a byte is read, where the head announced it.
-pub async fn read_body(body: Incoming, content_length: Option<u64>, limits: &Limits) -> Result<Bytes, BodyError> {
+pub async fn read_body(body: &mut Incoming, content_length: Option<u64>, limits: &Limits) -> Result<Bytes, BodyError> {
     read_at_most(body, content_length, limits.body_bytes_max, limits.body_timeout).await
 }
 

@@ -64,7 +64,7 @@ impl Handle for Recorder {
             let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "echo");
             return response.body(body::empty()).expect("an answer");
         }
-        match read_body(request.into_body(), None, &self.limits).await {
+        match read_body(&mut request.into_body(), None, &self.limits).await {
             Ok(read) => {
                 let group = peer.tls.group.unwrap_or("none");
                 Response::new(body::full(format!("{:?} {group} {}", peer.tls.alpn, read.len())))

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
 
 use crate::audit::{Event, Outcome};
 use crate::edge::{Body, BoxError};
@@ -23,6 +24,8 @@ pub struct RecordedBody {
     bytes_out: u64,
     record: Option<(Event, Outcome)>,
     _in_flight: InFlight,
+    /// What nobody read of the request; see `Progress::unread`.
+    _unread: Option<Incoming>,
 }
 
 /// The upstream's answer broke off after its head had gone to the client.
@@ -30,8 +33,9 @@ const BROKEN_OFF: &str = "upstream_broken_off";
 
 impl RecordedBody {
     /// Ends `event` with `outcome` once the body has gone; with the client gone where it is dropped before.
-    pub fn new(source: Source, event: Event, outcome: Outcome, in_flight: InFlight) -> Self {
-        let mut body = Self { source, bytes_out: 0, record: Some((event, outcome)), _in_flight: in_flight };
+    pub fn new(source: Source, event: Event, outcome: Outcome, in_flight: InFlight, unread: Option<Incoming>) -> Self {
+        let record = Some((event, outcome));
+        let mut body = Self { source, bytes_out: 0, record, _in_flight: in_flight, _unread: unread };
         body.finish_at_end();
         body
     }

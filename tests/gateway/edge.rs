@@ -288,3 +288,15 @@ async fn in_the_clear_nothing_is_accepted() {
     assert!(get.starts_with("HTTP/1.1 4"), "{get}");
     assert!(upstream.received().is_empty());
 }
+
+#[tokio::test]
+async fn a_refusal_before_the_body_is_read_arrives_over_http2_as_well() {
+    let (upstream, gateway) = start(|setup| setup).await;
+    for _ in 0..20 {
+        let mut client = gateway.http2().await;
+        let mut request = form_request(PING, ping_form(&format!(r#"{{"nickname":"{}"}}"#, "x".repeat(60_000))));
+        request.headers_mut().insert("origin", "https://evil.example".parse().expect("a header"));
+        assert_eq!(client.send(request).await.status, 403);
+    }
+    assert!(upstream.received().is_empty());
+}
