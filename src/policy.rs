@@ -3,6 +3,7 @@
 //! Pure: it is given text and gives back values or findings; it opens no file and reads no secret.
 
 mod case_file;
+mod cases;
 mod finding;
 #[cfg(test)]
 mod fixtures;
@@ -26,9 +27,10 @@ mod upstream_file;
 mod workspace;
 mod workspace_file;
 
-pub use case_file::{
+pub use case_file::parse_cases;
+pub use cases::{
     AppId, Case, CaseFile, CaseRequest, Content, Expectation, ExpectedOutcome, ExpectedVerdict, ExpectedVerdicts,
-    Passage, Signer, parse_cases,
+    Passage, Signer,
 };
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{

@@ -4,6 +4,7 @@
 //! what became of it is compared with what was expected. The steps are the gateway's own, never a copy of them; what is left out is what
 //! needs a socket: TLS, the reading of the body, the upstream.
 
+mod body;
 mod compare;
 mod found;
 mod request;

@@ -203,9 +203,10 @@ impl Server {
             tracing::info!(listener = name, address = %address, "listening");
         }
         tracing::info!(epoch = &**epoch.digest(), "ready");
+        let started = epoch.gateway.clone();
         drop(epoch);
 
-        let reloader = Reloader { epochs, state: Arc::clone(&state), shown, recorder };
+        let reloader = Reloader { started, epochs, state: Arc::clone(&state), shown, recorder };
         loop {
             tokio::select! {
                 () = watch.changed() => reloader.reload_if_changed(),
@@ -282,6 +283,8 @@ async fn report(serving: impl Future<Output = io::Result<()>>) {
 
 /// What is reloaded together: policies and certificates. All of it comes into force, or none.
 struct Reloader {
+    /// What the sockets were bound and the record was opened with.
+    started: policy::Gateway,
     epochs: Arc<Epochs>,
     state: Arc<AdminState>,
     shown: Vec<(Arc<str>, Arc<ReloadableTls>)>,
@@ -308,6 +311,9 @@ impl Reloader {
                 self.epochs.enforce(Arc::clone(&epoch));
                 tell_in_force(&self.state, &epoch, &self.shown);
                 tracing::info!(epoch = &**epoch.digest(), "policy_reloaded");
+                for table in epoch.gateway.awaiting_restart(&self.started) {
+                    tracing::warn!(table, "a change in this table of `gateway.toml` takes a restart");
+                }
                 (ReloadResult::Ok, 0)
             }
             Err(error) => {

@@ -1,11 +1,15 @@
 //! The documents against the program: what is listed there is what there is.
 
+// Tests may panic (`clippy.toml`): this says that all of it is tests, the helpers too.
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use countersign::decision::Code;
 use countersign::identity::{HashError, ProofError, ProofVerdict, TokenError};
-use countersign::policy::{PolicyFiles, Source, parse};
+use countersign::policy::{PolicyFiles, Source, parse, schemas};
+use serde_json::Value;
 
 const OPERATING: &str = include_str!("../docs/operating.md");
 const POLICY: &str = include_str!("../docs/policy.md");
@@ -98,6 +102,34 @@ fn every_metric_is_explained_and_no_other() {
         .map(|name| ["_total", "_info", "_seconds"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name))
         .collect();
     assert_eq!(known, explained);
+}
+
+/// The names of all members in a JSON Schema, as far as they are names of keys.
+fn keys<'s>(schema: &'s Value, found: &mut BTreeSet<&'s str>) {
+    match schema {
+        Value::Object(members) => {
+            for (name, member) in members {
+                if let ("properties", Value::Object(properties)) = (name.as_str(), member) {
+                    found.extend(properties.keys().map(String::as_str));
+                }
+                keys(member, found);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn every_key_of_every_policy_file_stands_in_the_policy_reference() {
+    for (name, schema) in schemas() {
+        let schema: Value = schema.parse().expect("JSON");
+        let mut found = BTreeSet::new();
+        keys(&schema, &mut found);
+        let words: BTreeSet<&str> = POLICY.split(|char: char| !char.is_ascii_alphanumeric() && char != '_').collect();
+        let missing: Vec<_> = found.iter().filter(|key| !words.contains(**key)).collect();
+        assert!(!found.is_empty() && missing.is_empty(), "{name}: not in the document: {missing:?}");
+    }
 }
 
 #[test]

@@ -71,7 +71,11 @@ async fn play(arguments: &Arguments) -> Result<ExitCode, Failure> {
 async fn perform(stage: &Arc<Stage>, arguments: &Arguments, page: &mut Option<DemoPage>) -> Result<(), Failure> {
     for scenario in scenarios() {
         let outcome = stage.send(&scenario.request).await?;
-        table::print(scenario.story, &outcome)?;
+        match table::print(scenario.story, &outcome) {
+            // Whoever reads has seen enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            printed => printed?,
+        }
     }
     if arguments.once {
         return Ok(());

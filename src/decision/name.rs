@@ -87,16 +87,26 @@ impl Folding {
         if let Some(plain) = self.plain(name) {
             return plain.into_owned();
         }
+        if name.is_ascii() {
+            return self.ascii_segment(name);
+        }
         // Compatibility composition, a superset of NFC, also folds the full-width and ligature look-alikes of ASCII letters.
         let composed = ComposingNormalizerBorrowed::new_nfkc().normalize(name);
         let folded = CaseMapperBorrowed::new().fold_string(&composed);
         let folded = ComposingNormalizerBorrowed::new_nfkc().normalize(&folded);
-        folded
-            .trim_matches(|char: char| char.is_whitespace() || is_invisible(char))
+        self.replace(&folded).collect()
+    }
+
+    /// ASCII composes with nothing, and folds by lower case alone.
+    fn ascii_segment(&self, name: &str) -> String {
+        self.replace(name).map(|char| char.to_ascii_lowercase()).collect()
+    }
+
+    fn replace<'n>(&self, name: &'n str) -> impl Iterator<Item = char> + use<'n, '_> {
+        name.trim_matches(|char: char| char.is_whitespace() || is_invisible(char))
             .chars()
             .filter(|char| self.replaced.contains(char) || !is_invisible(*char))
             .map(|char| if self.replaced.contains(&char) { self.replacement.unwrap_or(char) } else { char })
-            .collect()
     }
 }
 
@@ -146,6 +156,16 @@ mod tests {
         check("stra\u{df}e", "strasse");
         check("\u{212a}ey", "key");
         check("e\u{301}", "\u{e9}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn ascii_folds_as_everything_else_does(name in "[ -~\\x00\\t]{0,12}") {
+            let folding = intercom();
+            let composed = CaseMapperBorrowed::new().fold_string(&name).into_owned();
+            let long_way: String = folding.replace(&composed).collect();
+            proptest::prop_assert_eq!(folding.segment(&name), long_way);
+        }
     }
 
     #[test]

@@ -62,3 +62,38 @@ impl RehearsalEpoch {
         self.secrets.get(&(workspace.to_owned(), key.to_owned())).map(<[u8; SECRET_BYTES_MIN]>::as_slice)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{PolicyFiles, Source, parse};
+
+    fn rehearsal() -> RehearsalEpoch {
+        let gateway = r#"
+            [[listeners]]
+            name = "public"
+            address = "127.0.0.1:8443"
+            certificates = [{ certificate = "nowhere.pem", key = "nowhere.pem" }]
+            [upstreams.attributes]
+            url = "https://attributes.example"
+            ca = "nowhere.pem"
+        "#;
+        let shipped = crate::profile::shipped();
+        let (set, findings) = parse(&PolicyFiles {
+            gateway: Some(Source::new("gateway.toml", gateway)),
+            profiles: shipped.iter().map(|(id, text)| Source::new(format!("{id}.toml"), *text)).collect(),
+            workspaces: vec![Source::new("acme.toml", include_str!("../../policies/workspaces/acme.toml"))],
+            base: "nowhere".into(),
+        });
+        RehearsalEpoch::build("test", set.unwrap_or_else(|| panic!("{findings:?}"))).expect("built")
+    }
+
+    #[test]
+    fn neither_secrets_nor_files_are_needed_and_no_two_runs_share_a_key() {
+        let [one, other] = [rehearsal(), rehearsal()];
+        assert_eq!(one.epoch().tenants().len(), 1);
+        assert!(one.secret("acme", "web-2026-11").is_some());
+        assert_ne!(one.secret("acme", "web-2026-11"), other.secret("acme", "web-2026-11"));
+        assert_eq!(one.secret("acme", "another"), None);
+    }
+}

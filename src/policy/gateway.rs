@@ -23,6 +23,27 @@ pub struct Gateway {
     pub read_back: ReadBack,
 }
 
+impl Gateway {
+    /// The tables of `gateway.toml` that differ from those with which the process `started`, and that it looks at only then: sockets are
+    /// bound and connections begun with them.
+    #[must_use]
+    pub fn awaiting_restart(&self, started: &Self) -> Vec<&'static str> {
+        let sockets = |gateway: &Self| -> Vec<(String, SocketAddr)> {
+            gateway.listeners.iter().map(|listener| (listener.name.clone(), listener.address)).collect()
+        };
+        [
+            ("listeners", sockets(self) != sockets(started)),
+            ("plain", self.plain != started.plain),
+            ("admin", self.admin != started.admin),
+            ("audit", self.audit != started.audit),
+            ("limits", self.limits.of_connections() != started.limits.of_connections()),
+        ]
+        .into_iter()
+        .filter_map(|(table, differs)| differs.then_some(table))
+        .collect()
+    }
+}
+
 /// Whether the body that leaves is parsed again and compared with the judgement. Debug builds always do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadBack {
@@ -46,7 +67,7 @@ pub struct CertificateSource {
 }
 
 /// The plain-HTTP listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlainListener {
     pub address: SocketAddr,
     /// The port of the TLS listener that redirects name.
@@ -54,7 +75,7 @@ pub struct PlainListener {
 }
 
 /// The admin listener: health, metrics. Loopback only.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminListener {
     pub address: SocketAddr,
 }
@@ -97,7 +118,7 @@ pub enum HostHeader {
 }
 
 /// Where decisions are recorded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditSettings {
     /// `None`: standard output.
     pub file: Option<PathBuf>,

@@ -32,6 +32,26 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
+impl Limits {
+    /// Those that a connection, or the process, takes when it begins; any other is looked at by each request. What is of a request is the
+    /// default in both.
+    #[must_use]
+    pub(super) fn of_connections(&self) -> Self {
+        Self {
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
+            handshake_timeout: self.handshake_timeout,
+            head_timeout: self.head_timeout,
+            idle_timeout: self.idle_timeout,
+            head_bytes_max: self.head_bytes_max,
+            headers_max: self.headers_max,
+            http2_streams_max: self.http2_streams_max,
+            drain_timeout: self.drain_timeout,
+            ..Self::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

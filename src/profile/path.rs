@@ -171,6 +171,12 @@ impl PathPattern {
         &self.text
     }
 
+    /// Whether it matches one path alone: itself.
+    #[must_use]
+    pub fn is_literal(&self) -> bool {
+        self.segments.iter().all(|segment| matches!(segment, Segment::Literal(_)))
+    }
+
     /// The names of its named segments.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.segments.iter().filter_map(|segment| match segment {

@@ -1,5 +1,6 @@
 //! Routes: from a method and a path to one operation of one profile.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use http::Method;
@@ -19,6 +20,10 @@ pub enum RouteError {
 #[derive(Clone, Debug)]
 pub struct Routes<T> {
     routes: Vec<(Arc<Operation>, T)>,
+    /// Where the operations of each wholly literal path are: they come before all others.
+    literal: HashMap<String, Vec<usize>>,
+    /// Where the others are, in their order.
+    open: Vec<usize>,
 }
 
 impl<T> Routes<T> {
@@ -26,7 +31,16 @@ impl<T> Routes<T> {
     #[must_use]
     pub fn new(mut routes: Vec<(Arc<Operation>, T)>) -> Self {
         routes.sort_by(|(a, _), (b, _)| a.path.precedence(&b.path));
-        Self { routes }
+        let mut literal: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut open = Vec::new();
+        for (index, (operation, _)) in routes.iter().enumerate() {
+            if operation.path.is_literal() {
+                literal.entry(operation.path.as_str().to_owned()).or_default().push(index);
+            } else {
+                open.push(index);
+            }
+        }
+        Self { routes, literal, open }
     }
 
     /// Finds the operation of a request among those that `serves` admits (of the workspaces on the request's host, say).
@@ -42,7 +56,8 @@ impl<T> Routes<T> {
     ) -> Result<(&'r Arc<Operation>, &'r T, PathParams<'p>), RouteError> {
         let mut allowed: Vec<Method> = Vec::new();
         let mut most_literal = None;
-        for (operation, beside) in &self.routes {
+        let literal = self.literal.get(path.as_str()).into_iter().flatten();
+        for (operation, beside) in literal.chain(&self.open).filter_map(|index| self.routes.get(*index)) {
             // A less literal pattern does not take over a method that the most literal one refuses: `GET /**` opens no `/ping`.
             if most_literal.is_some_and(|pattern| !operation.path.same_paths_as(pattern)) {
                 break;

@@ -151,3 +151,79 @@ fn listed(items: impl Iterator<Item = String>) -> String {
     let items: Vec<String> = items.collect();
     if items.is_empty() { NOTHING.to_owned() } else { items.join("; ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use super::*;
+    use crate::decision::{Code, Force};
+
+    /// What differs, where `expected` was expected of a document that is `found`.
+    #[track_caller]
+    fn check(expected: &str, found: Option<&str>, is_same: bool) {
+        let read = |text: &str| read_again(text.as_bytes()).expect("JSON").into_owned();
+        let mut desk = Desk { differences: Vec::new() };
+        let found = found.map(|found| Read(read(found)));
+        for expected in [read(expected), Value::Text(Cow::Owned(expected.to_owned()))] {
+            desk.differences.clear();
+            desk.document("goes_on", Some(&expected), found.as_ref());
+            assert_eq!(desk.differences.is_empty(), is_same, "{:?}", desk.differences);
+        }
+    }
+
+    #[test]
+    fn documents_are_compared_by_what_they_say() {
+        check(r#"{"a":1,"b":{"c":[1,2],"d":null}}"#, Some(r#"{"b":{"d":null,"c":[1,2]},"a":1}"#), true);
+        check(r#"{"a":1.10}"#, Some(r#"{"a":1.1}"#), false);
+        check(r#"{"a":9007199254740993}"#, Some(r#"{"a":9007199254740992}"#), false);
+        check(r#"{"a":[1,2]}"#, Some(r#"{"a":[2,1]}"#), false);
+        check(r#"{"a":5}"#, Some(r#"{"a":"5"}"#), false);
+        check("{}", Some(r#"{"a":null}"#), false);
+        check(r#"{"a":null}"#, Some("{}"), false);
+        check("{}", None, false);
+    }
+
+    #[test]
+    fn an_expectation_that_is_no_json_is_met_by_nothing() {
+        let mut desk = Desk { differences: Vec::new() };
+        desk.document("goes_on", Some(&Value::Text(Cow::Borrowed("{"))), Some(&Read(Value::Object(Vec::new()))));
+        assert_eq!(desk.differences.len(), 1);
+    }
+
+    #[test]
+    fn verdicts_are_compared_by_name() {
+        let of = |code, force| ExpectedVerdict { code, force };
+        let (locked, observed) = (of(Code::Locked, Force::Applied), of(Code::Locked, Force::Recorded));
+        let found = |name: &str, verdict| NamedVerdict { name: name.into(), verdict };
+        let found = [found("plan", locked), found("company.plan", locked), found("company.plan", observed)];
+        let differs = |name: &str, expected: &ExpectedVerdicts| {
+            let mut desk = Desk { differences: Vec::new() };
+            desk.verdicts(name, expected, &found);
+            desk.differences.pop().map(|difference| difference.found)
+        };
+        assert_eq!(differs("plan", &ExpectedVerdicts::Each(locked)), None);
+        assert_eq!(differs("plan", &ExpectedVerdicts::Each(observed)).as_deref(), Some("locked"));
+        assert_eq!(differs("Plan", &ExpectedVerdicts::Each(locked)).as_deref(), Some("nothing"));
+        assert_eq!(differs("company.plan", &ExpectedVerdicts::InOrder(vec![locked, observed])), None);
+        let told = Some("locked; locked, observed");
+        assert_eq!(differs("company.plan", &ExpectedVerdicts::InOrder(vec![observed, locked])).as_deref(), told);
+        assert_eq!(differs("company.plan", &ExpectedVerdicts::Each(locked)).as_deref(), told);
+    }
+
+    #[test]
+    fn all_fields_count_and_their_order_does_not() {
+        let text = |text: &'static str| Value::Text(Cow::Borrowed(text));
+        let found = [("v".to_owned(), "3".to_owned()), ("data".to_owned(), r#"{"a":1}"#.to_owned())];
+        let is_same = |expected: &[(String, Value<'static>)]| {
+            let mut desk = Desk { differences: Vec::new() };
+            desk.fields(expected, &found);
+            desk.differences.is_empty()
+        };
+        let data = Value::Object(vec![(Cow::Borrowed("a"), Value::Number(Cow::Borrowed("1")))]);
+        assert!(is_same(&[("data".into(), data.clone()), ("v".into(), Value::Number(Cow::Borrowed("3")))]));
+        assert!(is_same(&[("data".into(), text(r#"{"a":1}"#)), ("v".into(), text("3"))]));
+        assert!(!is_same(&[("data".into(), text(r#"{ "a": 1 }"#)), ("v".into(), text("3"))]), "a text is a text");
+        assert!(!is_same(&[("data".into(), data)]));
+    }
+}

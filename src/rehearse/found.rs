@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use serde::{Serialize, Serializer};
 
-use super::request::Placed;
+use super::body::Placed;
 use crate::decision::{Judged, Update, Value, Verdict};
 use crate::envelope::{Rewritten, json, read_again};
 use crate::epoch::Tenant;

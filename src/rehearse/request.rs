@@ -7,14 +7,14 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
-use super::found::{field_text, text_of};
+use super::body::{DraftBody, Placed};
 use super::{NOW, sign};
 use crate::decision::Value;
 use crate::edge::cors::Preflight;
 use crate::edge::hygiene;
 use crate::epoch::{RehearsalEpoch, Tenant};
-use crate::policy::{AppId, Case, CaseRequest, Content, KeyUse, Signer};
-use crate::profile::{Body, DocumentAt, Operation, Place, Pointer};
+use crate::policy::{AppId, Case, CaseRequest, KeyUse, Signer};
+use crate::profile::{Operation, Place};
 
 /// Why a case cannot be made a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,18 +41,6 @@ pub(super) struct Drafted {
     pub(super) body: Vec<u8>,
     /// What the case did not write itself.
     pub(super) placed: Vec<Placed>,
-}
-
-/// A name and text that were put into the body for the case.
-pub(super) struct Placed {
-    name: String,
-    text: String,
-}
-
-impl Placed {
-    pub(super) fn is(&self, name: &str, text: &str) -> bool {
-        self.name == name && self.text == text
-    }
 }
 
 /// Where a workspace answers on any host.
@@ -109,10 +97,6 @@ impl Route {
         });
         Ok(found.unwrap_or(Self { operation: None, params: Vec::new() }))
     }
-
-    fn takes(&self) -> Option<Body> {
-        self.operation.as_ref().map(|operation| operation.body)
-    }
 }
 
 struct Draft {
@@ -121,54 +105,6 @@ struct Draft {
     query: Option<String>,
     body: DraftBody,
     placed: Vec<Placed>,
-}
-
-enum DraftBody {
-    Empty,
-    /// To the letter.
-    Text(String),
-    Json(Value<'static>),
-    Form {
-        /// The field of the operation's first document.
-        field: Option<String>,
-        document: Option<Value<'static>>,
-        fields: Vec<(String, Value<'static>)>,
-    },
-}
-
-impl DraftBody {
-    fn of(content: &Content, operation: Option<&Operation>) -> Result<Self, DraftError> {
-        let (update, fields) = match content {
-            Content::Whole(Value::Text(text)) => return Ok(Self::Text(text.clone().into_owned())),
-            Content::Whole(body) => return Ok(Self::Json(body.clone())),
-            Content::Told { update, fields } => (update.clone(), fields.clone()),
-        };
-        let at = operation.and_then(|operation| operation.documents.first()).map(|document| &document.at);
-        let takes_form = operation.is_some_and(|operation| operation.body == Body::Form);
-        if takes_form || !fields.is_empty() {
-            let field = match at {
-                Some(DocumentAt::Field(field)) => Some(field.clone()),
-                Some(DocumentAt::Body(_) | DocumentAt::Fields(_)) | None => None,
-            };
-            if update.is_some() && field.is_none() {
-                return Err(DraftError::NoPlaceForUpdate);
-            }
-            return Ok(Self::Form { field, document: update, fields });
-        }
-        let names = match at {
-            Some(DocumentAt::Body(pointer)) => pointer.names(),
-            Some(DocumentAt::Field(_) | DocumentAt::Fields(_)) | None => &[],
-        };
-        Ok(match update {
-            None => Self::Empty,
-            Some(Value::Text(text)) => Self::Text(names.iter().rev().fold(text.into_owned(), |inner, name| {
-                format!("{{{}:{inner}}}", text_of(&Value::Text(Cow::Borrowed(name))))
-            })),
-            Some(update) => Self::Json(
-                names.iter().rev().fold(update, |inner, name| Value::Object(vec![(Cow::Owned(name.clone()), inner)])),
-            ),
-        })
-    }
 }
 
 impl Draft {
@@ -228,40 +164,29 @@ impl Draft {
         Ok(())
     }
 
-    /// Whether something stands at the place already. A body to the letter is never looked into: it says what it says.
+    /// Whether something stands at the place already.
     fn has(&self, place: &Place) -> bool {
-        let member = |value: &Value<'_>, pointer: &Pointer| {
-            pointer.names().iter().try_fold(value, |at, name| at.member(name)).is_some()
-        };
-        match (place, &self.body) {
-            (Place::Document(_) | Place::Body(_) | Place::Field(_), DraftBody::Text(_)) => true,
-            (Place::Document(pointer), DraftBody::Form { document: Some(document), .. }) => member(document, pointer),
-            (Place::Document(pointer) | Place::Body(pointer), DraftBody::Json(body)) => member(body, pointer),
-            (Place::Field(name), DraftBody::Form { fields, .. }) => fields.iter().any(|(field, _)| field == name),
-            (Place::Query(name), _) => form_urlencoded::parse(self.query.as_deref().unwrap_or_default().as_bytes())
-                .any(|(key, _)| key == *name),
-            (Place::Header(name) | Place::Bearer(name), _) => self.headers.contains_key(name),
-            (Place::Path(name), _) => self.route.params.contains(name),
-            (Place::Document(_) | Place::Body(_), DraftBody::Empty | DraftBody::Form { .. })
-            | (Place::Field(_), DraftBody::Empty | DraftBody::Json(_))
-            | (Place::Cookie(_), _) => false,
+        match place {
+            Place::Document(_) | Place::Body(_) | Place::Field(_) => self.body.has(place),
+            Place::Query(name) => {
+                let query = self.query.as_deref().unwrap_or_default();
+                form_urlencoded::parse(query.as_bytes()).any(|(key, _)| key == *name)
+            }
+            Place::Header(name) | Place::Bearer(name) => self.headers.contains_key(name),
+            Place::Path(name) => self.route.params.contains(name),
+            Place::Cookie(_) => self.headers.contains_key(header::COOKIE),
         }
     }
 
     /// Puts a text there, unless something stands there already or the request has no such place.
     fn place(&mut self, place: &Place, text: &str) -> bool {
         match place {
-            Place::Document(pointer) => self.place_in_document(pointer, text),
-            Place::Body(pointer) => match &mut self.body {
-                DraftBody::Json(body) => insert(body, pointer.names(), text) && self.note(pointer.names().last(), text),
-                DraftBody::Empty | DraftBody::Text(_) | DraftBody::Form { .. } => false,
-            },
-            Place::Field(name) => match &mut self.body {
-                DraftBody::Form { fields, .. } if !fields.iter().any(|(field, _)| field == name) => {
-                    fields.push((name.clone(), Value::Text(Cow::Owned(text.to_owned()))));
-                    self.note(Some(name), text)
+            Place::Document(_) | Place::Body(_) | Place::Field(_) => match self.body.place(place, text) {
+                Some(placed) => {
+                    self.placed.push(placed);
+                    true
                 }
-                DraftBody::Form { .. } | DraftBody::Empty | DraftBody::Text(_) | DraftBody::Json(_) => false,
+                None => false,
             },
             Place::Header(name) => self.place_header(name, text.to_owned()),
             Place::Bearer(name) => self.place_header(name, format!("Bearer {text}")),
@@ -269,23 +194,6 @@ impl Draft {
             // A proof in a query ends up in logs: no case sends one there unless it says so itself.
             Place::Query(_) | Place::Path(_) => false,
         }
-    }
-
-    fn place_in_document(&mut self, pointer: &Pointer, text: &str) -> bool {
-        let at = self.route.operation.as_ref().and_then(|operation| operation.documents.first());
-        let mut names: Vec<String> = Vec::new();
-        let target = match (at.map(|document| &document.at), &mut self.body) {
-            (Some(DocumentAt::Field(_)), DraftBody::Form { document, .. }) => {
-                document.get_or_insert_with(|| Value::Object(Vec::new()))
-            }
-            (Some(DocumentAt::Body(base)), DraftBody::Json(body)) => {
-                names.extend_from_slice(base.names());
-                body
-            }
-            (Some(DocumentAt::Field(_) | DocumentAt::Body(_) | DocumentAt::Fields(_)) | None, _) => return false,
-        };
-        names.extend_from_slice(pointer.names());
-        insert(target, &names, text) && self.note(names.last(), text)
     }
 
     fn place_header(&mut self, name: &str, text: String) -> bool {
@@ -298,33 +206,12 @@ impl Draft {
         }
     }
 
-    fn note(&mut self, name: Option<&String>, text: &str) -> bool {
-        self.placed.push(Placed { name: name.cloned().unwrap_or_default(), text: text.to_owned() });
-        true
-    }
-
     fn finish(self, request: &CaseRequest) -> Result<Drafted, DraftError> {
-        const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
-        const JSON: HeaderValue = HeaderValue::from_static("application/json");
         let Self { route, mut headers, query, body, placed } = self;
-        let (body, content_type) = match body {
-            DraftBody::Empty => (None, JSON),
-            DraftBody::Text(text) if route.takes() == Some(Body::Form) => (Some(text), FORM),
-            DraftBody::Text(text) => (Some(text), JSON),
-            DraftBody::Json(value) => (Some(text_of(&value)), JSON),
-            DraftBody::Form { field, document, fields } => {
-                let mut form = form_urlencoded::Serializer::new(String::new());
-                for (name, value) in &fields {
-                    form.append_pair(name, &field_text(value));
-                }
-                if let (Some(field), Some(document)) = (field, document) {
-                    form.append_pair(&field, &field_text(&document));
-                }
-                (Some(form.finish()), FORM)
-            }
-        };
-        if let Some(body) = &body {
-            let content_type = request.content_type.clone().unwrap_or(content_type);
+        let takes = route.operation.as_ref().map(|operation| operation.body);
+        let written = body.write(takes);
+        if let Some((body, content_type)) = &written {
+            let content_type = request.content_type.clone().unwrap_or_else(|| content_type.clone());
             headers.entry(header::CONTENT_TYPE).or_insert(content_type);
             headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(body.len()));
         }
@@ -333,7 +220,7 @@ impl Draft {
             None => PathAndQuery::try_from(request.path.path()),
         };
         let parts = parts_of(request, path.map_err(|_| DraftError::Unwritable)?, headers)?;
-        Ok(Drafted { parts, body: body.unwrap_or_default().into_bytes(), placed })
+        Ok(Drafted { parts, body: written.map(|(body, _)| body.into_bytes()).unwrap_or_default(), placed })
     }
 }
 
@@ -342,22 +229,6 @@ fn parts_of(request: &CaseRequest, path: PathAndQuery, headers: HeaderMap) -> Re
     let (mut parts, ()) = built.map_err(|_| DraftError::Unwritable)?.into_parts();
     parts.headers = headers;
     Ok(parts)
-}
-
-/// Puts a text at a pointer of objects. What stands there stays.
-fn insert(value: &mut Value<'static>, names: &[String], text: &str) -> bool {
-    let (Value::Object(entries), Some((first, rest))) = (value, names.split_first()) else { return false };
-    let known = entries.iter_mut().find(|(name, _)| name == first);
-    match (known, rest.is_empty()) {
-        (Some(_), true) => false,
-        (Some((_, inner)), false) => insert(inner, rest, text),
-        (None, _) => {
-            let text = Value::Text(Cow::Owned(text.to_owned()));
-            let wrap = |inner, name: &String| Value::Object(vec![(Cow::Owned(name.clone()), inner)]);
-            entries.push((Cow::Owned(first.clone()), rest.iter().rev().fold(text, wrap)));
-            true
-        }
-    }
 }
 
 fn with_expiry(claims: &Value<'static>, now: i64) -> Value<'static> {

@@ -25,3 +25,23 @@ pub(super) fn user_hash(id: &str, secret: &[u8]) -> String {
 fn tag(message: &[u8], secret: &[u8]) -> hmac::Tag {
     hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::read_again;
+
+    const SECRET: &[u8] = b"test-secret-0123456789abcdef0123456789";
+
+    #[test]
+    fn tokens_and_hashes_are_those_of_other_libraries() {
+        let claims =
+            read_again(br#"{"user_id":"user-42","email":"ada@example.com","plan":"pro","seats":5,"exp":4102444800}"#);
+        assert_eq!(
+            token(&claims.expect("JSON"), SECRET),
+            "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ1c2VyX2lkIjoidXNlci00MiIsImVtYWlsIjoiYWRhQGV4YW1wbGUuY29tIiwicGxhbiI6InBybyIsI\
+             nNlYXRzIjo1LCJleHAiOjQxMDI0NDQ4MDB9.5GCB-fVWkgpWF_rknHcIoILv33LxkjWwScK0NQCA-PU"
+        );
+        assert_eq!(user_hash("user-42", SECRET), "14255644703afde09642fd12b8e9d2f3727b47a90950fde862ce8fca029cbb34");
+    }
+}

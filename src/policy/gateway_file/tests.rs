@@ -165,3 +165,19 @@ fn an_empty_file_lacks_what_has_no_default() {
         ["error: gateway.toml:1:1: `listeners` is missing", "error: gateway.toml:1:1: `upstreams` is missing"]
     );
 }
+
+#[test]
+fn what_was_bound_at_the_start_awaits_a_restart_and_nothing_else_does() {
+    let tables = |more: &str| {
+        let started =
+            gateway(&format!("{GATEWAY}[plain]\naddress = \"127.0.0.1:80\"\n[admin]\naddress = \"[::1]:9443\"\n"));
+        gateway(&format!("{GATEWAY}{more}")).awaiting_restart(&started)
+    };
+    let as_before = "[plain]\naddress = \"127.0.0.1:80\"\n[admin]\naddress = \"[::1]:9443\"\n";
+    assert_eq!(tables(as_before), Vec::<&str>::new());
+    let of_requests = "[limits]\nbody_bytes_max = \"3 KiB\"\n[hsts]\nmax_age = \"0s\"\n";
+    assert_eq!(tables(&format!("{as_before}{of_requests}")), Vec::<&str>::new());
+    assert_eq!(tables("[limits]\nidle_timeout = \"7s\"\n[audit]\nkeep = 3\n"), ["plain", "admin", "audit", "limits"]);
+    let elsewhere = with(GATEWAY, "8443", "8444");
+    assert_eq!(gateway(&elsewhere).awaiting_restart(&gateway(GATEWAY)), ["listeners"]);
+}
