@@ -64,8 +64,7 @@ impl RawIdentity {
             max_lifetime: table.optional("max_lifetime", positive_duration),
             leeway: table.optional("leeway", leeway),
             exp: table.optional("exp", Value::keyword),
-            token_at: table
-                .optional("token_at", |value| value.list(|value| value.parsed(|text| Place::try_from(text)))),
+            token_at: table.optional("token_at", |value| value.list(|value| value.parsed(token_place))),
             keys: table.optional("keys", |value| value.list(|value| value.table(RawKey::read))),
         }
     }
@@ -133,4 +132,28 @@ fn uses(value: &Value<'_>) -> Option<Placed<Vec<Placed<KeyUse>>>> {
         return None;
     }
     Some(uses)
+}
+/// Where a token for this gateway alone may sit: where it can be taken out before the request goes on.
+fn token_place(text: &str) -> Result<Place, String> {
+    match Place::try_from(text).map_err(|error| error.to_string())? {
+        Place::Query(_) | Place::Cookie(_) | Place::Path(_) => {
+            Err("expected `header:`, `bearer:`, `document:`, `body:` or `field:`: from elsewhere the token would not be taken out".to_owned())
+        }
+        place @ (Place::Header(_) | Place::Bearer(_) | Place::Document(_) | Place::Body(_) | Place::Field(_)) => Ok(place),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_of_ours_sits_only_where_it_can_be_taken_out() {
+        for text in ["header:x-token", "bearer:authorization", "document:token", "body:/token", "field:token"] {
+            assert!(token_place(text).is_ok(), "{text}");
+        }
+        for text in ["query:token", "cookie:token", "path:token", "token", "header:X-Token"] {
+            assert!(token_place(text).is_err(), "{text}");
+        }
+    }
 }
