@@ -2,37 +2,19 @@
 
 use serde_json::json;
 
-use crate::support::{Client, Setup, TestGateway, TestUpstream, Token, ping_form};
+use crate::support::client::form_request;
+use crate::support::{Bench, Token, ping_form};
 
-/// One gateway with its upstream and a connection.
-struct Bench {
-    upstream: TestUpstream,
-    gateway: TestGateway,
-    client: Client,
-}
-
-async fn bench(change: impl FnOnce(Setup) -> Setup) -> Bench {
-    let upstream = TestUpstream::start().await;
-    let gateway = change(Setup::acme(upstream.address)).start();
-    let client = gateway.http1().await;
-    Bench { upstream, gateway, client }
-}
-
-impl Bench {
-    /// Sends `user_data` with a `ping` and gives what the upstream read of it.
-    async fn ping(&mut self, user_data: &str) -> serde_json::Value {
-        self.upstream.forget();
-        let answer = self.client.post_form("/messenger/web/ping", ping_form(user_data)).await;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        self.upstream.only().user_data()
-    }
+/// Sends `user_data` with a `ping` and gives what the upstream read of it.
+async fn ping(bench: &mut Bench, user_data: &str) -> serde_json::Value {
+    bench.passes(form_request("/messenger/web/ping", ping_form(user_data))).await.user_data()
 }
 
 #[tokio::test]
 async fn an_unsigned_locked_attribute_is_left_out_and_the_rest_goes_on() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let sent = r#"{"user_id":"user-42","plan":"enterprise","nickname":"bob","is_admin":true}"#;
-    assert_eq!(bench.ping(sent).await, json!({"user_id": "user-42", "nickname": "bob"}));
+    assert_eq!(ping(&mut bench, sent).await, json!({"user_id": "user-42", "nickname": "bob"}));
     let record = bench.gateway.only_record();
     let verdict = |name: &str| {
         let attributes = record["attributes"].as_array().expect("a list");
@@ -48,16 +30,16 @@ async fn an_unsigned_locked_attribute_is_left_out_and_the_rest_goes_on() {
 
 #[tokio::test]
 async fn a_signed_value_goes_on_and_outranks_the_plain_one() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let token = Token::saying(r#""plan":"pro","seats":5"#).text();
     let sent = format!(r#"{{"user_id":"user-42","plan":"enterprise","seats":"5","intercom_user_jwt":"{token}"}}"#);
-    let read = bench.ping(&sent).await;
+    let read = ping(&mut bench, &sent).await;
     assert_eq!(read, json!({"user_id": "user-42", "plan": "pro", "seats": 5, "intercom_user_jwt": token}));
 }
 
 #[tokio::test]
 async fn another_spelling_another_place_or_an_erasure_is_no_way_around_a_lock() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     for member in [
         r#""Plan":"pro""#,
         r#""PLAN":"pro""#,
@@ -77,7 +59,7 @@ async fn another_spelling_another_place_or_an_erasure_is_no_way_around_a_lock() 
         r#""created_at":1700000000"#,
         r#""is_admin":true"#,
     ] {
-        let read = bench.ping(&format!(r#"{{"nickname":"bob",{member}}}"#)).await;
+        let read = ping(&mut bench, &format!(r#"{{"nickname":"bob",{member}}}"#)).await;
         let mut read = read.as_object().expect("an object").clone();
         // A container may stay, as long as it is empty.
         read.retain(|_, value| value != &json!({}));
@@ -87,19 +69,19 @@ async fn another_spelling_another_place_or_an_erasure_is_no_way_around_a_lock() 
 
 #[tokio::test]
 async fn company_attributes_are_judged_one_by_one_in_lists_as_well() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let sent = r#"{"companies":[{"company_id":"1","name":"A","plan":"pro","size":3},{"id":"2","name":"B","Plan":"pro"}],
         "company":{"company_id":"3","name":"C","plan":null}}"#;
-    let read = bench.ping(sent).await;
+    let read = ping(&mut bench, sent).await;
     assert_eq!(read["companies"][0], json!({"company_id": "1", "name": "A", "size": 3}));
     assert_eq!(read["companies"][1].get("Plan"), None);
     assert_eq!(read["company"], json!({"company_id": "3", "name": "C"}));
-    assert_eq!(bench.ping(r#"{"nickname":"b","company":null,"companies":null}"#).await, json!({"nickname": "b"}));
+    assert_eq!(ping(&mut bench, r#"{"nickname":"b","company":null,"companies":null}"#).await, json!({"nickname": "b"}));
 }
 
 #[tokio::test]
 async fn every_endpoint_of_the_messenger_is_judged() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     for path in
         ["ping", "open", "launcher_settings", "embedded/content", "events", "conversations/7/reply", "brand_new"]
     {
@@ -113,7 +95,8 @@ async fn every_endpoint_of_the_messenger_is_judged() {
 
 #[tokio::test]
 async fn kept_values_lose_nothing() {
-    let mut bench = bench(|setup| setup.with(r#"mode = "enforce""#, "mode = \"enforce\"\nunlisted = \"keep\"")).await;
+    let mut bench =
+        Bench::acme(|setup| setup.with(r#"mode = "enforce""#, "mode = \"enforce\"\nunlisted = \"keep\"")).await;
     bench.upstream.forget();
     let kept = r#"{"z":9007199254740993,"a":1.10,"exp":1E40,"neg":-0,"text":"\u00e9\ud83d\ude00\"\\\n","empty":""}"#;
     let sent = kept.replacen('{', r#"{"plan":"pro","#, 1);
@@ -126,9 +109,9 @@ async fn kept_values_lose_nothing() {
 
 #[tokio::test]
 async fn in_observe_mode_everything_goes_on_and_the_record_tells() {
-    let mut bench = bench(|setup| setup.with(r#"mode = "enforce""#, r#"mode = "observe""#)).await;
+    let mut bench = Bench::acme(|setup| setup.with(r#"mode = "enforce""#, r#"mode = "observe""#)).await;
     let sent = r#"{"user_id":"user-42","plan":"enterprise","is_admin":true,"Plan":"x"}"#;
-    assert_eq!(bench.ping(sent).await, serde_json::from_str::<serde_json::Value>(sent).expect("JSON"));
+    assert_eq!(ping(&mut bench, sent).await, serde_json::from_str::<serde_json::Value>(sent).expect("JSON"));
     let record = bench.gateway.only_record();
     let plan = record["attributes"].as_array().expect("a list").iter().find(|one| one["name"] == "plan").expect("plan");
     assert_eq!((&plan["verdict"], &plan["applied"]), (&json!("locked"), &json!(false)));
@@ -136,13 +119,13 @@ async fn in_observe_mode_everything_goes_on_and_the_record_tells() {
 
 #[tokio::test]
 async fn an_observed_lock_under_an_enforced_workspace_passes() {
-    let mut bench = bench(|setup| setup).await;
-    assert_eq!(bench.ping(r#"{"trial":true,"plan":"pro"}"#).await, json!({"trial": true}));
+    let mut bench = Bench::acme(|setup| setup).await;
+    assert_eq!(ping(&mut bench, r#"{"trial":true,"plan":"pro"}"#).await, json!({"trial": true}));
 }
 
 #[tokio::test]
 async fn a_leads_answer_to_a_bot_passes_and_a_users_does_not() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let answers = |identifier: &str, user_data: &str, session: &str| {
         let params = json!({"identifier": identifier, "value": "123", "conversation_part_id": "9"}).to_string();
         let mut pairs = vec![("app_id", "abc12345"), ("form_params", params.as_str()), ("user_data", user_data)];
@@ -171,7 +154,7 @@ async fn a_leads_answer_to_a_bot_passes_and_a_users_does_not() {
 
 #[tokio::test]
 async fn brackets_are_judged_like_json() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let body = crate::support::form(&[
         ("app_id", "abc12345"),
         ("user_data[plan]", "pro"),
@@ -192,7 +175,7 @@ async fn brackets_are_judged_like_json() {
 
 #[tokio::test]
 async fn http2_is_judged_like_http1() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     bench.client = bench.gateway.http2().await;
-    assert_eq!(bench.ping(r#"{"plan":"pro","nickname":"bob"}"#).await, json!({"nickname": "bob"}));
+    assert_eq!(ping(&mut bench, r#"{"plan":"pro","nickname":"bob"}"#).await, json!({"nickname": "bob"}));
 }

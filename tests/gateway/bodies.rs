@@ -6,45 +6,7 @@ use http::Request;
 use serde_json::json;
 
 use crate::support::client::form_request;
-use crate::support::{Answer, Client, Setup, TestGateway, TestUpstream, form, ping_form};
-
-struct Bench {
-    upstream: TestUpstream,
-    gateway: TestGateway,
-    client: Client,
-    sent: usize,
-}
-
-async fn bench(change: impl FnOnce(Setup) -> Setup) -> Bench {
-    let upstream = TestUpstream::start().await;
-    let gateway = change(Setup::acme(upstream.address)).start();
-    let client = gateway.http1().await;
-    Bench { upstream, gateway, client, sent: 0 }
-}
-
-impl Bench {
-    /// The request is refused with `status`; the record's code is given back.
-    async fn refused(&mut self, request: Request<impl Into<bytes::Bytes>>, status: u16) -> String {
-        let answer = self.client.send(request).await;
-        self.sent += 1;
-        let record = self.gateway.records(self.sent).pop().expect("a record");
-        let code = record["outcome"].as_str().expect("text").to_owned();
-        assert_eq!(answer.status.as_u16(), status, "{code}: {}", answer.text());
-        assert_eq!(record["status"], status);
-        assert!(self.upstream.received().is_empty(), "{code}: reached the upstream");
-        if answer.header("connection") == Some("close") {
-            self.client = self.gateway.http1().await;
-        }
-        code
-    }
-
-    async fn passes(&mut self, request: Request<impl Into<bytes::Bytes>>) -> Answer {
-        let answer = self.client.send(request).await;
-        self.sent += 1;
-        assert_eq!(answer.status, 200, "{}", answer.text());
-        answer
-    }
-}
+use crate::support::{Bench, form, ping_form};
 
 const PING: &str = "/messenger/web/ping";
 
@@ -130,7 +92,7 @@ fn percent(bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn documents_that_parsers_read_differently_are_refused() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     for document in bad_documents() {
         let body = format!("app_id=abc12345&user_data={}", percent(&document));
         let shown = String::from_utf8_lossy(&document).chars().take(60).collect::<String>();
@@ -142,7 +104,7 @@ async fn documents_that_parsers_read_differently_are_refused() {
 
 #[tokio::test]
 async fn forms_that_parsers_read_differently_are_refused() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let data = percent(br#"{"nickname":"bob"}"#);
     let locked = percent(br#"{"plan":"pro"}"#);
     for body in [
@@ -184,7 +146,7 @@ async fn forms_that_parsers_read_differently_are_refused() {
 
 #[tokio::test]
 async fn other_content_types_and_codings_are_refused() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let request = |content_type: &str, coding: Option<&str>, body: Vec<u8>| {
         let mut request = Request::post(PING).header("origin", "https://app.acme.example");
         if !content_type.is_empty() {
@@ -232,7 +194,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn two_gzip_members_are_one_body() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let mut body = gzip(b"app_id=abc12345&user_data=%7B%22nick");
     body.extend(gzip(b"name%22%3A%22bob%22%2C%22plan%22%3A%22pro%22%7D"));
     let request = Request::post(PING)
@@ -248,7 +210,7 @@ async fn two_gzip_members_are_one_body() {
 #[tokio::test]
 async fn bodies_over_the_limit_are_refused_and_those_at_it_pass() {
     let limits = "[limits]\nbody_bytes_max = 4096\n";
-    let mut bench = bench(|setup| setup.gateway(limits)).await;
+    let mut bench = Bench::acme(|setup| setup.gateway(limits)).await;
     let body = |bytes: usize| {
         let start = form(&[("app_id", "abc12345"), ("user_data", "{}"), ("page_title", "")]);
         format!("{start}{}", "x".repeat(bytes - start.len()))
@@ -259,7 +221,7 @@ async fn bodies_over_the_limit_are_refused_and_those_at_it_pass() {
 
 #[tokio::test]
 async fn the_workspace_must_be_one_of_ours_and_only_one() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     for body in [
         form(&[("app_id", "other"), ("user_data", "{}")]),
         form(&[("user_data", "{}")]),

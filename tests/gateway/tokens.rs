@@ -2,49 +2,31 @@
 
 use serde_json::json;
 
+use crate::support::client::form_request;
 use crate::support::token::{now, user_hash};
-use crate::support::{Client, SECRET, Setup, TestGateway, TestUpstream, Token, form, ping_form};
+use crate::support::{Bench, SECRET, Token, form, ping_form};
 
-struct Bench {
-    upstream: TestUpstream,
-    gateway: TestGateway,
-    client: Client,
-    sent: usize,
-}
-
-async fn bench(change: impl FnOnce(Setup) -> Setup) -> Bench {
-    let upstream = TestUpstream::start().await;
-    let gateway = change(Setup::acme(upstream.address)).start();
-    let client = gateway.http1().await;
-    Bench { upstream, gateway, client, sent: 0 }
-}
-
-impl Bench {
-    /// A token that must not sign: `plan` does not arrive, and the record names `verdict`.
-    async fn signs_nothing(&mut self, token: &str, verdict: &str) {
-        self.upstream.forget();
-        let data =
-            json!({"user_id": "user-42", "plan": "pro", "nickname": "bob", "intercom_user_jwt": token}).to_string();
-        let answer = self.client.post_form("/messenger/web/ping", ping_form(&data)).await;
-        self.sent += 1;
-        let record = self.gateway.records(self.sent).pop().expect("a record");
-        assert_eq!(record["proof"], verdict, "{record}");
-        // A well-signed token about somebody else is refused whole; the others sign nothing.
-        if answer.status == 200 {
-            let read = self.upstream.only().user_data();
-            assert_eq!(read.get("plan"), None, "{verdict}");
-            assert_eq!(read["nickname"], "bob");
-        } else {
-            assert_eq!(answer.status, 403, "{verdict}");
-            assert!(self.upstream.received().is_empty());
-        }
-        assert!(!answer.text().contains(verdict), "the answer must not say which failure it was");
+/// A token that must not sign: `plan` does not arrive, and the record names `verdict`.
+async fn signs_nothing(bench: &mut Bench, token: &str, verdict: &str) {
+    let data = json!({"user_id": "user-42", "plan": "pro", "nickname": "bob", "intercom_user_jwt": token}).to_string();
+    let answer = bench.send(form_request("/messenger/web/ping", ping_form(&data))).await;
+    let record = bench.record();
+    assert_eq!(record["proof"], verdict, "{record}");
+    // A well-signed token about somebody else is refused whole; the others sign nothing.
+    if answer.status == 200 {
+        let read = bench.upstream.only().user_data();
+        assert_eq!(read.get("plan"), None, "{verdict}");
+        assert_eq!(read["nickname"], "bob");
+    } else {
+        assert_eq!(answer.status, 403, "{verdict}");
+        assert!(bench.upstream.received().is_empty());
     }
+    assert!(!answer.text().contains(verdict), "the answer must not say which failure it was");
 }
 
 #[tokio::test]
 async fn tokens_that_prove_nothing_sign_nothing() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let exp = now() + 600;
     let plan = r#""plan":"pro""#;
     let good = Token::saying(plan).text();
@@ -97,13 +79,13 @@ async fn tokens_that_prove_nothing_sign_nothing() {
         ("a".repeat(4097), "too_large"),
         (String::new(), "malformed"),
     ] {
-        bench.signs_nothing(&token, verdict).await;
+        signs_nothing(&mut bench, &token, verdict).await;
     }
 }
 
 #[tokio::test]
 async fn the_published_vectors_hold() {
-    let mut bench = bench(|setup| setup.with("max_lifetime = \"2h\"\n", "")).await;
+    let mut bench = Bench::acme(|setup| setup.with("max_lifetime = \"2h\"\n", "")).await;
     let jwt = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ1c2VyX2lkIjoidXNlci00MiIsImVtYWlsIjoiYWRhQGV4YW1wbGUuY29tIiwicGxhbiI6InBybyIsInNlYXRzIjo1LCJleHAiOjQxMDI0NDQ4MDB9.5GCB-fVWkgpWF_rknHcIoILv33LxkjWwScK0NQCA-PU";
     let data = json!({"user_id": "user-42", "plan": "enterprise", "intercom_user_jwt": jwt}).to_string();
     assert_eq!(bench.client.post_form("/messenger/web/ping", ping_form(&data)).await.status, 200);
@@ -114,7 +96,7 @@ async fn the_published_vectors_hold() {
 
 #[tokio::test]
 async fn the_token_is_read_at_each_of_its_places_and_two_are_too_many() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let token = Token::saying(r#""plan":"pro""#).text();
     let other = Token::saying(r#""plan":"enterprise""#).text();
     let data = r#"{"user_id":"user-42","plan":"enterprise"}"#;
@@ -134,7 +116,7 @@ async fn the_token_is_read_at_each_of_its_places_and_two_are_too_many() {
 
 #[tokio::test]
 async fn where_identity_is_required_every_failure_reads_alike() {
-    let mut bench = bench(|setup| setup.with(r#"require = "never""#, r#"require = "identified""#)).await;
+    let mut bench = Bench::acme(|setup| setup.with(r#"require = "never""#, r#"require = "identified""#)).await;
     let exp = now() + 600;
     let mut answers = Vec::new();
     let mut codes = Vec::new();
@@ -171,7 +153,7 @@ async fn where_identity_is_required_every_failure_reads_alike() {
 
 #[tokio::test]
 async fn a_user_hash_says_who_and_never_what() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::acme(|setup| setup).await;
     let data =
         json!({"user_id": "user-42", "user_hash": user_hash("user-42"), "plan": "pro", "email": "ada@example.com"});
     assert_eq!(bench.client.post_form("/messenger/web/ping", ping_form(&data.to_string())).await.status, 200);
@@ -183,7 +165,7 @@ async fn a_user_hash_says_who_and_never_what() {
 #[tokio::test]
 async fn several_keys_are_in_force_with_and_without_kid() {
     let second = "[[identity.keys]]\nid = \"web-2026-12\"\nalgorithm = \"HS256\"\nsecret = { env = \"OTHER_SECRET\" }\nuse = [\"jwt\"]\n\n[attributes]";
-    let mut bench = bench(|setup| setup.with("[attributes]", second)).await;
+    let mut bench = Bench::acme(|setup| setup.with("[attributes]", second)).await;
     let other = "another-secret-0123456789abcdef01234567";
     let tokens = [
         Token::saying(r#""plan":"pro""#).text(),
@@ -191,15 +173,13 @@ async fn several_keys_are_in_force_with_and_without_kid() {
         Token::saying(r#""plan":"pro""#).secret(other).header(r#"{"alg":"HS256","kid":"web-2026-12"}"#).text(),
     ];
     for token in &tokens {
-        bench.upstream.forget();
         let data = json!({"user_id": "user-42", "plan": "x", "intercom_user_jwt": token}).to_string();
-        bench.client.post_form("/messenger/web/ping", ping_form(&data)).await;
-        assert_eq!(bench.upstream.only().user_data()["plan"], "pro");
-        bench.sent += 1;
+        let received = bench.passes(form_request("/messenger/web/ping", ping_form(&data))).await;
+        assert_eq!(received.user_data()["plan"], "pro");
     }
     let keys: Vec<_> = bench.gateway.records(3).iter().map(|record| record["key"].clone()).collect();
     assert_eq!(keys, [json!("web-2026-11"), json!("web-2026-12"), json!("web-2026-12")]);
     let crossed =
         Token::saying(r#""plan":"pro""#).secret(other).header(r#"{"alg":"HS256","kid":"web-2026-11"}"#).text();
-    bench.signs_nothing(&crossed, "bad_signature").await;
+    signs_nothing(&mut bench, &crossed, "bad_signature").await;
 }

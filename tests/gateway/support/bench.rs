@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use bytes::Bytes;
 use http::Request;
 
 use super::{Answer, Client, Received, Setup, TestGateway, TestUpstream};
@@ -21,13 +22,18 @@ impl Bench {
         Self { upstream, gateway, client, sent: 0 }
     }
 
+    /// The workspace `acme`, changed as the test needs it.
+    pub async fn acme(change: impl FnOnce(Setup) -> Setup) -> Self {
+        Self::start(|upstream| change(Setup::acme(upstream))).await
+    }
+
     /// Our own origin, as a frame that came through this gateway sends it.
     pub fn own_origin(&self) -> String {
         format!("https://localhost:{}", self.gateway.address.port())
     }
 
     /// Sends a request; what reached the upstream before is forgotten.
-    pub async fn send(&mut self, request: Request<String>) -> Answer {
+    pub async fn send(&mut self, request: Request<impl Into<Bytes>>) -> Answer {
         self.upstream.forget();
         let answer = self.client.send(request).await;
         self.sent += 1;
@@ -53,20 +59,29 @@ impl Bench {
     }
 
     /// The request is sent on; gives what the upstream received.
-    pub async fn passes(&mut self, request: Request<String>) -> Received {
-        let shown = format!("{} {} {}", request.method(), request.uri(), request.body());
+    pub async fn passes(&mut self, request: Request<impl Into<Bytes>>) -> Received {
+        let (request, shown) = shown(request);
         let answer = self.send(request).await;
         assert_eq!(answer.status, 200, "{shown}\n{}\n{}", answer.text(), self.record());
         self.upstream.only()
     }
 
     /// The request is refused with `status` and nothing of it reaches the upstream; gives the record's code.
-    pub async fn refused(&mut self, request: Request<String>, status: u16) -> String {
-        let shown = format!("{} {} {}", request.method(), request.uri(), request.body());
+    pub async fn refused(&mut self, request: Request<impl Into<Bytes>>, status: u16) -> String {
+        let (request, shown) = shown(request);
         let answer = self.send(request).await;
         let code = self.record()["outcome"].as_str().expect("text").to_owned();
         assert_eq!(answer.status.as_u16(), status, "{code}: {shown}\n{}", answer.text());
         assert!(self.upstream.received().is_empty(), "{code}: {shown} reached the upstream");
         code
     }
+}
+
+/// The request, and its beginning for people.
+fn shown(request: Request<impl Into<Bytes>>) -> (Request<Bytes>, String) {
+    const SHOWN_CHARS_MAX: usize = 200;
+    let request = request.map(Into::into);
+    let body: String = String::from_utf8_lossy(request.body()).chars().take(SHOWN_CHARS_MAX).collect();
+    let shown = format!("{} {} {body}", request.method(), request.uri());
+    (request, shown)
 }
