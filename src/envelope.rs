@@ -16,6 +16,7 @@ mod rewrite;
 mod walk;
 
 pub use brackets::BracketsError;
+pub use guard::Guard;
 pub use json::JsonError;
 pub use open::{Decoded, Envelope, Wire};
 pub(crate) use read_back::read_json as read_again;

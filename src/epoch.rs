@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
-pub use build::{BuildError, Epoch, Tenant};
+pub use build::{BuildError, Epoch, Route, Tenant};
 pub use files::{FilesError, PolicyDirectory};
 pub use rehearsal::RehearsalEpoch;
 pub use secrets::{SecretError, fetch as fetch_secret};

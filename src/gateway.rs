@@ -146,9 +146,10 @@ impl Gateway {
         // Route: one operation of one profile, and the tenants that have it on this host.
         let preflight = Preflight::read(&parts);
         let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
-        let (operation, tenants, params) = epoch.route(method, head.host(), head.path())?;
+        let route = epoch.route(method, head.host(), head.path())?;
+        let operation = route.operation;
         event.operation(&operation.name, operation.class);
-        let profile = tenants.first().map(|tenant| &tenant.workspace.profile).ok_or(Rejection::RouteUnknown)?;
+        let profile = route.tenants.first().map(|tenant| &tenant.workspace.profile).ok_or(Rejection::RouteUnknown)?;
         progress.profile = Some(Arc::clone(profile));
 
         // Origin, first pass: a cheap no, before a byte of the body is read.
@@ -156,8 +157,8 @@ impl Gateway {
         if let RequestOrigin::Origin(origin) = &origin {
             event.origin(&origin.to_string());
         }
-        let judgement = Judgement { epoch, head: &head, parts: &parts, params: &params, operation, tenants: &tenants };
-        progress.origin = judgement.admit(&origin, &tenants)?;
+        let judgement = Judgement { epoch, head: &head, parts: &parts, route: &route };
+        progress.origin = judgement.admit(&origin, &route.tenants)?;
         if let Some(preflight) = preflight {
             let admitted = progress.origin.as_ref().ok_or(Rejection::Origin(OriginRefusal::Missing))?;
             return Ok(Reply::Own(preflight.answer(admitted, &operation.methods, &judgement.token_headers())));

@@ -77,10 +77,11 @@ fn walk(epoch: &Epoch, drafted: &Drafted, now: UnixSeconds, notes: &mut Notes) -
     let head = hygiene::inspect(&parts)?;
     let preflight = Preflight::read(&parts);
     let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
-    let (operation, tenants, params) = epoch.route(method, head.host(), head.path())?;
+    let route = epoch.route(method, head.host(), head.path())?;
+    let operation = route.operation;
     let origin = RequestOrigin::read(&parts.headers)?;
-    let judgement = Judgement { epoch, head: &head, parts: &parts, params: &params, operation, tenants: &tenants };
-    let admitted = judgement.admit(&origin, &tenants)?;
+    let judgement = Judgement { epoch, head: &head, parts: &parts, route: &route };
+    let admitted = judgement.admit(&origin, &route.tenants)?;
     if preflight.is_some() {
         return match admitted {
             Some(_) => Ok(Passage::Answered),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use countersign::clock::UnixSeconds;
 use countersign::decision::{Channel, Circumstances, Signed, judge};
-use countersign::envelope::{Decoded, Envelope, EnvelopeError, Rewritten, Wire};
+use countersign::envelope::{Decoded, Envelope, EnvelopeError, Guard, Rewritten, Wire};
 use countersign::identity::{Presented, Proofs, Secret, SessionPresence, Verifier};
 use countersign::policy::{self, Gateway, Paint, PolicyFiles, Source, Workspace};
 use countersign::profile::{Operation, PathParams, shipped};
@@ -78,6 +78,7 @@ pub struct Middle {
     gateway: Gateway,
     workspace: Workspace,
     operation: Arc<Operation>,
+    guard: Guard,
     verifier: Verifier,
     headers: HeaderMap,
     params: PathParams<'static>,
@@ -116,7 +117,8 @@ impl Middle {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let operation = Arc::clone(operation);
-        Ok(Self { gateway: set.gateway, workspace, operation, verifier, headers, params: PathParams::new() })
+        let guard = Guard::new(&workspace.profile, &operation);
+        Ok(Self { gateway: set.gateway, workspace, operation, guard, verifier, headers, params: PathParams::new() })
     }
 
     /// Walks the whole way once, then lends `run` one step of it, to be done as often as it likes.
@@ -175,7 +177,7 @@ impl Middle {
     }
 
     fn open<'a>(&'a self, decoded: &'a Decoded<'a>) -> Result<Envelope<'a>, EnvelopeError> {
-        decoded.open(&self.workspace.profile, &self.operation, &self.gateway.limits)
+        decoded.open(&self.guard, &self.workspace.profile, &self.operation, &self.gateway.limits)
     }
 
     fn presented<'e>(&self, envelope: &'e Envelope<'_>) -> Result<Presented<'e>, EnvelopeError> {

@@ -22,24 +22,24 @@ enum Kind {
     Query,
 }
 
-struct Guarded<'p> {
-    name: &'p str,
-    folded: Cow<'p, str>,
+struct Guarded {
+    name: String,
+    folded: String,
     kind: Kind,
 }
 
-/// The guarded names of one operation.
-pub(super) struct Guard<'p> {
-    names: Vec<Guarded<'p>>,
+/// The guarded names of one operation, ready before any request comes.
+pub struct Guard {
+    names: Vec<Guarded>,
 }
 
 /// What a form field is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum FieldKind<'p> {
+pub(super) enum FieldKind<'g> {
     /// A document as JSON text.
-    Document(&'p str),
+    Document(&'g str),
     /// A part of a document; the rest of the name is brackets.
-    Brackets(&'p str),
+    Brackets(&'g str),
     /// A token, identity, or workspace: index into a tally, so that each may appear once.
     Once(usize),
     Plain,
@@ -49,12 +49,17 @@ pub(super) enum FieldKind<'p> {
 const METHOD_OVERRIDE: &str = "_method";
 
 fn overrides_method(name: &str) -> bool {
+    if is_plain(name) {
+        return folds_to(name, METHOD_OVERRIDE);
+    }
     // `fold` takes brackets away in front, and PHP makes one of them into `_`.
     folds_to(&fold(name), METHOD_OVERRIDE) || folds_to(&name.trim_start().to_lowercase(), METHOD_OVERRIDE)
 }
 
-impl<'p> Guard<'p> {
-    pub(super) fn new(profile: &'p Profile, operation: &'p Operation) -> Self {
+impl Guard {
+    /// Gathers the names that `profile` gives a meaning in `operation`.
+    #[must_use]
+    pub fn new(profile: &Profile, operation: &Operation) -> Self {
         let mut guard = Self { names: Vec::new() };
         for document in &operation.documents {
             match &document.at {
@@ -101,20 +106,20 @@ impl<'p> Guard<'p> {
         guard
     }
 
-    fn add(&mut self, name: &'p str, kind: Kind) {
+    fn add(&mut self, name: &str, kind: Kind) {
         // A document of this operation is not also one of another.
-        let known = |guarded: &Guarded<'_>| {
+        let known = |guarded: &Guarded| {
             guarded.name == name
                 && (guarded.kind == kind || (guarded.kind, kind) == (Kind::Document, Kind::DocumentElsewhere))
         };
         if !self.names.iter().any(known) {
-            let folded = if is_plain(name) { Cow::Borrowed(name) } else { Cow::Owned(dashed(&fold(name))) };
-            self.names.push(Guarded { name, folded, kind });
+            let folded = if is_plain(name) { name.to_owned() } else { dashed(&fold(name)) };
+            self.names.push(Guarded { name: name.to_owned(), folded, kind });
         }
     }
 
     /// Where the body itself is the document, its known members are guarded: Rails and PHP merge the query into the body.
-    fn add_members(&mut self, shape: &'p Shape) {
+    fn add_members(&mut self, shape: &Shape) {
         match shape {
             Shape::Members(members) => {
                 members.nested.iter().for_each(|(name, _)| self.add(name, Kind::Body));
@@ -142,16 +147,16 @@ impl<'p> Guard<'p> {
     /// # Errors
     ///
     /// It is a document where none belongs, another spelling of a guarded name, or another method.
-    pub(super) fn field(&self, name: &str) -> Result<FieldKind<'p>, EnvelopeError> {
+    pub(super) fn field(&self, name: &str) -> Result<FieldKind<'_>, EnvelopeError> {
         if overrides_method(name) {
             return Err(EnvelopeError::MethodOverride);
         }
         for (index, guarded) in self.names.iter().enumerate() {
-            let rest = name.strip_prefix(guarded.name);
+            let rest = name.strip_prefix(guarded.name.as_str());
             match (guarded.kind, rest) {
-                (Kind::Document, Some("")) => return Ok(FieldKind::Document(guarded.name)),
+                (Kind::Document, Some("")) => return Ok(FieldKind::Document(&guarded.name)),
                 (Kind::Document, Some(rest)) if rest.starts_with('[') => {
-                    return Ok(FieldKind::Brackets(guarded.name));
+                    return Ok(FieldKind::Brackets(&guarded.name));
                 }
                 (Kind::DocumentElsewhere, Some(rest)) if rest.is_empty() || rest.starts_with('[') => {
                     return Err(EnvelopeError::StrayDocument);
@@ -168,8 +173,8 @@ impl<'p> Guard<'p> {
     pub(super) fn unnamed_parameters<'r>(
         &self,
         pairs: &'r [Pair<'r>],
-    ) -> impl Iterator<Item = (&'r str, Value<'r>)> + use<'_, 'p, 'r> {
-        let named = |name: &str| self.names.iter().any(|guarded| guarded.kind == Kind::Query && guarded.name == name);
+    ) -> impl Iterator<Item = (&'r str, Value<'r>)> + use<'_, 'r> {
+        let named = |name: &str| self.names.iter().any(|guarded| guarded.kind == Kind::Query && guarded.name == *name);
         let unnamed = pairs.iter().filter(move |(name, _)| !named(name));
         unnamed.map(|(name, text)| (&**name, Value::Text(Cow::Borrowed(&**text))))
     }
@@ -185,7 +190,7 @@ impl<'p> Guard<'p> {
             if overrides_method(name) {
                 return Err(EnvelopeError::MethodOverride);
             }
-            let of_query = self.names.iter().position(|guarded| guarded.kind == Kind::Query && guarded.name == name);
+            let of_query = self.names.iter().position(|guarded| guarded.kind == Kind::Query && guarded.name == *name);
             if let Some(index) = of_query {
                 match seen.get_mut(index) {
                     Some(seen) if !*seen => *seen = true,
@@ -217,7 +222,7 @@ impl<'p> Guard<'p> {
             if overrides_method(name) {
                 return Err(EnvelopeError::MethodOverride);
             }
-            let is_spelled = |kind| self.names.iter().any(|guarded| guarded.kind == kind && guarded.name == name);
+            let is_spelled = |kind| self.names.iter().any(|guarded| guarded.kind == kind && guarded.name == *name);
             if is_spelled(Kind::Body) {
                 continue;
             }

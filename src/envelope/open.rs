@@ -84,17 +84,17 @@ impl<'r> Decoded<'r> {
     /// token or identity.
     pub fn open<'a>(
         &'a self,
+        guard: &Guard,
         profile: &'a Profile,
         operation: &'a Operation,
         limits: &Limits,
     ) -> Result<Envelope<'a>, EnvelopeError> {
-        let guard = Guard::new(profile, operation);
         guard.admit_query(&self.query, operation)?;
         guard.admit_query(&self.divided, operation)?;
         let parsed = match &self.content {
             Content::None => Parsed::Empty,
-            Content::Json(text) => Parsed::Json(open_json(text, &guard, operation, limits)?),
-            Content::Form(pairs) => Parsed::Form(open_form(pairs, &guard, operation, limits)?),
+            Content::Json(text) => Parsed::Json(open_json(text, guard, operation, limits)?),
+            Content::Form(pairs) => Parsed::Form(open_form(pairs, guard, operation, limits)?),
         };
         let query = match parsed {
             Parsed::Json(_) => {
@@ -142,7 +142,7 @@ pub(super) fn is_ows(char: char) -> bool {
 
 fn open_json<'a>(
     text: &'a [u8],
-    guard: &Guard<'_>,
+    guard: &Guard,
     operation: &Operation,
     limits: &Limits,
 ) -> Result<Value<'a>, EnvelopeError> {
@@ -187,7 +187,7 @@ fn descend<'v, 'a>(value: &'v Value<'a>, pointer: &Pointer) -> Result<Option<&'v
 
 fn open_form<'a>(
     pairs: &'a [Pair<'a>],
-    guard: &Guard<'_>,
+    guard: &Guard,
     operation: &'a Operation,
     limits: &Limits,
 ) -> Result<Vec<Part<'a>>, EnvelopeError> {
@@ -586,7 +586,7 @@ pub(super) mod tests {
         let wire = Wire { headers: &headers, query: Some(query), params: &params, body };
         let profile = profile();
         let decoded = Decoded::decode(operation, &wire, &Limits::default())?;
-        let envelope = decoded.open(&profile, operation, &Limits::default())?;
+        let envelope = decoded.open(&Guard::new(&profile, operation), &profile, operation, &Limits::default())?;
         Ok(look(&envelope))
     }
 
@@ -827,7 +827,8 @@ pub(super) mod tests {
         let wire = Wire { headers: &headers, query: None, params: &params, body: text.as_bytes() };
         let (operation, profile) = (ping(), profile());
         let decoded = Decoded::decode(&operation, &wire, &limits).expect("a form");
-        let envelope = decoded.open(&profile, &operation, &limits).expect("an envelope");
+        let envelope =
+            decoded.open(&Guard::new(&profile, &operation), &profile, &operation, &limits).expect("an envelope");
         assert_eq!(envelope.update(&[]).writes.len(), 20_000);
     }
 

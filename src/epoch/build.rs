@@ -10,6 +10,7 @@ use http::HeaderName;
 
 use super::secrets::{self, SecretError};
 use crate::edge::headers::SecurityHeaders;
+use crate::envelope::Guard;
 use crate::identity::{KeyError, Secret, Verifier};
 use crate::observe::{Metrics, WorkspaceMetrics};
 use crate::policy::{Gateway, KeyPolicy, PolicySet, Workspace};
@@ -34,7 +35,22 @@ pub struct Epoch {
     /// The headers in which any tenant takes a token for us alone: they come in whatever they are called.
     pub token_headers: Vec<HeaderName>,
     tenants: Vec<Tenant>,
-    routes: Routes<Vec<usize>>,
+    routes: Routes<Served>,
+}
+
+/// What is kept beside an operation.
+struct Served {
+    guard: Guard,
+    /// Indices of the tenants that have it.
+    tenants: Vec<usize>,
+}
+
+/// Where a request goes: one operation, and the tenants that have it on the request's host.
+pub struct Route<'e> {
+    pub operation: &'e Arc<Operation>,
+    pub guard: &'e Guard,
+    pub tenants: Vec<&'e Tenant>,
+    pub params: PathParams<'e>,
 }
 
 /// Why a policy set that is right in itself cannot be in force here.
@@ -105,26 +121,21 @@ impl Epoch {
         &self.tenants
     }
 
-    /// The operation of a request, and the tenants that have it on this host.
+    /// Where a request goes.
     ///
     /// # Errors
     ///
     /// No operation has the path, or none takes the method.
-    pub fn route<'e, 'p>(
-        &'e self,
-        method: &http::Method,
-        host: &str,
-        path: Path<'p>,
-    ) -> Result<(&'e Arc<Operation>, Vec<&'e Tenant>, PathParams<'p>), RouteError> {
+    pub fn route<'e>(&'e self, method: &http::Method, host: &str, path: Path<'e>) -> Result<Route<'e>, RouteError> {
         let on_host = |tenant: &&Tenant| {
             let hosts = &tenant.workspace.hosts;
             hosts.is_empty() || hosts.iter().any(|name| name == host)
         };
-        let of = |indices: &'e [usize]| indices.iter().filter_map(|index| self.tenants.get(*index)).filter(on_host);
-        let (operation, indices, params) = self.routes.find(method, path, |indices| {
-            indices.iter().filter_map(|index| self.tenants.get(*index)).any(|tenant| on_host(&tenant))
+        let (operation, served, params) = self.routes.find(method, path, |served| {
+            served.tenants.iter().filter_map(|index| self.tenants.get(*index)).any(|tenant| on_host(&tenant))
         })?;
-        Ok((operation, of(indices).collect(), params))
+        let tenants = served.tenants.iter().filter_map(|index| self.tenants.get(*index)).filter(on_host).collect();
+        Ok(Route { operation, guard: &served.guard, tenants, params })
     }
 }
 
@@ -168,17 +179,18 @@ fn token_headers(places: &[Place]) -> Vec<HeaderName> {
 }
 
 /// One route for each operation, with the tenants that share it.
-fn routes(tenants: &[Tenant]) -> Routes<Vec<usize>> {
-    let mut routes: Vec<(Arc<Operation>, Vec<usize>)> = Vec::new();
+fn routes(tenants: &[Tenant]) -> Routes<Served> {
+    let mut routes: Vec<(Arc<Operation>, Served)> = Vec::new();
     let mut places: HashMap<*const Operation, usize> = HashMap::new();
     for (index, tenant) in tenants.iter().enumerate() {
         for operation in &tenant.workspace.operations {
             let place = *places.entry(Arc::as_ptr(operation)).or_insert_with(|| {
-                routes.push((Arc::clone(operation), Vec::new()));
+                let guard = Guard::new(&tenant.workspace.profile, operation);
+                routes.push((Arc::clone(operation), Served { guard, tenants: Vec::new() }));
                 routes.len() - 1
             });
-            if let Some((_, tenants)) = routes.get_mut(place) {
-                tenants.push(index);
+            if let Some((_, served)) = routes.get_mut(place) {
+                served.tenants.push(index);
             }
         }
     }

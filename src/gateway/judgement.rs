@@ -3,7 +3,6 @@
 //! It needs no socket: a rehearsal walks the same way.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::HeaderName;
 use http::request::Parts;
@@ -16,12 +15,10 @@ use crate::decision::{
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
-use crate::epoch::{Epoch, Tenant};
+use crate::epoch::{Epoch, Route, Tenant};
 use crate::identity::{Presented, Proofs, SessionPresence, demand};
 use crate::policy::{OnMisfit, OnReplace};
-use crate::profile::{
-    Class, Nested, Operation, PathParams, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin,
-};
+use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
 use crate::rejection::Rejection;
 
 /// A request whose head is known and whose body is here.
@@ -29,10 +26,7 @@ pub struct Judgement<'j> {
     pub epoch: &'j Epoch,
     pub head: &'j Head<'j>,
     pub parts: &'j Parts,
-    pub params: &'j PathParams<'j>,
-    pub operation: &'j Arc<Operation>,
-    /// Those that have the operation on the request's host.
-    pub tenants: &'j [&'j Tenant],
+    pub route: &'j Route<'j>,
 }
 
 /// Whoever wants to know what was found on the way.
@@ -64,10 +58,10 @@ impl<'j> Judgement<'j> {
     /// None of them does, or the operation is for servers and a browser calls it.
     pub fn admit(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
         let missing = *origin == RequestOrigin::Missing;
-        match self.operation.class {
+        match self.route.operation.class {
             Class::ServerApi if missing => return Ok(None),
             Class::ServerApi => return Err(Rejection::ServerOnly),
-            Class::Pass if missing && self.parts.method.is_safe() && self.operation.upgrade == Upgrade::Never => {
+            Class::Pass if missing && self.parts.method.is_safe() && self.route.operation.upgrade == Upgrade::Never => {
                 return Ok(None);
             }
             Class::Pass
@@ -97,14 +91,15 @@ impl<'j> Judgement<'j> {
         witness: &mut impl Witness,
     ) -> Result<Cleared<'j>, Rejection> {
         let limits = &self.epoch.gateway.limits;
-        let profile = &*self.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
+        let profile = &*self.route.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
         let body = coding::inflate(&self.parts.headers, body, limits)?;
-        let wire = Wire { headers: &self.parts.headers, query: self.head.query(), params: self.params, body: &body };
-        let decoded = Decoded::decode(self.operation, &wire, limits)?;
-        let envelope = decoded.open(profile, self.operation, limits)?;
+        let wire =
+            Wire { headers: &self.parts.headers, query: self.head.query(), params: &self.route.params, body: &body };
+        let decoded = Decoded::decode(self.route.operation, &wire, limits)?;
+        let envelope = decoded.open(self.route.guard, profile, self.route.operation, limits)?;
 
         let tenant = self.tenant(&envelope.texts_at(&profile.workspace_at)?)?;
-        witness.tenant(tenant, self.operation);
+        witness.tenant(tenant, self.route.operation);
         let workspace = &tenant.workspace;
         let enforcing = workspace.catalogue.mode() == Mode::Enforce;
         let origin = self.admit(origin, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
@@ -139,7 +134,7 @@ impl<'j> Judgement<'j> {
         if self.erases_locked(tenant, &update, &judged) {
             return Err(Rejection::ErasesLocked);
         }
-        if self.operation.when_empty == WhenEmpty::Refuse && nothing_is_left(&update, &judged) {
+        if self.route.operation.when_empty == WhenEmpty::Refuse && nothing_is_left(&update, &judged) {
             return Err(Rejection::NothingLeft);
         }
         // A query goes on as it came, and Rails and PHP merge it into the body.
@@ -162,10 +157,10 @@ impl<'j> Judgement<'j> {
         }
         let named = |tenant: &&&Tenant| id.is_some_and(|id| tenant.workspace.app_ids.iter().any(|app_id| app_id == id));
         let unnamed = |tenant: &&&Tenant| tenant.workspace.app_ids.is_empty();
-        let mut found = self.tenants.iter().filter(named);
+        let mut found = self.route.tenants.iter().filter(named);
         let mut found = match found.next() {
             Some(tenant) => [Some(tenant), found.next()].into_iter().flatten().collect::<Vec<_>>(),
-            None => self.tenants.iter().filter(unnamed).take(2).collect(),
+            None => self.route.tenants.iter().filter(unnamed).take(2).collect(),
         };
         match (found.pop(), found.pop()) {
             (Some(tenant), None) => Ok(tenant),
@@ -179,12 +174,12 @@ impl<'j> Judgement<'j> {
     ///
     /// It could be for several upstreams.
     pub fn unopened_tenant(&self) -> Result<&'j Tenant, Rejection> {
-        let profile = &*self.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
+        let profile = &*self.route.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
         let mut named: Vec<Cow<'_, str>> = Vec::new();
         for place in &profile.workspace_at {
             match place {
                 Place::Path(name) => {
-                    let params = self.params.iter().filter(|(param, _)| param == name);
+                    let params = self.route.params.iter().filter(|(param, _)| param == name);
                     named.extend(params.map(|(_, value)| Cow::Borrowed(*value)));
                 }
                 // All of them: this backend reads the first and that one the last.
@@ -203,7 +198,7 @@ impl<'j> Judgement<'j> {
         if !named.is_empty() {
             return self.tenant(&named);
         }
-        let mut tenants = self.tenants.iter();
+        let mut tenants = self.route.tenants.iter();
         let first = tenants.next().ok_or(Rejection::RouteUnknown)?;
         if tenants.all(|tenant| tenant.workspace.upstream == first.workspace.upstream) {
             Ok(first)
@@ -215,11 +210,11 @@ impl<'j> Judgement<'j> {
     /// Headers in which one of the tenants takes its token.
     #[must_use]
     pub fn token_headers(&self) -> Vec<HeaderName> {
-        self.tenants.iter().flat_map(|tenant| &tenant.token_headers).cloned().collect()
+        self.route.tenants.iter().flat_map(|tenant| &tenant.token_headers).cloned().collect()
     }
 
     fn bug(&self, error: RewriteError) -> Rejection {
-        tracing::error!(reason = %error, operation = self.operation.name, "rewriting failed");
+        tracing::error!(reason = %error, operation = self.route.operation.name, "rewriting failed");
         Rejection::Internal
     }
 
@@ -228,7 +223,7 @@ impl<'j> Judgement<'j> {
         let mut tokens = said_at(envelope, &profile.tokens.jwt)?;
         tokens.extend(said_at(envelope, &tenant.workspace.identity.token_at)?);
         let mut user_ids = said_at(envelope, &profile.identity.user_id)?;
-        user_ids.extend(said_at(envelope, &self.operation.subject)?);
+        user_ids.extend(said_at(envelope, &self.route.operation.subject)?);
         let session = envelope.texts_at(&profile.identity.session)?.iter().any(|text| is_said(text));
         Ok(Presented {
             tokens,
@@ -241,7 +236,7 @@ impl<'j> Judgement<'j> {
 
     fn circumstances(&self, envelope: &Envelope<'_>, proofs: &Proofs<'_>) -> Circumstances {
         let context = if envelope.context_present() { Context::Proven } else { Context::Missing };
-        let (channel, additions) = match self.operation.class {
+        let (channel, additions) = match self.route.operation.class {
             Class::Collect => (Channel::Collector(context), Additions::Unwelcome),
             Class::Update | Class::Identify => (Channel::Messenger, envelope.additions()),
             Class::Event | Class::Delete | Class::SessionEnd | Class::Telemetry | Class::Pass | Class::ServerApi => {
@@ -249,21 +244,21 @@ impl<'j> Judgement<'j> {
             }
         };
         let token_reader =
-            self.tenants.first().map_or(TokenReader::Upstream, |tenant| tenant.workspace.profile.token_reader);
+            self.route.tenants.first().map_or(TokenReader::Upstream, |tenant| tenant.workspace.profile.token_reader);
         Circumstances { channel, subject: proofs.user_or_lead(), token_reader, additions }
     }
 
     /// Whether a locked attribute would be cleared by not being named.
     fn erases_locked(&self, tenant: &Tenant, update: &Update<'_>, judged: &Judged<'_>) -> bool {
         let catalogue: &Catalogue = &tenant.workspace.catalogue;
-        if self.operation.replaces == Replaces::Nothing
+        if self.route.operation.replaces == Replaces::Nothing
             || tenant.workspace.on_replace == OnReplace::Allow
             || catalogue.mode() != Mode::Enforce
         {
             return false;
         }
         let mut prefixes = Vec::new();
-        for document in &self.operation.documents {
+        for document in &self.route.operation.documents {
             prefixes_of(&document.shape, &mut prefixes);
         }
         let stays = |index: usize| {

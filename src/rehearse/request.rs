@@ -91,9 +91,9 @@ impl Route {
         let found = hygiene::inspect(&parts).ok().and_then(|head| {
             let preflight = Preflight::read(&parts);
             let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
-            let (operation, _, params) = stage.epoch().route(method, head.host(), head.path()).ok()?;
-            let params = params.iter().map(|(name, _)| name.clone()).collect();
-            Some(Self { operation: Some(Arc::clone(operation)), params })
+            let route = stage.epoch().route(method, head.host(), head.path()).ok()?;
+            let params = route.params.iter().map(|(name, _)| name.clone()).collect();
+            Some(Self { operation: Some(Arc::clone(route.operation)), params })
         });
         Ok(found.unwrap_or(Self { operation: None, params: Vec::new() }))
     }

@@ -342,9 +342,8 @@ impl Gate {
             .expect("a request");
         let (parts, ()) = request.into_parts();
         let head = hygiene::inspect(&parts)?;
-        let (operation, tenants, params) = self.epoch.route(&parts.method, head.host(), head.path())?;
-        let judgement =
-            Judgement { epoch: &self.epoch, head: &head, parts: &parts, params: &params, operation, tenants: &tenants };
+        let route = self.epoch.route(&parts.method, head.host(), head.path())?;
+        let judgement = Judgement { epoch: &self.epoch, head: &head, parts: &parts, route: &route };
         let origin = RequestOrigin::read(&parts.headers)?;
         let mut counter = Counter::default();
         let cleared = judgement.clear(body.as_bytes(), &origin, clock::now_seconds(), &mut counter)?;

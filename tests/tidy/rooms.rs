@@ -18,7 +18,7 @@ const ROOMS: [(&str, &[&str]); 18] = [
     ("audit", &["clock", "decision", "profile", "policy"]),
     ("observe", &["clock", "decision", "profile", "policy"]),
     ("admin", &["clock", "policy", "audit", "observe"]),
-    ("epoch", &["profile", "policy", "identity", "edge", "upstream", "observe"]),
+    ("epoch", &["profile", "envelope", "policy", "identity", "edge", "upstream", "observe"]),
     ("rejection", &["profile", "envelope", "identity", "edge", "upstream"]),
     (
         "gateway",
