@@ -166,10 +166,9 @@ impl Gateway {
 
         // What is never opened is streamed both ways.
         if let Some(permit) = PassPermit::of(operation) {
-            let tenant = judgement.unopened_tenant()?;
+            let (tenant, admitted) = judgement.unopened(&origin)?;
             event.tenant(tenant, operation);
-            // Another tenant's page is no page of this one.
-            progress.origin = judgement.admit(&origin, &[tenant])?;
+            progress.origin = admitted;
             let forward = forward(&parts, &head, peer, event, &tenant.token_headers)?;
             return match (operation.upgrade, UpgradePermit::of(operation)) {
                 (Upgrade::WebSocket, Some(permit)) if Handshake::is_asked_for(&parts.headers) => {

@@ -89,7 +89,8 @@ fn walk(epoch: &Epoch, drafted: &Drafted, now: UnixSeconds, notes: &mut Notes) -
         };
     }
     if PassPermit::of(operation).is_some() {
-        notes.unopened(judgement.unopened_tenant()?);
+        let (tenant, _) = judgement.unopened(&origin)?;
+        notes.unopened(tenant);
         return Ok(Passage::Passed);
     }
     if drafted.body.len() > limits.body_bytes_max {

@@ -390,8 +390,7 @@ impl Envelope<'_> {
 
     /// Whether nothing of any attribute is left in the documents.
     #[must_use]
-    pub fn documents_empty(&self, judged: &Judged<'_>) -> bool {
-        let update = self.update(&[]);
+    pub fn documents_empty(&self, update: &Update<'_>, judged: &Judged<'_>) -> bool {
         let left = update.writes.iter().zip(judged.verdicts()).any(|(write, verdict)| {
             let attribute = !matches!(verdict.code, Code::Setting | Code::Credential);
             attribute

@@ -9,8 +9,8 @@ use http::request::Parts;
 
 use crate::clock::UnixSeconds;
 use crate::decision::{
-    Additions, Catalogue, Channel, Circumstances, Code, Context, Effect, Judged, Lock, Mode, Role, TokenReader, Update,
-    Verdict, Write, judge,
+    Additions, Catalogue, Change, Channel, Circumstances, Code, Context, Effect, Judged, Lock, Mode, Role, TokenReader,
+    Update, judge,
 };
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
@@ -134,7 +134,10 @@ impl<'j> Judgement<'j> {
         if self.erases_locked(tenant, &update, &judged) {
             return Err(Rejection::ErasesLocked);
         }
-        if self.route.operation.when_empty == WhenEmpty::Refuse && nothing_is_left(&update, &judged) {
+        if self.route.operation.when_empty == WhenEmpty::Refuse
+            && anything_is_gone(&update, &judged)
+            && envelope.documents_empty(&update, &judged)
+        {
             return Err(Rejection::NothingLeft);
         }
         // A query goes on as it came, and Rails and PHP merge it into the body.
@@ -168,12 +171,18 @@ impl<'j> Judgement<'j> {
         }
     }
 
-    /// The tenant of a request that is not opened: named by its path or query, or the one whose upstream they all share.
+    /// The tenant of a request that is not opened, and its origin as that tenant admits it: another tenant's page is no page of this one.
     ///
     /// # Errors
     ///
-    /// It could be for several upstreams.
-    pub fn unopened_tenant(&self) -> Result<&'j Tenant, Rejection> {
+    /// It could be for several upstreams, or the origin is somebody else's.
+    pub fn unopened(&self, origin: &RequestOrigin) -> Result<(&'j Tenant, Option<AdmittedOrigin>), Rejection> {
+        let tenant = self.unopened_tenant()?;
+        Ok((tenant, self.admit(origin, &[tenant])?))
+    }
+
+    /// Named by its path or query, or the one whose upstream they all share.
+    fn unopened_tenant(&self) -> Result<&'j Tenant, Rejection> {
         let profile = &*self.route.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
         let mut named: Vec<Cow<'_, str>> = Vec::new();
         for place in &profile.workspace_at {
@@ -275,14 +284,12 @@ impl<'j> Judgement<'j> {
     }
 }
 
-/// Whether something was left out, and nothing is left that the request was for.
-fn nothing_is_left(update: &Update<'_>, judged: &Judged<'_>) -> bool {
-    let of_attributes = |(write, verdict): (&Write<'_>, &Verdict<'_>)| match (write.role, verdict.code) {
-        (Role::Credential | Role::OwnCredential, _) | (_, Code::Setting) => None,
-        (Role::Attribute | Role::WholeGroup | Role::Setting, _) => Some(verdict.effect == Effect::LeftOut),
-    };
-    let mut left_out = update.writes.iter().zip(judged.verdicts()).filter_map(of_attributes).peekable();
-    left_out.peek().is_some() && left_out.all(|left_out| left_out)
+/// Whether the judgement took something of the request away: what came empty stays what it was.
+fn anything_is_gone(update: &Update<'_>, judged: &Judged<'_>) -> bool {
+    update.writes.iter().zip(judged.verdicts()).any(|(write, verdict)| match (verdict.effect, write.change) {
+        (Effect::LeftOut, _) | (Effect::Replaced(_), Change::Delete) => write.role != Role::OwnCredential,
+        (Effect::Kept, _) | (Effect::Replaced(_), Change::Set(_)) => false,
+    })
 }
 
 /// The prefixes below which a shape holds attributes.

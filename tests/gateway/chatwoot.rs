@@ -633,3 +633,12 @@ async fn another_tenants_page_is_no_page_of_this_one() {
     assert_eq!(widget.bench.refused(get("https://app.globex.example"), 403).await, "origin_untrusted");
     widget.bench.passes(get("https://app.acme.example")).await;
 }
+
+#[tokio::test]
+async fn a_list_whose_names_the_token_all_sets_is_not_sent_empty() {
+    let mut widget = widget(|setup| setup).await;
+    widget.token = Token::saying(r#""plan":"pro""#).text();
+    // What the token sets is not deleted, and an empty list may mean all of them.
+    let code = widget.refused("POST contact/destroy_custom_attributes", r#"{"custom_attributes":["plan"]}"#, 403).await;
+    assert_eq!(code, "nothing_left");
+}

@@ -248,7 +248,7 @@ fn documents_are_empty_when_no_attribute_is_left() {
             let shape = shapes::user_data();
             let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, claims)));
             let update = envelope.update(&[]);
-            envelope.documents_empty(&judge(&locks(), CIRCUMSTANCES, signed.as_ref(), &update))
+            envelope.documents_empty(&update, &judge(&locks(), CIRCUMSTANCES, signed.as_ref(), &update))
         })
         .expect("an envelope")
     };
