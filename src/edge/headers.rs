@@ -1,41 +1,8 @@
-//! Headers that belong to one hop, and those that every answer has.
+//! The headers that every answer has.
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use crate::policy::Hsts;
-
-/// Headers of one connection (RFC 9110 §7.6.1), beside those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 9] = [
-    header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// Takes away what belongs to the hop on which the message came, in either direction. A WebSocket's `Upgrade` is for whoever sends on to
-/// write anew.
-pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(header::CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(header::CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_matches([' ', '\t']).as_bytes()).ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
-    }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-}
 
 /// What an upstream's answer says about the upstream rather than about us: banners, and alternative services (RFC 7838) that would lead
 /// around the gateway.
@@ -98,24 +65,6 @@ mod tests {
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
-    }
-
-    #[test]
-    fn what_belongs_to_one_hop_stays_there() {
-        let mut headers = headers(&[
-            ("connection", "close, X-Hop"),
-            ("x-hop", "1"),
-            ("keep-alive", "timeout=5"),
-            ("transfer-encoding", "chunked"),
-            ("upgrade", "h2c"),
-            ("te", "trailers"),
-            ("x-hop-not", "1"),
-            ("content-type", "text/plain"),
-        ]);
-        remove_hop_by_hop(&mut headers);
-        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["content-type", "x-hop-not"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use uuid::Uuid;
 
-use crate::edge::headers::{SecurityHeaders, apply_to_own_answer, remove_hop_by_hop};
+use crate::edge::headers::{SecurityHeaders, apply_to_own_answer};
 use crate::edge::origin::AdmittedOrigin;
 use crate::edge::{Body, body, cors};
 use crate::profile::{Profile, Refusal, RefusalBody};
@@ -66,7 +66,6 @@ fn problem(status: StatusCode, rejection: &Rejection, id: Uuid) -> String {
 
 /// Puts on an answer what all of them wear: HSTS and its like, exact CORS or none, the decision's id.
 pub fn dress<B>(response: &mut Response<B>, security: &SecurityHeaders, origin: Option<&AdmittedOrigin>, id: Uuid) {
-    let switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let own_preflight = response.status() == StatusCode::NO_CONTENT
         && response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_METHODS);
     let headers = response.headers_mut();
@@ -79,9 +78,5 @@ pub fn dress<B>(response: &mut Response<B>, security: &SecurityHeaders, origin: 
     }
     if let Ok(id) = HeaderValue::try_from(id.to_string()) {
         headers.insert(&X_REQUEST_ID, id);
-    }
-    let ends = headers.get(header::CONNECTION).is_some_and(|value| value == "close");
-    if !switching && !ends {
-        remove_hop_by_hop(headers);
     }
 }
