@@ -2,7 +2,8 @@
 //! job too: same backend, same request, same connections, one worker each, alternated in one run.
 //!
 //! `cargo bench --bench compare` prints a table in markdown; `-- --quick` is a run of seconds for CI, `-- --check` fails where an
-//! aim is missed. What is measured and how: `docs/performance.md`.
+//! aim is missed, `-- --only small,idle` measures only some rows, `-- --beside PATH` adds another build of the gateway. What is measured
+//! and how: `docs/performance.md`.
 
 mod backend;
 mod http1;
@@ -13,6 +14,7 @@ mod report;
 #[path = "../support/sample.rs"]
 mod sample;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,14 +77,20 @@ fn main() -> anyhow::Result<ExitCode> {
         println!("nothing measured: cargo bench --bench compare");
         return Ok(ExitCode::SUCCESS);
     }
+    let value = |flag: &str| arguments.iter().skip_while(|argument| *argument != flag).nth(1);
     let plan = if has("--quick") { QUICK } else { FULL };
+    let measures = match value("--only") {
+        Some(names) => names.split(',').map(Measure::named).collect::<anyhow::Result<_>>()?,
+        None => Measure::ALL.to_vec(),
+    };
+    let beside = value("--beside").map(PathBuf::from);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(measure(&plan))?;
+    let report = runtime.block_on(measure(&plan, &measures, beside))?;
     Ok(if has("--check") && !report.is_met() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-async fn measure(plan: &Plan) -> anyhow::Result<Report> {
-    let site = Site::prepare()?;
+async fn measure(plan: &Plan, measures: &[Measure], beside: Option<PathBuf>) -> anyhow::Result<Report> {
+    let site = Site::prepare(beside)?;
     let bench = Bench::new(&site)?;
     let proxies = bench.start_all().await?;
     let mut report = Report::default();
@@ -92,7 +100,9 @@ async fn measure(plan: &Plan) -> anyhow::Result<Report> {
         if !round.is_multiple_of(2) {
             order.reverse();
         }
-        for measure in [Measure::SmallCpu, Measure::LargeCpu, Measure::ConnectionCpu, Measure::LatencyMedian] {
+        // The latencies come together, and the idle connections need a process of their own.
+        let in_rounds = measures.iter().filter(|measure| !matches!(measure, Measure::Latency99 | Measure::Idle));
+        for &measure in in_rounds {
             for proxy in &order {
                 eprintln!("round {} of {}: {measure:?}, {}", round + 1, plan.rounds, proxy.kind.title());
                 timeout(STEP_PATIENCE, bench.step(plan, round, measure, proxy, &mut report))
@@ -103,12 +113,12 @@ async fn measure(plan: &Plan) -> anyhow::Result<Report> {
     }
     let kinds: Vec<Kind> = proxies.iter().map(|proxy| proxy.kind).collect();
     drop(proxies);
-    for kind in &kinds {
+    for kind in kinds.iter().filter(|_| measures.contains(&Measure::Idle)) {
         eprintln!("{} idle connections: {}", plan.idle_connections, kind.title());
         let idle = timeout(STEP_PATIENCE, bench.idle(*kind, plan.idle_connections));
         report.add(*kind, Measure::Idle, 0, idle.await.with_context(|| format!("{} hangs", kind.title()))??);
     }
-    println!("{}\n{}", report.table(&kinds)?, report.aims_table()?);
+    println!("{}\n{}", report.table(&kinds, measures)?, report.aims_table()?);
     Ok(report)
 }
 
@@ -137,7 +147,7 @@ impl<'s> Bench<'s> {
     /// Every proxy that serves and does what its column says. Only the gateway may be absent: then a line says why.
     async fn start_all(&self) -> anyhow::Result<Vec<Proxy>> {
         let mut proxies = Vec::new();
-        for kind in Kind::ALL {
+        for kind in self.site.kinds() {
             let proxy = match self.site.start(kind).await {
                 Ok(proxy) => proxy,
                 Err(problem) if kind == Kind::Countersign => {

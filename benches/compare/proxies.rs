@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,17 +30,20 @@ const STOP_PATIENCE: Duration = Duration::from_secs(3);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Countersign,
+    /// Another build of the gateway.
+    Beside,
     Nginx,
     NginxLua,
     Haproxy,
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [Self::Countersign, Self::Nginx, Self::NginxLua, Self::Haproxy];
+    const ALL: [Self; 5] = [Self::Countersign, Self::Beside, Self::Nginx, Self::NginxLua, Self::Haproxy];
 
     pub fn title(self) -> &'static str {
         match self {
             Self::Countersign => "Countersign",
+            Self::Beside => "the other build",
             Self::Nginx => "nginx",
             Self::NginxLua => "nginx+Lua",
             Self::Haproxy => "HAProxy",
@@ -50,7 +53,7 @@ impl Kind {
     /// Whether it verifies, judges and rewrites, or only ends TLS.
     pub fn does_the_whole_job(self) -> bool {
         match self {
-            Self::Countersign | Self::NginxLua => true,
+            Self::Countersign | Self::Beside | Self::NginxLua => true,
             Self::Nginx | Self::Haproxy => false,
         }
     }
@@ -61,6 +64,8 @@ pub struct Site {
     directory: tempfile::TempDir,
     placement: Placement,
     backend: Backend,
+    /// The binary of the other build, where there is one.
+    beside: Option<PathBuf>,
     pub tls: Arc<ClientConfig>,
 }
 
@@ -72,7 +77,7 @@ pub struct Proxy {
 }
 
 impl Site {
-    pub fn prepare() -> anyhow::Result<Self> {
+    pub fn prepare(beside: Option<PathBuf>) -> anyhow::Result<Self> {
         require_packages()?;
         let directory = tempfile::Builder::new().prefix("countersign-compare-").tempdir()?;
         // The workers of a proxy that was started by root are somebody else.
@@ -80,7 +85,12 @@ impl Site {
         let ca = write_certificates(directory.path())?;
         let placement = Placement::take()?;
         let backend = Backend::start()?;
-        Ok(Self { directory, placement, backend, tls: load::tls(ca)? })
+        Ok(Self { directory, placement, backend, beside, tls: load::tls(ca)? })
+    }
+
+    /// Who takes part.
+    pub fn kinds(&self) -> impl Iterator<Item = Kind> {
+        Kind::ALL.into_iter().filter(|kind| *kind != Kind::Beside || self.beside.is_some())
     }
 
     pub fn backend(&self) -> &Backend {
@@ -126,11 +136,16 @@ impl Site {
         };
         let mut command;
         match kind {
-            Kind::Countersign => {
-                let policies = directory.join("policies");
-                write("policies/gateway.toml", include_str!("gateway.toml"))?;
-                write("policies/workspaces/acme.toml", &sample::workspace())?;
-                command = self.placement.command(env!("CARGO_BIN_EXE_countersign"));
+            Kind::Countersign | Kind::Beside => {
+                // Files of its own, so that one's record is not the other's.
+                let own = format!("{kind:?}");
+                let policies = directory.join(&own).join("policies");
+                let gateway = include_str!("gateway.toml");
+                write(&format!("{own}/policies/gateway.toml"), gateway)?;
+                write(&format!("{own}/policies/workspaces/acme.toml"), &sample::workspace())?;
+                let built = || Path::new(env!("CARGO_BIN_EXE_countersign"));
+                let binary = self.beside.as_deref().filter(|_| kind == Kind::Beside).unwrap_or_else(built);
+                command = self.placement.command(binary.to_str().context("a path in UTF-8")?);
                 command.args(["serve", "--workers", "1", "--policies"]).arg(policies);
                 command.env(sample::SECRET_VARIABLE, sample::SECRET);
             }

@@ -3,6 +3,8 @@
 
 use std::fmt::{self, Write};
 
+use anyhow::bail;
+
 use super::proxies::Kind;
 
 /// What is measured, in the order of the table's rows.
@@ -17,8 +19,21 @@ pub enum Measure {
 }
 
 impl Measure {
-    const ALL: [Self; 6] =
+    /// In the order of the table's rows.
+    pub const ALL: [Self; 6] =
         [Self::SmallCpu, Self::LargeCpu, Self::ConnectionCpu, Self::LatencyMedian, Self::Latency99, Self::Idle];
+
+    /// The measure that `--only` calls so.
+    pub fn named(name: &str) -> anyhow::Result<Self> {
+        Ok(match name {
+            "small" => Self::SmallCpu,
+            "large" => Self::LargeCpu,
+            "connections" => Self::ConnectionCpu,
+            "latency" => Self::LatencyMedian,
+            "idle" => Self::Idle,
+            _ => bail!("--only takes small, large, connections, latency and idle, with commas between them"),
+        })
+    }
 
     fn title(self) -> &'static str {
         match self {
@@ -102,15 +117,18 @@ impl Report {
         Spread::of(self.figures.iter().filter(is_it).filter_map(of_round).collect())
     }
 
-    /// The table, in markdown.
-    pub fn table(&self, kinds: &[Kind]) -> Result<String, fmt::Error> {
+    /// The table, in markdown: the rows of `measures`, and the 99th percentile with the median.
+    pub fn table(&self, kinds: &[Kind], measures: &[Measure]) -> Result<String, fmt::Error> {
         let mut table = String::from("|");
         for kind in kinds {
             let job = if kind.does_the_whole_job() { "the whole job" } else { "plain proxy" };
             write!(table, " | {}, {job}", kind.title())?;
         }
         write!(table, " |\n| ---{} |\n", " | ---:".repeat(kinds.len()))?;
-        for measure in Measure::ALL {
+        let asked = |measure: &Measure| {
+            measures.contains(measure) || *measure == Measure::Latency99 && measures.contains(&Measure::LatencyMedian)
+        };
+        for measure in Measure::ALL.into_iter().filter(asked) {
             write!(table, "| {}", measure.title())?;
             for kind in kinds {
                 table.push_str(" | ");
@@ -161,7 +179,7 @@ impl Report {
         ]
     }
 
-    /// The aims with what was found, in markdown; empty without the gateway's own figures.
+    /// The aims with what was found, in markdown; empty where not all of them were measured.
     pub fn aims_table(&self) -> Result<String, fmt::Error> {
         let mut table = String::from("| aim | at most | found | |\n| --- | ---: | ---: | --- |\n");
         for Aim { words, at_most, found } in self.aims() {
