@@ -1,8 +1,8 @@
 //! Envelopes: the body of one request in its codec, opened once and rewritten once.
 //!
-//! [`coding`] inflates, [`Decoded`] cuts the body into fields or takes it as JSON, [`Envelope`] finds the attribute documents in it, says
-//! what they want to change, and writes the body anew around what was kept. What two backends might read differently is refused, never
-//! mended. Pure: it knows no secret, no verdict's reason, and no HTTP status.
+//! [`coding`] inflates, [`Decoded`] cuts the body into fields or takes it as JSON, [`Envelope`] finds the attribute documents in it,
+//! [`Walked`] says what they want to change and writes the body anew around what was kept. What two backends might read differently is
+//! refused, never mended. Pure: it knows no secret, no verdict's reason, and no HTTP status.
 
 mod brackets;
 pub mod coding;
@@ -14,6 +14,7 @@ mod places;
 mod read_back;
 mod rewrite;
 mod walk;
+mod walked;
 
 pub use brackets::BracketsError;
 pub use guard::Guard;
@@ -22,6 +23,7 @@ pub use open::{Decoded, Envelope, Wire};
 pub(crate) use read_back::read_json as read_again;
 pub use rewrite::{RewriteError, Rewritten};
 pub use walk::claims;
+pub use walked::Walked;
 
 /// Why an envelope is not opened. Each leaf is one reason; none carries anything that the peer sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

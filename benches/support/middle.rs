@@ -125,13 +125,14 @@ impl Middle {
     pub fn lend<R>(&self, body: &str, step: Step, run: impl FnOnce(&mut dyn FnMut()) -> R) -> anyhow::Result<R> {
         let decoded = self.decode(body)?;
         let envelope = self.open(&decoded)?;
-        let update = envelope.update(&[]);
+        let walked = envelope.walk(&[])?;
+        let update = walked.update();
         let presented = self.presented(&envelope)?;
         let proofs = self.verifier.verify(&presented, NOW);
         let signed = self.signed(&proofs);
         signed.as_ref().context("the token is refused")?;
         let circumstances = self.circumstances(&envelope, &proofs);
-        let judged = judge(&self.workspace.catalogue, circumstances, signed.as_ref(), &update);
+        let judged = judge(&self.workspace.catalogue, circumstances, signed.as_ref(), update);
         self.whole(body)?;
         Ok(match step {
             Step::Open => run(&mut || {
@@ -142,11 +143,11 @@ impl Middle {
                 drop(black_box(self.signed(&proofs)));
             }),
             Step::Judge => run(&mut || {
-                let update = black_box(&update);
+                let update = black_box(update);
                 drop(black_box(judge(&self.workspace.catalogue, circumstances, signed.as_ref(), update)));
             }),
             Step::Rewrite => run(&mut || {
-                drop(black_box(envelope.rewrite(black_box(&update), &judged, self.gateway.read_back)));
+                drop(black_box(black_box(&walked).rewrite(&judged, self.gateway.read_back)));
             }),
             Step::Whole => run(&mut || drop(black_box(self.whole(black_box(body))))),
         })
@@ -158,17 +159,18 @@ impl Middle {
         let presented = self.presented(&envelope)?;
         let proofs = self.verifier.verify(&presented, NOW);
         let signed = self.signed(&proofs);
-        let update = envelope.update(&[]);
+        let walked = envelope.walk(&[])?;
+        let update = walked.update();
         let circumstances = self.circumstances(&envelope, &proofs);
-        let judged = judge(&self.workspace.catalogue, circumstances, signed.as_ref(), &update);
-        Ok(envelope.rewrite(&update, &judged, self.gateway.read_back)?)
+        let judged = judge(&self.workspace.catalogue, circumstances, signed.as_ref(), update);
+        Ok(walked.rewrite(&judged, self.gateway.read_back)?)
     }
 
     /// How many writes there are: opening alone.
     fn count(&self, body: &str) -> Result<usize, EnvelopeError> {
         let decoded = self.decode(body)?;
         let envelope = self.open(&decoded)?;
-        Ok(black_box(envelope.update(&[])).writes.len())
+        Ok(black_box(envelope.walk(&[])?).update().writes.len())
     }
 
     fn decode<'r>(&'r self, body: &'r str) -> Result<Decoded<'r>, EnvelopeError> {

@@ -192,6 +192,7 @@ pub struct Catalogue {
     folding: Folding,
     attributes: Vec<Attribute>,
     by_name: HashMap<String, usize>,
+    /// By the names' keys, and by those of their aliases.
     by_key: HashMap<Key, usize>,
     aliases: HashMap<Key, Key>,
     objects: HashMap<Key, Lock>,
@@ -234,6 +235,12 @@ impl Catalogue {
             by_name.insert(attribute.name.clone(), index);
         }
         let objects = strictest_of_objects(&by_key, &attributes);
+        // From here on a spelling is looked up once. A name of the catalogue is nobody's alias.
+        for (alias, name) in &aliases {
+            if let Some(index) = by_key.get(name).copied() {
+                by_key.entry(alias.clone()).or_insert(index);
+            }
+        }
         Ok(Self { mode, unlisted, signed_unlisted, folding, attributes, by_name, by_key, aliases, objects })
     }
 
@@ -265,8 +272,12 @@ impl Catalogue {
         {
             return Listing::Own(index, attribute);
         }
-        let as_member = self.by_key(&self.folding.member_key(prefix, name));
-        let as_path = if name.contains('.') { self.by_key(&self.folding.key(full)) } else { None };
+        let as_member = if prefix.is_empty() && self.folding.is_folded(name) {
+            self.by_key(name)
+        } else {
+            self.by_key(self.folding.member_key(prefix, name).as_str())
+        };
+        let as_path = if name.contains('.') { self.by_key(self.folding.key(full).as_str()) } else { None };
         let stricter = match (as_member, as_path) {
             (Some(a), Some(b)) => Some(if b.1.lock > a.1.lock { b } else { a }),
             (one, None) | (None, one) => one,
@@ -282,11 +293,10 @@ impl Catalogue {
 
     /// The entry for a whole object: `companies` in the file stands for `company` as well.
     pub(super) fn find_object(&self, object: &str) -> Option<(usize, &Attribute)> {
-        self.by_key(&self.folding.key(object))
+        self.by_key(self.folding.key(object).as_str())
     }
 
-    fn by_key(&self, key: &Key) -> Option<(usize, &Attribute)> {
-        let key = self.aliases.get(key).unwrap_or(key);
+    fn by_key(&self, key: &str) -> Option<(usize, &Attribute)> {
         let index = *self.by_key.get(key)?;
         self.attributes.get(index).map(|attribute| (index, attribute))
     }

@@ -116,20 +116,22 @@ fn verdict<'a>(
     update: &'a Update<'a>,
     write: &'a Write<'a>,
 ) -> Verdict<'a> {
+    match write.role {
+        Role::Credential => return passed(Code::Credential),
+        Role::OwnCredential => {
+            return Verdict { code: Code::Credential, force: Force::Applied, effect: Effect::LeftOut, attribute: None };
+        }
+        Role::Setting | Role::Attribute | Role::WholeGroup => {}
+    }
     let full = write.full_name();
     let listing = listing(catalogue, write, &full);
     let found = match listing {
         Listing::Own(index, attribute) | Listing::Alias(index, attribute) => Some((index, attribute)),
         Listing::Unlisted => None,
     };
-    match write.role {
-        // A reserved name that the operator lists is an attribute: the operator knows better than the profile.
-        Role::Setting if found.is_none() => return passed(Code::Setting),
-        Role::Credential => return passed(Code::Credential),
-        Role::OwnCredential => {
-            return Verdict { code: Code::Credential, force: Force::Applied, effect: Effect::LeftOut, attribute: None };
-        }
-        Role::Setting | Role::Attribute | Role::WholeGroup => {}
+    // A reserved name that the operator lists is an attribute: the operator knows better than the profile.
+    if write.role == Role::Setting && found.is_none() {
+        return passed(Code::Setting);
     }
     if catalogue.mode == Mode::Off {
         return Verdict { attribute: found.map(|(index, _)| index), ..passed(Code::Open) };
@@ -342,8 +344,12 @@ struct Claim<'a> {
 /// The claims of a token, found by attribute and object.
 struct Claims<'a> {
     claims: Vec<Claim<'a>>,
+    /// Where each is, in a token of many claims.
     by_name: HashMap<(Cow<'a, str>, Option<&'a str>), usize>,
 }
+
+/// Up to so many claims it is quicker to look at each than to hash their names.
+const FEW_CLAIMS: usize = 16;
 
 impl<'a> Claims<'a> {
     fn of(catalogue: &Catalogue, signed: Option<&'a Signed<'a>>) -> Self {
@@ -376,29 +382,40 @@ impl<'a> Claims<'a> {
                 Standing::Alias(_) => continue,
                 Standing::Unlisted => None,
             };
-            let index = all.claims.len();
             // The same object twice: the first one counts, as nothing says which was meant.
-            if let std::collections::hash_map::Entry::Vacant(vacant) = all.by_name.entry((name.clone(), group)) {
-                vacant.insert(index);
-                all.claims.push(Claim { name, attribute, lock, group, value, named: false });
+            if all.find(&name, group).is_none() {
+                all.push(Claim { name, attribute, lock, group, value, named: false });
             }
         }
         all
     }
 
-    fn token(&mut self, full: &str, group: Option<&'a Group<'a>>, change: Change<'_>) -> Token<'a> {
-        if self.claims.is_empty() {
-            return Token::Silent;
+    fn find(&self, name: &str, group: Option<&'a str>) -> Option<usize> {
+        if self.by_name.is_empty() {
+            self.claims.iter().position(|claim| claim.name == name && claim.group == group)
+        } else {
+            self.by_name.get(&(Cow::Borrowed(name), group)).copied()
         }
+    }
+
+    fn push(&mut self, claim: Claim<'a>) {
+        self.claims.push(claim);
+        let key = |claim: &Claim<'a>| (claim.name.clone(), claim.group);
+        match self.claims.len().checked_sub(FEW_CLAIMS + 1) {
+            None => {}
+            Some(0) => self.by_name = self.claims.iter().map(key).zip(0..).collect(),
+            Some(_) => self.by_name.extend(self.claims.last().map(key).into_iter().zip(self.claims.len() - 1..)),
+        }
+    }
+
+    fn token(&mut self, full: &str, group: Option<&'a Group<'a>>, change: Change<'_>) -> Token<'a> {
         let group = match group {
             Some(Group { id: None, .. }) => return Token::Silent,
             Some(Group { id: Some(id), .. }) => Some(*id),
             None => None,
         };
-        let key = (Cow::Borrowed(full), group);
-        let Some(claim) = self.by_name.get(&key).and_then(|index| self.claims.get_mut(*index)) else {
-            return Token::Silent;
-        };
+        let found = self.find(full, group);
+        let Some(claim) = found.and_then(|index| self.claims.get_mut(index)) else { return Token::Silent };
         claim.named = true;
         match change {
             Change::Set(value) if value.means_the_same_as(claim.value) => Token::Agrees(claim.value),

@@ -1,6 +1,6 @@
 //! Names: when two spellings may mean one attribute to a backend.
 
-use std::borrow::Cow;
+use std::borrow::Borrow;
 
 use icu_casemap::CaseMapperBorrowed;
 use icu_normalizer::ComposingNormalizerBorrowed;
@@ -8,6 +8,13 @@ use icu_normalizer::ComposingNormalizerBorrowed;
 /// What a name is compared by: no spelling, only an equivalence class. Two names with one key may be one attribute upstream.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(String);
+
+/// A key hashes and compares as its text does.
+impl Borrow<str> for Key {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
 
 impl Key {
     /// The keys of this name and of all objects around it.
@@ -37,8 +44,8 @@ impl Folding {
     /// The key of a name whose dots divide a path, as in a catalogue: `company.plan`.
     #[must_use]
     pub fn key(&self, path: &str) -> Key {
-        if let Some(plain) = self.plain(path) {
-            return Key(plain.into_owned());
+        if self.is_folded(path) {
+            return Key(path.to_owned());
         }
         let mut segments: Vec<String> = path.split('.').map(|segment| self.segment(segment)).collect();
         if segments.len() > 1 {
@@ -73,19 +80,17 @@ impl Folding {
         self.containers.iter().any(|container| self.segment(container) == folded)
     }
 
-    /// Most names are already in their folded form: lower-case ASCII letters, digits and underscores in one segment.
-    fn plain<'n>(&self, name: &'n str) -> Option<Cow<'n, str>> {
-        name.bytes()
-            .all(|byte| {
-                (byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
-                    && !self.replaced.contains(&char::from(byte))
-            })
-            .then_some(Cow::Borrowed(name))
+    /// Whether a name is its own key, as most are: lower-case ASCII letters, digits and underscores in one segment.
+    pub(super) fn is_folded(&self, name: &str) -> bool {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        // No backend is known that replaces any of these.
+        let replaces_plain = |char: &char| u8::try_from(*char).is_ok_and(is_plain);
+        name.bytes().all(is_plain) && !self.replaced.iter().any(|char| replaces_plain(char) && name.contains(*char))
     }
 
     fn segment(&self, name: &str) -> String {
-        if let Some(plain) = self.plain(name) {
-            return plain.into_owned();
+        if self.is_folded(name) {
+            return name.to_owned();
         }
         if name.is_ascii() {
             return self.ascii_segment(name);

@@ -152,6 +152,10 @@ impl Guard {
             return Err(EnvelopeError::MethodOverride);
         }
         for (index, guarded) in self.names.iter().enumerate() {
+            // A name that neither ends nor opens a bracket there is another one: most are told apart without comparing them.
+            if !matches!(name.as_bytes().get(guarded.name.len()), None | Some(b'[')) {
+                continue;
+            }
             let rest = name.strip_prefix(guarded.name.as_str());
             match (guarded.kind, rest) {
                 (Kind::Document, Some("")) => return Ok(FieldKind::Document(&guarded.name)),
@@ -256,10 +260,11 @@ impl Guard {
 
 /// Whether a folded name is, or begins with and then divides at, a guarded one.
 fn folds_to(folded: &str, guarded: &str) -> bool {
-    // Both sides fold byte for byte, so the place where the guarded name ends is the place where the other one may divide.
-    let mut bytes = folded.bytes();
-    let begins = guarded.bytes().all(|byte| bytes.next().is_some_and(|other| byte == dashed_byte(other)));
-    begins && matches!(bytes.next(), None | Some(b'[' | b']' | b'.' | b'%'))
+    // Both sides fold byte for byte, so the place where the guarded name ends is the place where the other one may divide. Most names do
+    // not, and need no comparing.
+    let Some((begin, rest)) = folded.as_bytes().split_at_checked(guarded.len()) else { return false };
+    matches!(rest.first(), None | Some(b'[' | b']' | b'.' | b'%'))
+        && begin.iter().zip(guarded.bytes()).all(|(other, byte)| byte == dashed_byte(*other))
 }
 
 /// Case, compatibility forms, invisible characters and white space around a name; Rack also skips brackets in front.

@@ -119,13 +119,16 @@ impl<'t> Reader<'t, '_> {
     }
 
     fn object(&mut self, depth_left: usize) -> Result<Value<'t>, JsonError> {
-        let mut entries: Vec<Entry<'t>> = Vec::new();
+        // Room for the document's own members at once; for each of thousands of small objects within, a peer could make us hold much.
+        let is_outermost = self.values_left + 1 == self.limits.json_values_max;
+        let mut entries: Vec<Entry<'t>> = Vec::with_capacity(if is_outermost { FEW_NAMES } else { 0 });
         let mut start = self.tokens.current_index();
         let mut name = self.tokens.known_object().map_err(|error| refused(&error))?;
         while let Some(spelled) = name {
             admit(spelled, self.limits.name_bytes_max, JsonError::NameTooLong)?;
             // Between the last value and the name stand white space, a brace or a comma.
-            let quote = self.text.get(start..).and_then(|rest| rest.find('"')).ok_or(JsonError::Syntax)?;
+            let between = self.text.as_bytes().get(start..).unwrap_or_default();
+            let quote = between.iter().position(|byte| *byte == b'"').ok_or(JsonError::Syntax)?;
             let spelled = borrowed(self.text, start + quote, spelled);
             let peek = self.tokens.peek().map_err(|error| refused(&error))?;
             let value = self.value(peek, depth_left)?;
@@ -150,7 +153,7 @@ fn admit(text: &str, bytes_max: usize, too_long: JsonError) -> Result<(), JsonEr
         return Err(too_long);
     }
     // A backend in C ends the text there, so it would read a shorter name or value than we judged.
-    if text.as_bytes().contains(&0) { Err(JsonError::Nul) } else { Ok(()) }
+    if memchr::memchr(0, text.as_bytes()).is_some() { Err(JsonError::Nul) } else { Ok(()) }
 }
 
 /// Below this many names it is quicker to look at each than to hash them.
@@ -271,7 +274,7 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');
     let mut plain = text.as_bytes();
-    while let Some(at) = plain.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+    while let Some(at) = first_escaped(plain) {
         let (before, rest) = plain.split_at(at);
         out.extend_from_slice(before);
         let Some((byte, rest)) = rest.split_first() else { break };
@@ -294,6 +297,18 @@ fn write_text(text: &str, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(plain);
     out.push(b'"');
+}
+
+/// Where the first byte is that cannot stand in a text as it is. Most texts have none, so that they are looked at in blocks, which a processor
+/// compares at once.
+fn first_escaped(text: &[u8]) -> Option<usize> {
+    const BLOCK_BYTES: usize = 16;
+    let is_escaped = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
+    let clean = text
+        .chunks_exact(BLOCK_BYTES)
+        .take_while(|block| !block.iter().fold(false, |any, byte| any | is_escaped(*byte)));
+    let skipped = clean.count() * BLOCK_BYTES;
+    text.get(skipped..)?.iter().position(|byte| is_escaped(*byte)).map(|at| skipped + at)
 }
 
 #[cfg(test)]

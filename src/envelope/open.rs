@@ -8,11 +8,10 @@ use http::header::CONTENT_TYPE;
 use super::brackets::Brackets;
 use super::form::{self, Pair};
 use super::guard::{FieldKind, Guard};
-use super::walk::Walk;
 use super::{EnvelopeError, json};
-use crate::decision::{Change, Code, Effect, Judged, Role, Spelling, Update, Value, Write};
+use crate::decision::{Change, Role, Spelling, Update, Value, Write};
 use crate::policy::Limits;
-use crate::profile::{Body, Document, DocumentAt, Operation, PathParams, Place, Pointer, Profile, Shape};
+use crate::profile::{Body, Document, DocumentAt, Operation, PathParams, Pointer, Profile, Shape};
 
 /// What of a request may carry something.
 #[derive(Clone, Copy)]
@@ -33,6 +32,7 @@ pub struct Decoded<'r> {
     /// without a semicolon.
     divided: Vec<Pair<'static>>,
     content: Content<'r>,
+    body_bytes: usize,
 }
 
 enum Content<'r> {
@@ -73,15 +73,19 @@ impl<'r> Decoded<'r> {
         } else {
             Vec::new()
         };
-        Ok(Self { headers: wire.headers, params: wire.params, query, divided, content })
+        Ok(Self { headers: wire.headers, params: wire.params, query, divided, content, body_bytes: wire.body.len() })
     }
 
-    /// Finds and reads the documents, and refuses whatever a backend might take for one.
+    /// How long the body is, after inflating.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.body_bytes
+    }
+
+    /// Finds and reads the documents, and refuses whatever a backend might take for one. What is in them [`Envelope::walk`] says.
     ///
     /// # Errors
     ///
-    /// A document cannot be read, is not of its shape, is present twice or where it does not belong; a name is another spelling of a document,
-    /// token or identity.
+    /// A document cannot be read, is present twice or where it does not belong; a name is another spelling of a document, token or identity.
     pub fn open<'a>(
         &'a self,
         guard: &Guard,
@@ -103,12 +107,7 @@ impl<'r> Decoded<'r> {
             }
             Parsed::Empty | Parsed::Form(_) => Vec::new(),
         };
-        let envelope = Envelope { decoded: self, profile, operation, parsed, query };
-        let mut walk = Walk::default();
-        for opened in envelope.documents() {
-            walk.document(&opened.document.shape, opened.value, &[])?;
-        }
-        Ok(envelope)
+        Ok(Envelope { decoded: self, profile, operation, parsed, query })
     }
 }
 
@@ -347,26 +346,6 @@ pub struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// What the request wants to change: a write for each member of each document, in the order of the wire. Whatever sits at a place of
-    /// `own_credentials`, in a document or beside one, is a write as well, as [`Role::OwnCredential`], so that it is taken out. (What sits in
-    /// the middle of a single value is part of that value.)
-    #[must_use]
-    pub fn update(&self, own_credentials: &[Place]) -> Update<'_> {
-        let mut walk = Walk::default();
-        for opened in self.documents() {
-            let own: Vec<&[String]> =
-                own_credentials.iter().filter_map(|place| pointer_within(opened.document, place)).collect();
-            // `open` walked over this very document, so there is no error to be had.
-            let _ = walk.document(&opened.document.shape, opened.value, &own);
-        }
-        let mut update = walk.update;
-        for place in own_credentials {
-            let beside = self.beside_documents(place).into_iter();
-            update.writes.extend(beside.map(|(name, value)| plain_write(name, value, Role::OwnCredential)));
-        }
-        update
-    }
-
     /// The query's parameters that the profile does not name, of a request whose body is JSON, as settings.
     ///
     /// Rails and PHP merge the query into the body, and the query goes on as it came. Where judging these leaves one out, an attribute of the
@@ -388,95 +367,31 @@ impl Envelope<'_> {
         !self.operation.context.is_empty() && self.operation.context.iter().all(present)
     }
 
-    /// Whether nothing of any attribute is left in the documents.
-    #[must_use]
-    pub fn documents_empty(&self, update: &Update<'_>, judged: &Judged<'_>) -> bool {
-        let left = update.writes.iter().zip(judged.verdicts()).any(|(write, verdict)| {
-            let attribute = !matches!(verdict.code, Code::Setting | Code::Credential);
-            attribute
-                && match (verdict.effect, write.change) {
-                    (Effect::LeftOut, _) | (Effect::Replaced(_), Change::Delete) => false,
-                    (Effect::Kept, _) | (Effect::Replaced(_), Change::Set(_)) => true,
+    /// The documents that are present, in the order of the wire; those of a JSON body in the profile's.
+    pub(super) fn documents(&self) -> impl Iterator<Item = Opened<'_>> {
+        let (body, parts) = match &self.parsed {
+            Parsed::Empty => (None, None),
+            Parsed::Json(body) => (Some(body), None),
+            Parsed::Form(parts) => (None, Some(parts)),
+        };
+        let in_body = body.into_iter().flat_map(|body| {
+            self.operation.documents.iter().filter_map(move |document| match &document.at {
+                DocumentAt::Body(pointer) => {
+                    let value = pointer.names().iter().try_fold(body, |at, name| at.member(name))?;
+                    Some(Opened { document, spelled: Spelled::Json, value })
                 }
+                DocumentAt::Field(_) | DocumentAt::Fields(_) => None,
+            })
         });
-        !left && judged.additions().is_empty()
-    }
-
-    pub(super) fn documents<'s>(&'s self) -> Vec<Opened<'s>> {
-        match &self.parsed {
-            Parsed::Empty => Vec::new(),
-            Parsed::Json(body) => {
-                let opened = |document: &'s Document| match &document.at {
-                    DocumentAt::Body(pointer) => {
-                        let value = pointer.names().iter().try_fold(body, |at, name| at.member(name))?;
-                        Some(Opened { document, spelled: Spelled::Json, value })
-                    }
-                    DocumentAt::Field(_) | DocumentAt::Fields(_) => None,
-                };
-                self.operation.documents.iter().filter_map(opened).collect()
-            }
-            Parsed::Form(parts) => {
-                let opened = |part: &'s Part<'_>| match part {
-                    &Part::Document { document, spelled, ref value, .. } => Some(Opened { document, spelled, value }),
-                    Part::Field { .. } => None,
-                };
-                parts.iter().filter_map(opened).collect()
-            }
-        }
-    }
-
-    /// What sits at `place` in the body, outside of every document.
-    fn beside_documents(&self, place: &Place) -> Vec<(Cow<'_, str>, &Value<'_>)> {
-        match (place, &self.parsed) {
-            (Place::Field(field), Parsed::Form(parts)) => parts
-                .iter()
-                .filter_map(|part| match part {
-                    Part::Field { name, value } if name == field => Some((Cow::Borrowed(*name), value)),
-                    Part::Field { .. } | Part::Document { .. } => None,
-                })
-                .collect(),
-            (Place::Body(pointer), Parsed::Json(body)) => {
-                let in_document =
-                    self.operation.documents.iter().any(|document| pointer_within(document, place).is_some());
-                let found = pointer.names().iter().try_fold(body, |at, name| at.member(name));
-                match (found, pointer.names().last()) {
-                    (Some(value), Some(name)) if !in_document => vec![(Cow::Owned(name.clone()), value)],
-                    (Some(_), Some(_) | None) | (None, _) => Vec::new(),
-                }
-            }
-            (Place::Field(_) | Place::Body(_), Parsed::Empty | Parsed::Json(_) | Parsed::Form(_))
-            | (
-                Place::Document(_)
-                | Place::Query(_)
-                | Place::Header(_)
-                | Place::Bearer(_)
-                | Place::Cookie(_)
-                | Place::Path(_),
-                _,
-            ) => Vec::new(),
-        }
+        let in_fields = parts.into_iter().flatten().filter_map(|part| match part {
+            &Part::Document { document, spelled, ref value } => Some(Opened { document, spelled, value }),
+            Part::Field { .. } => None,
+        });
+        in_body.chain(in_fields)
     }
 }
 
-/// Where within `document` a place is.
-fn pointer_within<'p>(document: &Document, place: &'p Place) -> Option<&'p [String]> {
-    match (place, &document.at) {
-        (Place::Document(pointer), _) => Some(pointer.names()),
-        (Place::Body(pointer), DocumentAt::Body(at)) => pointer.names().strip_prefix(at.names()),
-        (
-            Place::Body(_)
-            | Place::Field(_)
-            | Place::Query(_)
-            | Place::Header(_)
-            | Place::Bearer(_)
-            | Place::Cookie(_)
-            | Place::Path(_),
-            _,
-        ) => None,
-    }
-}
-
-fn plain_write<'s>(name: Cow<'s, str>, value: &'s Value<'s>, role: Role) -> Write<'s> {
+pub(super) fn plain_write<'s>(name: Cow<'s, str>, value: &'s Value<'s>, role: Role) -> Write<'s> {
     Write { prefix: "", name, change: Change::Set(value), role, spelling: Spelling::Own, group: None }
 }
 
@@ -492,7 +407,8 @@ pub(super) mod tests {
     use super::*;
     use crate::decision::{Folding, TokenReader};
     use crate::profile::{
-        Accepts, Class, IdentityPlaces, Members, Nested, RefusalShapes, Replaces, Rest, TokenPlaces, Upgrade, WhenEmpty,
+        Accepts, Class, IdentityPlaces, Members, Nested, Place, RefusalShapes, Replaces, Rest, TokenPlaces, Upgrade,
+        WhenEmpty,
     };
 
     pub(in crate::envelope) fn place(text: &str) -> Place {
@@ -564,6 +480,10 @@ pub(super) mod tests {
     }
 
     /// Opens a request and looks at it.
+    fn writes<'v>(envelope: &'v Envelope<'_>, own: &[Place]) -> Vec<Write<'v>> {
+        envelope.walk(own).expect("documents of their shape").update().writes.clone()
+    }
+
     pub(in crate::envelope) fn with<T>(
         operation: &Operation,
         query: &str,
@@ -586,12 +506,13 @@ pub(super) mod tests {
         let profile = profile();
         let decoded = Decoded::decode(operation, &wire, &Limits::default())?;
         let envelope = decoded.open(&Guard::new(&profile, operation), &profile, operation, &Limits::default())?;
+        envelope.walk(&[])?;
         Ok(look(&envelope))
     }
 
     #[track_caller]
     fn check(operation: &Operation, query: &str, body: &str, expected: Result<usize, EnvelopeError>) {
-        let writes = with(operation, query, body.as_bytes(), |envelope| envelope.update(&[]).writes.len());
+        let writes = with(operation, query, body.as_bytes(), |envelope| writes(envelope, &[]).len());
         assert_eq!(writes, expected, "?{query} {body}");
     }
 
@@ -788,7 +709,7 @@ pub(super) mod tests {
     fn own_credentials_are_found_in_documents_and_beside_them() {
         let roles = |operation: &Operation, body: &str, places: &[Place]| {
             with(operation, "", body.as_bytes(), |envelope| {
-                envelope.update(places).writes.iter().map(|write| write.role).collect::<Vec<_>>()
+                writes(envelope, places).iter().map(|write| write.role).collect::<Vec<_>>()
             })
         };
         let own = [place("document:cs"), place("field:cs"), place("body:/x/cs"), place("body:/contact/cs")];
@@ -828,7 +749,7 @@ pub(super) mod tests {
         let decoded = Decoded::decode(&operation, &wire, &limits).expect("a form");
         let envelope =
             decoded.open(&Guard::new(&profile, &operation), &profile, &operation, &limits).expect("an envelope");
-        assert_eq!(envelope.update(&[]).writes.len(), 20_000);
+        assert_eq!(writes(&envelope, &[]).len(), 20_000);
     }
 
     #[test]
@@ -851,13 +772,13 @@ pub(super) mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), query in "[a-z_=&%;\\[\\].]{0,24}") {
             for operation in [ping(), root_operation(), json_operation(), operation(Body::None, vec![])] {
-                let _ = with(&operation, &query, &bytes, |envelope| envelope.update(&[]).writes.len());
+                let _ = with(&operation, &query, &bytes, |envelope| writes(envelope, &[]).len());
             }
         }
 
         #[test]
         fn nothing_that_looks_like_a_form_makes_it_panic(text in "(user_data|form_params|a)?[\\[\\]a0=&%{}\":,.]{0,24}") {
-            let _ = with(&ping(), "", text.as_bytes(), |envelope| envelope.update(&[]).writes.len());
+            let _ = with(&ping(), "", text.as_bytes(), |envelope| writes(envelope, &[]).len());
         }
     }
 }

@@ -24,7 +24,7 @@ impl Envelope<'_> {
             Place::Document(pointer) => {
                 let mut text: Option<Cow<'_, str>> = None;
                 // Whoever answers a question with an address does not sign in with it.
-                for opened in self.documents().into_iter().filter(|opened| opened.spelled != Spelled::Fields) {
+                for opened in self.documents().filter(|opened| opened.spelled != Spelled::Fields) {
                     let found = text_below(opened.value, pointer.names())?;
                     if text.is_some() && found.is_some() && text != found {
                         return Err(EnvelopeError::PlacesDisagree);

@@ -1,7 +1,7 @@
 //! The second reader: reads what was written by other means than it was written with, and compares it with the judgement.
 //!
-//! `serde_json` and `form_urlencoded` read here, not `jiter` and our form reader; the order of fields and members, and every digit of every
-//! number, must be what was judged.
+//! `serde_json` reads here, not `jiter`, and forms are cut and decoded another way than when they came in; the order of fields and members,
+//! and every digit of every number, must be what was judged.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -15,7 +15,8 @@ use super::brackets::Brackets;
 use super::open::{Envelope, Parsed, Part, attribute_of, field_of};
 use super::rewrite::bracket_text;
 use super::walk::Walk;
-use crate::decision::{Change, Effect, Folding, Judged, Role, Update, Value, Write};
+use super::walked::Walked;
+use crate::decision::{Change, Effect, Folding, Judged, Role, Value, Write};
 use crate::policy::Limits;
 use crate::profile::{Document, DocumentAt, Shape};
 
@@ -25,12 +26,12 @@ use crate::profile::{Document, DocumentAt, Shape};
 ///
 /// It cannot be read, has something that was not kept, replaced or added, or lacks something that was.
 pub(super) fn compare(
-    envelope: &Envelope<'_>,
-    update: &Update<'_>,
+    walked: &Walked<'_>,
     judged: &Judged<'_>,
     removed: &[&Value<'_>],
     body: &[u8],
 ) -> Result<(), RewriteError> {
+    let envelope = walked.envelope;
     match &envelope.parsed {
         Parsed::Empty if body.is_empty() => Ok(()),
         Parsed::Empty => Err(RewriteError::Mismatch),
@@ -44,12 +45,12 @@ pub(super) fn compare(
                 let value = pointer_of(document)?.iter().try_fold(&seen, |at, name| at.member(name))?;
                 Some(Found { document, value: Cow::Borrowed(value), reading: Reading::Exact })
             });
-            compare_documents(envelope, update, judged, &found.collect::<Vec<_>>())
+            compare_documents(walked, judged, &found.collect::<Vec<_>>())
         }
         Parsed::Form(parts) => {
-            let pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(body).collect();
+            let pairs = parse_form(body)?;
             let found = read_form(envelope, parts, &pairs, removed)?;
-            compare_documents(envelope, update, judged, &found)
+            compare_documents(walked, judged, &found)
         }
     }
 }
@@ -94,14 +95,9 @@ impl Reading {
 }
 
 /// Every write that is found was kept, replaced or added; every one that was, is found; in the order in which they were judged.
-fn compare_documents(
-    envelope: &Envelope<'_>,
-    update: &Update<'_>,
-    judged: &Judged<'_>,
-    found: &[Found<'_>],
-) -> Result<(), RewriteError> {
-    let folding = &envelope.profile.folding;
-    let mut expected = update.writes.iter().zip(judged.verdicts()).filter_map(|(write, verdict)| {
+fn compare_documents(walked: &Walked<'_>, judged: &Judged<'_>, found: &[Found<'_>]) -> Result<(), RewriteError> {
+    let folding = &walked.envelope.profile.folding;
+    let mut expected = walked.update.writes.iter().zip(judged.verdicts()).filter_map(|(write, verdict)| {
         match (verdict.effect, write.change) {
             (Effect::LeftOut, _) | (Effect::Replaced(_), Change::Delete) => None,
             (Effect::Kept, change) => Some((write, change)),
@@ -138,8 +134,7 @@ fn compare_documents(
         }
         match &*document.shape {
             Shape::Opaque => {
-                let documents = envelope.documents();
-                let original = documents.iter().find(|opened| std::ptr::eq(opened.document, *document));
+                let original = walked.envelope.documents().find(|opened| std::ptr::eq(opened.document, *document));
                 if !original.is_some_and(|original| reading.same(original.value, value)) {
                     return Err(RewriteError::Mismatch);
                 }
@@ -205,6 +200,41 @@ fn same_around(original: &Value<'_>, seen: &Value<'_>, documents: &[&[String]], 
         let below = below(name);
         !below.is_empty() && same_around(&Value::Object(Vec::new()), value, &below, removed)
     })
+}
+
+/// The pairs of a form as the standard's lenient parser has them (WHATWG URL §5.1), but for what is no UTF-8.
+fn parse_form(body: &[u8]) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, RewriteError> {
+    let body = std::str::from_utf8(body).map_err(|_| RewriteError::Unreadable)?;
+    let pieces = body.split('&').filter(|piece| !piece.is_empty());
+    let pairs = pieces.map(|piece| {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        Ok((percent_decode(name)?, percent_decode(value)?))
+    });
+    pairs.collect()
+}
+
+fn percent_decode(text: &str) -> Result<Cow<'_, str>, RewriteError> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut rest = text.as_bytes();
+    if memchr::memchr2(b'%', b'+', rest).is_none() {
+        return Ok(Cow::Borrowed(text));
+    }
+    let mut decoded = Vec::with_capacity(text.len());
+    while let [byte, after @ ..] = rest {
+        rest = after;
+        decoded.push(match (byte, after) {
+            (b'+', _) => b' ',
+            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => {
+                    rest = after;
+                    high * 16 + low
+                }
+                (Some(_) | None, _) => b'%',
+            },
+            (byte, _) => *byte,
+        });
+    }
+    String::from_utf8(decoded).map(Cow::Owned).map_err(|_| RewriteError::Unreadable)
 }
 
 fn read_form<'f>(
@@ -304,14 +334,14 @@ impl<'de> Iterator for Numbers<'de> {
 
     fn next(&mut self) -> Option<&'de str> {
         loop {
-            let at = self.rest.find(|char: char| matches!(char, '"' | '-' | '0'..='9'))?;
+            let at = self.rest.bytes().position(|byte| matches!(byte, b'"' | b'-' | b'0'..=b'9'))?;
             let (_, rest) = self.rest.split_at_checked(at)?;
             if let Some(text) = rest.strip_prefix('"') {
                 self.rest = after_text(text)?;
                 continue;
             }
-            let end =
-                rest.find(|char: char| !matches!(char, '-' | '+' | '.' | 'e' | 'E' | '0'..='9')).unwrap_or(rest.len());
+            let is_of_number = |byte: u8| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9');
+            let end = rest.bytes().position(|byte| !is_of_number(byte)).unwrap_or(rest.len());
             let (digits, rest) = rest.split_at_checked(end)?;
             self.rest = rest;
             return Some(digits);
@@ -322,7 +352,7 @@ impl<'de> Iterator for Numbers<'de> {
 /// What follows the closing quote.
 fn after_text(mut text: &str) -> Option<&str> {
     loop {
-        let at = text.find(['"', '\\'])?;
+        let at = memchr::memchr2(b'"', b'\\', text.as_bytes())?;
         let (_, rest) = text.split_at_checked(at)?;
         match rest.strip_prefix('"') {
             Some(after) => return Some(after),
@@ -435,5 +465,27 @@ impl<'de> Visitor<'de> for Name {
 
     fn visit_borrowed_str<E: Error>(self, value: &'de str) -> Result<Cow<'de, str>, E> {
         Ok(Cow::Borrowed(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn forms_are_read_as_the_standard_reads_them(text in "([ab=&+%]|%[0-9a-fA-F]{2}|%2[0-9a-f]|\\PC){0,24}") {
+            let theirs: Vec<(Cow<'_, str>, Cow<'_, str>)> = form_urlencoded::parse(text.as_bytes()).collect();
+            match parse_form(text.as_bytes()) {
+                Ok(ours) => prop_assert_eq!(ours, theirs),
+                // The standard puts a replacement character where there is no UTF-8.
+                Err(_) => {
+                    let replaced = theirs.iter().any(|(name, value)| [name, value].iter().any(|it| it.contains('\u{fffd}')));
+                    prop_assert!(replaced);
+                }
+            }
+        }
     }
 }

@@ -9,15 +9,16 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::open::{Envelope, Opened, Parsed, Part, Spelled, field_of};
-use super::walk::{Node, Walk};
+use super::walk::Node;
+use super::walked::Walked;
 use super::{brackets, form, json, read_back};
-use crate::decision::{Addition, Additions, Change, Effect, Folding, Judged, Update, Value, Verdict, Write};
+use crate::decision::{Addition, Additions, Effect, Folding, Judged, Value, Verdict};
 use crate::policy::ReadBack;
 use crate::profile::{Accepts, Document, DocumentAt, Members, Nested, Shape};
 
 /// A body that holds what was judged and nothing else.
 ///
-/// It has one maker, [`Envelope::rewrite`]:
+/// It has one maker, [`Walked::rewrite`]:
 ///
 /// ```compile_fail
 /// let body = bytes::Bytes::from_static(b"user_data={}");
@@ -73,36 +74,40 @@ pub enum RewriteError {
 }
 
 impl Envelope<'_> {
-    /// Writes the body anew: without what was left out, with the signed value where it replaces another, with what is added.
-    ///
-    /// # Errors
-    ///
-    /// `judged` is not the judgement of `update`, or that one not of this envelope; an addition has no place; the second reader does not find
-    /// in the written body what was judged.
-    pub fn rewrite(
-        &self,
-        update: &Update<'_>,
-        judged: &Judged<'_>,
-        read_back: ReadBack,
-    ) -> Result<Rewritten, RewriteError> {
-        let (outs, writes) = self.outs(update, judged)?;
-        let removed = removed_beside(update, judged, writes);
-        let (body, content_type) = match &self.parsed {
-            Parsed::Empty => (Vec::new(), None),
-            Parsed::Json(body) => (write_json(body, outs, &removed), Some("application/json")),
-            Parsed::Form(parts) => (write_form(parts, &outs, &removed)?, Some("application/x-www-form-urlencoded")),
-        };
-        if cfg!(debug_assertions) || read_back == ReadBack::On {
-            read_back::compare(self, update, judged, &removed, &body)?;
-        }
-        Ok(Rewritten { body: Bytes::from(body), content_type })
-    }
-
     /// Whether any object of the operation's documents accepts attributes that the payload did not name.
     #[must_use]
     pub fn additions(&self) -> Additions {
         let accepts = self.operation.documents.iter().any(|document| accepts_any(&document.shape));
         if accepts { Additions::Welcome } else { Additions::Unwelcome }
+    }
+}
+
+impl Walked<'_> {
+    /// Writes the body anew: without what was left out, with the signed value where it replaces another, with what is added.
+    ///
+    /// # Errors
+    ///
+    /// `judged` is the judgement of another update; an addition has no place; the second reader does not find in the written body what was
+    /// judged.
+    pub fn rewrite(&self, judged: &Judged<'_>, read_back: ReadBack) -> Result<Rewritten, RewriteError> {
+        let mut outs = self.kept(judged)?;
+        if !self.add_all(judged.additions(), &mut outs)?.is_empty() {
+            return Err(RewriteError::NoPlace);
+        }
+        let removed = self.removed_beside(judged);
+        // What leaves is about as long as what came, unless the token adds much.
+        let room = self.envelope.decoded.body_bytes();
+        let (body, content_type) = match &self.envelope.parsed {
+            Parsed::Empty => (Vec::new(), None),
+            Parsed::Json(body) => (write_json(body, outs, &removed, room), Some("application/json")),
+            Parsed::Form(parts) => {
+                (write_form(parts, &outs, &removed, room)?, Some("application/x-www-form-urlencoded"))
+            }
+        };
+        if cfg!(debug_assertions) || read_back == ReadBack::On {
+            read_back::compare(self, judged, &removed, &body)?;
+        }
+        Ok(Rewritten { body: Bytes::from(body), content_type })
     }
 
     /// The names of those additions for which no object of these documents has a place.
@@ -110,45 +115,24 @@ impl Envelope<'_> {
     /// # Errors
     ///
     /// As for [`rewrite`](Self::rewrite).
-    pub fn placeless(&self, update: &Update<'_>, judged: &Judged<'_>) -> Result<Vec<String>, RewriteError> {
+    pub fn placeless(&self, judged: &Judged<'_>) -> Result<Vec<String>, RewriteError> {
         if judged.additions().is_empty() {
             return Ok(Vec::new());
         }
-        let (mut outs, _) = self.kept(update, judged)?;
-        let placeless = self.add_all(judged.additions(), &mut outs)?;
+        let placeless = self.add_all(judged.additions(), &mut self.kept(judged)?)?;
         Ok(placeless.into_iter().map(|addition| addition.name.clone()).collect())
     }
 
-    /// The documents as they go on, those that were made for additions last; and how many writes came from them.
-    fn outs<'v>(
-        &'v self,
-        update: &'v Update<'v>,
-        judged: &'v Judged<'v>,
-    ) -> Result<(Vec<DocumentOut<'v>>, usize), RewriteError> {
-        let (mut outs, writes) = self.kept(update, judged)?;
-        if !self.add_all(judged.additions(), &mut outs)?.is_empty() {
-            return Err(RewriteError::NoPlace);
-        }
-        Ok((outs, writes))
-    }
-
-    /// The documents without what was left out, and before anything is added; and how many writes came from them.
-    fn kept<'v>(
-        &'v self,
-        update: &'v Update<'v>,
-        judged: &'v Judged<'v>,
-    ) -> Result<(Vec<DocumentOut<'v>>, usize), RewriteError> {
-        let mut walk = Walk::default();
-        let mut outs = Vec::new();
-        for Opened { document, spelled, value } in self.documents() {
-            let node = walk.document(&document.shape, value, &[]).map_err(|_| RewriteError::Foreign)?;
-            let out = keep(&node, judged.verdicts())?.unwrap_or_else(|| Out::empty(&document.shape));
-            outs.push(DocumentOut { document, spelled, out });
-        }
-        if !is_of(&walk.update, update, judged) {
+    /// The documents without what was left out, and before anything is added.
+    fn kept<'s>(&'s self, judged: &'s Judged<'s>) -> Result<Vec<DocumentOut<'s>>, RewriteError> {
+        if self.update.writes.len() != judged.verdicts().len() {
             return Err(RewriteError::Foreign);
         }
-        Ok((outs, walk.update.writes.len()))
+        let kept = self.documents.iter().map(|(Opened { document, spelled, .. }, node)| {
+            let out = keep(node, judged.verdicts())?.unwrap_or_else(|| Out::empty(&document.shape));
+            Ok(DocumentOut { document, spelled: *spelled, out })
+        });
+        kept.collect()
     }
 
     /// Adds what has a place, and gives what has none.
@@ -161,8 +145,8 @@ impl Envelope<'_> {
             return Ok(Vec::new());
         }
         let present = outs.len();
-        let absent = self.operation.documents.iter().filter(|document| {
-            let can_be_made = match (&document.at, &self.parsed) {
+        let absent = self.envelope.operation.documents.iter().filter(|document| {
+            let can_be_made = match (&document.at, &self.envelope.parsed) {
                 (DocumentAt::Body(_), Parsed::Json(_)) | (DocumentAt::Field(_), Parsed::Form(_)) => true,
                 (DocumentAt::Body(_), Parsed::Empty | Parsed::Form(_))
                 | (DocumentAt::Field(_), Parsed::Empty | Parsed::Json(_))
@@ -182,7 +166,7 @@ impl Envelope<'_> {
             }
             for out in outs.iter_mut() {
                 if let (Shape::Members(members), Out::Object(entries)) = (&*out.document.shape, &mut out.out) {
-                    add(members, entries, &mut pending, welcome, &self.profile.folding)?;
+                    add(members, entries, &mut pending, welcome, &self.envelope.profile.folding)?;
                 }
             }
             pending.extend(elsewhere);
@@ -198,9 +182,10 @@ impl Envelope<'_> {
     /// Whether a name with dots leads to an object that this messenger knows, if not here then in another of its requests: then it is no
     /// name of a member with dots in it.
     fn is_path(&self, full: &str) -> bool {
-        let operations = self.profile.operations.iter().map(|operation| &**operation).chain([self.operation]);
+        let Envelope { profile, operation, .. } = self.envelope;
+        let operations = profile.operations.iter().map(|operation| &**operation).chain([*operation]);
         let documents = operations.flat_map(|operation| &operation.documents).map(|document| &*document.shape);
-        documents.chain([&*self.profile.claims]).any(|shape| leads_into(shape, full, &self.profile.folding))
+        documents.chain([&*profile.claims]).any(|shape| leads_into(shape, full, &profile.folding))
     }
 }
 
@@ -214,31 +199,6 @@ fn leads_into(shape: &Shape, full: &str, folding: &Folding) -> bool {
         }
         Shape::Collected(_) | Shape::Names { .. } | Shape::Pairs(_) | Shape::Opaque => false,
     }
-}
-
-/// Whether `update` was made from these documents and `judged` from that.
-fn is_of(walked: &Update<'_>, update: &Update<'_>, judged: &Judged<'_>) -> bool {
-    let same = |(a, b): (&Write<'_>, &Write<'_>)| {
-        a.name == b.name
-            && match (a.change, b.change) {
-                (Change::Set(a), Change::Set(b)) => std::ptr::eq(a, b),
-                (Change::Delete, Change::Delete) => true,
-                (Change::Set(_), Change::Delete) | (Change::Delete, Change::Set(_)) => false,
-            }
-    };
-    update.writes.len() == judged.verdicts().len()
-        && walked.writes.len() <= update.writes.len()
-        && walked.writes.iter().zip(&update.writes).all(same)
-}
-
-/// Our own tokens that sit in the body beside the documents: their writes follow those of the documents.
-fn removed_beside<'v>(update: &'v Update<'_>, judged: &Judged<'_>, of_documents: usize) -> Vec<&'v Value<'v>> {
-    let beside = update.writes.iter().zip(judged.verdicts()).skip(of_documents);
-    let removed = beside.filter_map(|(write, verdict)| match (write.change, verdict.effect) {
-        (Change::Set(value), Effect::LeftOut) => Some(value),
-        (Change::Set(_), Effect::Kept | Effect::Replaced(_)) | (Change::Delete, _) => None,
-    });
-    removed.collect()
 }
 
 struct DocumentOut<'v> {
@@ -427,12 +387,12 @@ fn member_of<'n>(full: &'n str, prefix: &str, folding: &Folding) -> Option<&'n s
     path.eq(prefix.split('.').filter(|segment| !segment.is_empty())).then_some(member)
 }
 
-fn write_json<'v>(body: &'v Value<'v>, outs: Vec<DocumentOut<'v>>, removed: &[&Value<'_>]) -> Vec<u8> {
+fn write_json<'v>(body: &'v Value<'v>, outs: Vec<DocumentOut<'v>>, removed: &[&Value<'_>], room: usize) -> Vec<u8> {
     let slots = outs.into_iter().filter_map(|out| match &out.document.at {
         DocumentAt::Body(pointer) => Some((pointer.names(), out.out)),
         DocumentAt::Field(_) | DocumentAt::Fields(_) => None,
     });
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(room);
     embed(body, slots.collect(), removed).write(&mut bytes);
     bytes
 }
@@ -466,8 +426,13 @@ fn embed<'v>(value: &'v Value<'v>, mut slots: Vec<(&'v [String], Out<'v>)>, remo
     Out::Object(out)
 }
 
-fn write_form(parts: &[Part<'_>], outs: &[DocumentOut<'_>], removed: &[&Value<'_>]) -> Result<Vec<u8>, RewriteError> {
-    let mut bytes = Vec::new();
+fn write_form(
+    parts: &[Part<'_>],
+    outs: &[DocumentOut<'_>],
+    removed: &[&Value<'_>],
+    room: usize,
+) -> Result<Vec<u8>, RewriteError> {
+    let mut bytes = Vec::with_capacity(room);
     let mut outs = outs.iter();
     for part in parts {
         match part {
@@ -489,7 +454,7 @@ fn write_field(out: &DocumentOut<'_>, bytes: &mut Vec<u8>) -> Result<(), Rewrite
     let field = field_of(out.document);
     match out.spelled {
         Spelled::Json => {
-            let mut text = Vec::new();
+            let mut text = Vec::with_capacity(bytes.capacity() - bytes.len());
             out.out.write(&mut text);
             form::write(field, &text, bytes);
             Ok(())

@@ -10,7 +10,7 @@ use http::request::Parts;
 use crate::clock::UnixSeconds;
 use crate::decision::{
     Additions, Catalogue, Change, Channel, Circumstances, Code, Context, Effect, Judged, Lock, Mode, Role, TokenReader,
-    Update, judge,
+    Update, Verdict, judge,
 };
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
@@ -97,6 +97,7 @@ impl<'j> Judgement<'j> {
             Wire { headers: &self.parts.headers, query: self.head.query(), params: &self.route.params, body: &body };
         let decoded = Decoded::decode(self.route.operation, &wire, limits)?;
         let envelope = decoded.open(self.route.guard, profile, self.route.operation, limits)?;
+        let mut walked = envelope.walk(&[])?;
 
         let tenant = self.tenant(&envelope.texts_at(&profile.workspace_at)?)?;
         witness.tenant(tenant, self.route.operation);
@@ -121,33 +122,38 @@ impl<'j> Judgement<'j> {
         }
 
         let signed = proofs.claims().map(|claims| claims.signed(profile));
-        let update = envelope.update(&workspace.identity.token_at);
+        // Which tokens are for us alone is the workspace's to say; most have none in a body.
+        if !workspace.identity.token_at.is_empty() {
+            walked = envelope.walk(&workspace.identity.token_at)?;
+        }
+        let update = walked.update();
         let circumstances = self.circumstances(&envelope, &proofs);
-        let mut judged = judge(&workspace.catalogue, circumstances, signed.as_ref(), &update);
+        let mut judged = judge(&workspace.catalogue, circumstances, signed.as_ref(), update);
         // A token signs for every kind of request, and not each of them has a place for each attribute.
-        let placeless = envelope.placeless(&update, &judged).map_err(|error| self.bug(error))?;
+        let placeless = walked.placeless(&judged).map_err(|error| self.bug(error))?;
         judged.forgo(&placeless);
-        witness.judged(tenant, &update, &judged);
+        witness.judged(tenant, update, &judged);
         if workspace.on_misfit == OnMisfit::Refuse && judged.applied(Code::Type) {
             return Err(Rejection::Misfit);
         }
-        if self.erases_locked(tenant, &update, &judged) {
+        if self.erases_locked(tenant, update, &judged) {
             return Err(Rejection::ErasesLocked);
         }
         if self.route.operation.when_empty == WhenEmpty::Refuse
-            && anything_is_gone(&update, &judged)
-            && envelope.documents_empty(&update, &judged)
+            && anything_is_gone(update, &judged)
+            && walked.documents_empty(&judged)
         {
             return Err(Rejection::NothingLeft);
         }
         // A query goes on as it came, and Rails and PHP merge it into the body.
         let query = envelope.query_update();
-        let query_judged = judge(&workspace.catalogue, circumstances, signed.as_ref(), &query);
-        if query_judged.verdicts().iter().any(|verdict| verdict.effect != Effect::Kept) {
+        let kept = |verdict: &Verdict<'_>| verdict.effect == Effect::Kept;
+        if !query.writes.is_empty()
+            && !judge(&workspace.catalogue, circumstances, signed.as_ref(), &query).verdicts().iter().all(kept)
+        {
             return Err(Rejection::Envelope(EnvelopeError::QueryDocument));
         }
-        let rewritten =
-            envelope.rewrite(&update, &judged, self.epoch.gateway.read_back).map_err(|error| self.bug(error))?;
+        let rewritten = walked.rewrite(&judged, self.epoch.gateway.read_back).map_err(|error| self.bug(error))?;
         Ok(Cleared { tenant, origin, rewritten, consumed: &tenant.token_headers })
     }
 

@@ -4,7 +4,7 @@ use super::super::open::tests::{body, field, operation, ping, place, with};
 use super::super::walk::tests as shapes;
 use super::*;
 use crate::decision::{
-    Additions, Attribute, Catalogue, Channel, Circumstances, Collect, Kind, Lock, Mode, Role, Signed, Subject,
+    Additions, Attribute, Catalogue, Change, Channel, Circumstances, Collect, Kind, Lock, Mode, Role, Signed, Subject,
     TokenReader, Unlisted, ValueRule, judge,
 };
 use crate::policy::Limits;
@@ -48,6 +48,10 @@ fn locks() -> Catalogue {
     )
 }
 
+fn walked<'v>(envelope: &'v Envelope<'_>) -> Walked<'v> {
+    envelope.walk(&[]).expect("documents of their shape")
+}
+
 /// Opens, judges, rewrites.
 fn rewritten(
     operation: &Operation,
@@ -59,9 +63,10 @@ fn rewritten(
         let claims = claims.map(|text| json::read(text.as_bytes(), &Limits::default()).expect("JSON"));
         let shape = shapes::user_data();
         let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, claims)));
-        let update = envelope.update(&[place("document:cs"), place("field:cs"), place("body:/x/cs")]);
-        let judged = judge(catalogue, CIRCUMSTANCES, signed.as_ref(), &update);
-        let rewritten = envelope.rewrite(&update, &judged, ReadBack::On)?;
+        let own = [place("document:cs"), place("field:cs"), place("body:/x/cs")];
+        let walked = envelope.walk(&own).expect("documents of their shape");
+        let judged = judge(catalogue, CIRCUMSTANCES, signed.as_ref(), walked.update());
+        let rewritten = walked.rewrite(&judged, ReadBack::On)?;
         Ok(String::from_utf8(rewritten.into_body().to_vec()).expect("UTF-8"))
     })
     .expect("an envelope")
@@ -150,7 +155,7 @@ fn additions_find_the_object_that_accepts_them() {
 #[test]
 fn only_documents_of_members_welcome_additions() {
     let welcome = |operation: &Operation, body: &[u8]| {
-        with(operation, "", body, |envelope| (envelope.additions(), envelope.documents().len()))
+        with(operation, "", body, |envelope| (envelope.additions(), envelope.documents().count()))
     };
     assert_eq!(welcome(&ping(), b"a=1"), Ok((Additions::Welcome, 0)));
     let answers = operation(Body::Form, vec![field("form_params", shapes::collected())]);
@@ -247,8 +252,8 @@ fn documents_are_empty_when_no_attribute_is_left() {
             let claims = claims.map(|text| json::read(text.as_bytes(), &Limits::default()).expect("JSON"));
             let shape = shapes::user_data();
             let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, claims)));
-            let update = envelope.update(&[]);
-            envelope.documents_empty(&update, &judge(&locks(), CIRCUMSTANCES, signed.as_ref(), &update))
+            let walked = walked(envelope);
+            walked.documents_empty(&judge(&locks(), CIRCUMSTANCES, signed.as_ref(), walked.update()))
         })
         .expect("an envelope")
     };
@@ -264,14 +269,12 @@ fn a_judgement_of_another_update_is_refused() {
     let catalogue = locks();
     let error = with(&ping(), "", b"user_data[plan]=x&user_data[a]=1", |envelope| {
         with(&ping(), "", b"user_data[nickname]=x", |other| {
-            let (update, others) = (envelope.update(&[]), other.update(&[]));
-            let judged = judge(&catalogue, CIRCUMSTANCES, None, &others);
-            let foreign_judgement = envelope.rewrite(&update, &judged, ReadBack::On).map(drop);
-            let foreign_update = envelope.rewrite(&others, &judged, ReadBack::On).map(drop);
-            (foreign_judgement, foreign_update)
+            let others = walked(other);
+            let judged = judge(&catalogue, CIRCUMSTANCES, None, others.update());
+            walked(envelope).rewrite(&judged, ReadBack::On).map(drop)
         })
     });
-    assert_eq!(error, Ok(Ok((Err(RewriteError::Foreign), Err(RewriteError::Foreign)))));
+    assert_eq!(error, Ok(Ok(Err(RewriteError::Foreign))));
 }
 
 /// What the second reader says of a body that the writer did not write.
@@ -288,9 +291,9 @@ fn check_read_back(
         let claims = claims.map(|text| json::read(text.as_bytes(), &Limits::default()).expect("JSON"));
         let shape = shapes::user_data();
         let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, claims)));
-        let update = envelope.update(&[]);
-        let judged = judge(&catalogue, CIRCUMSTANCES, signed.as_ref(), &update);
-        read_back::compare(envelope, &update, &judged, &[], written.as_bytes())
+        let walked = walked(envelope);
+        let judged = judge(&catalogue, CIRCUMSTANCES, signed.as_ref(), walked.update());
+        read_back::compare(&walked, &judged, &[], written.as_bytes())
     });
     assert_eq!(compared, Ok(expected), "{written}");
 }
@@ -350,9 +353,9 @@ fn the_second_reader_knows_forms_brackets_and_additions() {
 #[test]
 fn debug_shows_no_value() {
     let shown = with(&ping(), "", b"user_data[a]=canary", |envelope| {
-        let update = envelope.update(&[]);
-        let judged = judge(&locks(), CIRCUMSTANCES, None, &update);
-        format!("{:?}", envelope.rewrite(&update, &judged, ReadBack::On))
+        let walked = walked(envelope);
+        let judged = judge(&locks(), CIRCUMSTANCES, None, walked.update());
+        format!("{:?}", walked.rewrite(&judged, ReadBack::On))
     });
     assert_eq!(shown.as_deref(), Ok("Ok(Rewritten(23 bytes))"));
 }
@@ -416,7 +419,7 @@ proptest! {
     fn every_member_is_one_write(document in documents()) {
         let text = spelled(&document);
         let json = operation(Body::Json, vec![body("", shapes::user_data())]);
-        let writes = with(&json, "", text.as_bytes(), |envelope| envelope.update(&[]).writes.len());
+        let writes = with(&json, "", text.as_bytes(), |envelope| walked(envelope).update().writes.len());
         prop_assert_eq!(writes, Ok(members(&document, &["company", "companies", "custom_attributes", "avatar"])));
     }
 
@@ -439,8 +442,7 @@ proptest! {
         prop_assert!(once.is_ok(), "{:?}", once);
         let once = once.unwrap_or_default();
         let unsigned = with(&json, "", once.as_bytes(), |envelope| {
-            let update = envelope.update(&[]);
-            update.writes.iter().any(|write| {
+            walked(envelope).update().writes.iter().any(|write| {
                 let locked = matches!(&*write.full_name(), "plan" | "company.plan" | "email" | "Plan");
                 let is_signed = matches!(write.change, Change::Set(value) if value.as_text() == Some("signed"));
                 locked && write.role == Role::Attribute && !is_signed
