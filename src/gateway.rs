@@ -48,6 +48,8 @@ pub struct Gateway {
     epochs: Arc<Epochs>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
+    /// Counts what ends before its workspace is known.
+    unplaced: Arc<OperationMetrics>,
     drain: Drain,
     /// Cancelled when the process drains: WebSockets have no end of their own.
     tunnels: CancellationToken,
@@ -82,7 +84,7 @@ impl Handle for Gateway {
             client: peer.address.ip(),
             method: request.method(),
             epoch: Arc::clone(epoch.digest()),
-            tally: Some(self.metrics.unplaced()),
+            tally: Some(Arc::clone(&self.unplaced) as Arc<dyn Tally>),
         });
         let in_flight = self.metrics.in_flight();
         let mut progress = Progress::default();
@@ -123,7 +125,8 @@ impl Gateway {
         drain: Drain,
         tunnels: CancellationToken,
     ) -> Self {
-        Self { epochs, recorder, metrics, drain, tunnels }
+        let unplaced = metrics.unplaced();
+        Self { epochs, recorder, metrics, unplaced, drain, tunnels }
     }
 
     async fn pass(

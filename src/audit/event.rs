@@ -10,7 +10,7 @@ use http::Method;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::line::{Attributes, Line, Micros, to_line};
+use super::line::{Attributes, Line, Micros};
 use super::name::{AttributeVerdict, ORIGIN_CHARACTERS_MAX, RecordedName, harmless};
 use super::recorder::Recorder;
 use super::subject::Hash;
@@ -262,7 +262,6 @@ impl Drop for Event {
             key: self.key.as_deref(),
             subject: self.subject,
             attributes: &self.attributes,
-            attributes_omitted: self.attributes.omitted(),
             outcome: code,
             status,
             bytes_in: self.bytes_in,
@@ -271,15 +270,12 @@ impl Drop for Event {
             micros: Micros { total, upstream: self.upstream, judge: self.judge },
             would_refuse: self.would_refuse,
         };
-        self.recorder.record(to_line(&line, LINE_BYTES + self.attributes.line_bytes()));
+        self.recorder.record(line.to_bytes());
         if let Some(tally) = &self.tally {
             tally.ended(&Ended { code, status, total, upstream: self.upstream, judge: self.judge });
         }
     }
 }
-
-/// A line without attributes, so that most need one allocation.
-const LINE_BYTES: usize = 768;
 
 /// The random numbers of a thread's next ids. One draw costs as much as a whole record, whether it is for ten bytes or for a thousand.
 struct Randomness {

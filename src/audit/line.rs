@@ -1,10 +1,12 @@
 //! What one line says, key by key.
+//!
+//! The keys are constants and most texts are plain, so the line is put together here; whatever might need an escape `serde_json` writes.
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
-use serde::ser::{SerializeMap as _, SerializeSeq as _, Serializer};
 use uuid::Uuid;
 
 use super::name::{AttributeVerdict, NamedBy};
@@ -12,15 +14,11 @@ use super::subject::Hash;
 use crate::decision::{Code, Force};
 
 /// The line of one decision. Every key stands in every line, `null` where the request did not come so far.
-#[derive(Serialize)]
 pub(super) struct Line<'a> {
-    #[serde(serialize_with = "rfc3339")]
     pub time: SystemTime,
-    #[serde(serialize_with = "hyphenated")]
     pub id: Uuid,
     pub epoch: &'a str,
     pub listener: &'a str,
-    #[serde(serialize_with = "text")]
     pub client: IpAddr,
     pub method: &'static str,
     pub workspace: Option<&'a str>,
@@ -29,12 +27,8 @@ pub(super) struct Line<'a> {
     pub origin: Option<&'a str>,
     pub proof: Option<&'static str>,
     pub key: Option<&'a str>,
-    #[serde(serialize_with = "optional_text")]
     pub subject: Option<Hash>,
     pub attributes: &'a Attributes,
-    /// Verdicts beyond those that a line has room for.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub attributes_omitted: usize,
     pub outcome: &'static str,
     pub status: Option<u16>,
     pub bytes_in: u64,
@@ -45,22 +39,155 @@ pub(super) struct Line<'a> {
 }
 
 /// How long what took, in microseconds.
-#[derive(Serialize)]
 pub(super) struct Micros {
-    #[serde(serialize_with = "micros")]
     pub total: Duration,
-    #[serde(serialize_with = "optional_micros")]
     pub upstream: Option<Duration>,
-    #[serde(serialize_with = "optional_micros")]
     pub judge: Option<Duration>,
 }
 
-/// Says that records are missing here, and how many.
-#[derive(Serialize)]
-pub(super) struct Gap {
-    #[serde(serialize_with = "rfc3339")]
-    pub time: SystemTime,
-    pub gap: u64,
+/// A line without attributes, so that most need one allocation.
+const LINE_BYTES: usize = 768;
+
+impl Line<'_> {
+    /// The line with its end.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        // A field that is added does not compile until it stands in the line.
+        let Self {
+            time,
+            id,
+            epoch,
+            listener,
+            client,
+            method,
+            workspace,
+            operation,
+            class,
+            origin,
+            proof,
+            key,
+            subject,
+            attributes,
+            outcome,
+            status,
+            bytes_in,
+            bytes_out,
+            upstream_status,
+            micros,
+            would_refuse,
+        } = self;
+        let mut out = Out(Vec::with_capacity(LINE_BYTES + attributes.line_bytes()));
+        out.raw("{\"time\":\"");
+        out.shown(rfc3339(*time));
+        out.raw("\",\"id\":\"");
+        out.raw(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        out.raw("\",\"epoch\":");
+        out.text(epoch);
+        out.raw(",\"listener\":");
+        out.text(listener);
+        out.raw(",\"client\":\"");
+        out.shown(client);
+        out.raw("\",\"method\":");
+        out.text(method);
+        out.member("workspace", *workspace, Out::text);
+        out.member("operation", *operation, Out::text);
+        out.member("class", *class, Out::text);
+        out.member("origin", *origin, Out::text);
+        out.member("proof", *proof, Out::text);
+        out.member("key", *key, Out::text);
+        out.member("subject", subject.as_ref(), |out, subject| {
+            out.raw("\"");
+            out.shown(subject);
+            out.raw("\"");
+        });
+        out.raw(",\"attributes\":");
+        out.attributes(attributes);
+        if attributes.omitted() > 0 {
+            out.raw(",\"attributes_omitted\":");
+            out.shown(attributes.omitted());
+        }
+        out.raw(",\"outcome\":");
+        out.text(outcome);
+        out.member("status", *status, Out::shown);
+        out.raw(",\"bytes_in\":");
+        out.shown(bytes_in);
+        out.raw(",\"bytes_out\":");
+        out.shown(bytes_out);
+        out.member("upstream_status", *upstream_status, Out::shown);
+        out.raw(",\"micros\":{\"total\":");
+        out.shown(micros.total.as_micros());
+        out.member("upstream", micros.upstream, |out, time| out.shown(time.as_micros()));
+        out.member("judge", micros.judge, |out, time| out.shown(time.as_micros()));
+        out.raw("}");
+        out.member("would_refuse", *would_refuse, Out::text);
+        out.raw("}\n");
+        out.0
+    }
+}
+
+/// The line that says that records are missing here, and how many.
+pub(super) fn gap_line(time: SystemTime, gap: u64) -> Vec<u8> {
+    format!("{{\"time\":\"{}\",\"gap\":{gap}}}\n", rfc3339(time)).into_bytes()
+}
+
+/// RFC 3339 in UTC, to the millisecond.
+fn rfc3339(time: SystemTime) -> impl Display {
+    // A clock beyond the year 9999 is no time to stop recording.
+    let time = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::MAX);
+    std::fmt::from_fn(move |f| write!(f, "{time:.3}"))
+}
+
+/// JSON that is being written. Nothing here can fail: a vector takes every byte.
+struct Out(Vec<u8>);
+
+impl Out {
+    /// What is JSON as it stands.
+    fn raw(&mut self, json: &str) {
+        self.0.extend_from_slice(json.as_bytes());
+    }
+
+    /// A number, or a text that needs no escapes.
+    fn shown(&mut self, value: impl Display) {
+        let _ = write!(self.0, "{value}");
+    }
+
+    /// A text with its quotes.
+    fn text(&mut self, text: &str) {
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
+            self.raw("\"");
+            self.raw(text);
+            self.raw("\"");
+        } else {
+            let _ = serde_json::to_writer(&mut self.0, text);
+        }
+    }
+
+    fn member<T>(&mut self, name: &'static str, value: Option<T>, write: impl FnOnce(&mut Self, T)) {
+        self.raw(",\"");
+        self.raw(name);
+        self.raw("\":");
+        match value {
+            Some(value) => write(self, value),
+            None => self.raw("null"),
+        }
+    }
+
+    fn attributes(&mut self, attributes: &Attributes) {
+        self.raw("[");
+        let mut start = 0;
+        for (index, entry) in attributes.entries.iter().enumerate() {
+            self.raw(if index > 0 { ",{\"name\":" } else { "{\"name\":" });
+            self.text(attributes.names.get(start..entry.name_end).unwrap_or_default());
+            start = entry.name_end;
+            self.raw(",\"verdict\":\"");
+            self.raw(entry.code.as_str());
+            self.raw(match entry.force {
+                Force::Applied => "\",\"applied\":true}",
+                Force::Recorded => "\",\"applied\":false}",
+            });
+        }
+        self.raw("]");
+    }
 }
 
 /// Verdicts by name, in two allocations however many there are.
@@ -104,88 +231,8 @@ impl Attributes {
     }
 
     /// About how many bytes it will take.
-    pub(super) fn line_bytes(&self) -> usize {
+    fn line_bytes(&self) -> usize {
         self.names.len() + self.entries.len() * r#"{"name":"","verdict":"erase_locked","applied":false},"#.len()
-    }
-}
-
-impl Serialize for Attributes {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.entries.len()))?;
-        let mut start = 0;
-        for entry in &self.entries {
-            let name = self.names.get(start..entry.name_end).unwrap_or_default();
-            start = entry.name_end;
-            list.serialize_element(&Named { name, entry })?;
-        }
-        list.end()
-    }
-}
-
-struct Named<'a> {
-    name: &'a str,
-    entry: &'a Entry,
-}
-
-impl Serialize for Named<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(3))?;
-        map.serialize_entry("name", self.name)?;
-        map.serialize_entry("verdict", self.entry.code.as_str())?;
-        map.serialize_entry("applied", &(self.entry.force == Force::Applied))?;
-        map.end()
-    }
-}
-
-/// One line with its end. `None` never happens with these types, and would be counted as a lost record.
-pub(super) fn to_line(line: &impl Serialize, bytes: usize) -> Option<Vec<u8>> {
-    let mut text = Vec::with_capacity(bytes);
-    match serde_json::to_writer(&mut text, line) {
-        Ok(()) => {
-            text.push(b'\n');
-            Some(text)
-        }
-        Err(_) => None,
-    }
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
-}
-
-/// RFC 3339 in UTC, to the millisecond.
-fn rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
-    // A clock beyond the year 9999 is no time to stop recording.
-    let time = jiff::Timestamp::try_from(*time).unwrap_or(jiff::Timestamp::MAX);
-    serializer.collect_str(&format_args!("{time:.3}"))
-}
-
-fn hyphenated<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(id.hyphenated().encode_lower(&mut Uuid::encode_buffer()))
-}
-
-fn text<S: Serializer>(value: &impl std::fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
-fn optional_text<S: Serializer>(value: &Option<Hash>, serializer: S) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => serializer.collect_str(value),
-        None => serializer.serialize_none(),
-    }
-}
-
-fn micros<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u64(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
-}
-
-#[expect(clippy::ref_option, reason = "serde passes fields by reference")]
-fn optional_micros<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
-    match duration {
-        Some(duration) => micros(duration, serializer),
-        None => serializer.serialize_none(),
     }
 }
 
@@ -226,7 +273,6 @@ mod tests {
             key: None,
             subject: None,
             attributes: &attributes,
-            attributes_omitted: 0,
             outcome: "sent",
             status: Some(200),
             bytes_in: 10,
@@ -239,7 +285,7 @@ mod tests {
             },
             would_refuse: None,
         };
-        let text = String::from_utf8(to_line(&line, 0).unwrap()).unwrap();
+        let text = String::from_utf8(line.to_bytes()).unwrap();
         assert_eq!(
             text,
             concat!(

@@ -136,9 +136,8 @@ impl Recorder {
     }
 
     /// Queues one line; where there is no room it is counted for the next gap record.
-    pub(super) fn record(&self, line: Option<Vec<u8>>) {
-        let queued = line.is_some_and(|line| self.0.queue.try_send(Message::Line(line)).is_ok());
-        if !queued {
+    pub(super) fn record(&self, line: Vec<u8>) {
+        if self.0.queue.try_send(Message::Line(line)).is_err() {
             self.0.shared.lost(1);
             self.0.shared.gap.fetch_add(1, Ordering::Relaxed);
         }
@@ -313,7 +312,7 @@ pub(super) mod tests {
     }
 
     fn record(recorder: &Recorder, number: usize) {
-        recorder.record(Some(format!("{{\"n\":{number}}}\n").into_bytes()));
+        recorder.record(format!("{{\"n\":{number}}}\n").into_bytes());
     }
 
     fn numbers(text: &str) -> Vec<usize> {
@@ -389,7 +388,7 @@ pub(super) mod tests {
         let path = directory.path().join("audit.jsonl");
         // 100 lines of 10 bytes: ten in each file, the current one and three before it.
         let (recorder, task) = start(&settings(&path, 100, 3));
-        (10..110).for_each(|number| recorder.record(Some(format!("{{\"n\":{number:03}}}\n").into_bytes())));
+        (10..110).for_each(|number| recorder.record(format!("{{\"n\":{number:03}}}\n").into_bytes()));
         task.flush_and_stop(Duration::from_secs(60)).unwrap();
         assert_eq!(recorder.numbers(), Numbers { written: 100, lost: 0, disk_errors: 0 });
         let read = |ending: &str| std::fs::read_to_string(directory.path().join(format!("audit.jsonl{ending}")));

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::file::Sink;
-use super::line::{Gap, to_line};
+use super::line::gap_line;
 use super::recorder::{Message, Shared};
 
 /// Bytes that are gathered before they are written.
@@ -86,10 +86,7 @@ impl Writer {
         if gap == 0 {
             return Ok(());
         }
-        match to_line(&Gap { time: crate::clock::now(), gap }, 64) {
-            Some(line) => self.append(&line),
-            None => Ok(()),
-        }
+        self.append(&gap_line(crate::clock::now(), gap))
     }
 
     fn append(&mut self, line: &[u8]) -> Result<(), GivenUp> {

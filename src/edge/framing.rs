@@ -193,7 +193,7 @@ impl StrictReader {
             return Err(Fault::HeadTooLarge);
         }
         let lines = head.strip_suffix(b"\r\n").ok_or(Fault::LineEnd)?;
-        let mut lines = lines.split_inclusive(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r\n"));
+        let mut lines = lines_of(lines);
         let version = read_request_line(lines.next().flatten().ok_or(Fault::LineEnd)?)?;
         let (mut headers, mut length, mut chunked) = (0, None, false);
         for line in lines {
@@ -223,6 +223,16 @@ impl StrictReader {
     }
 }
 
+/// The lines, each without its end; `None` for one that has no right end.
+fn lines_of(mut text: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    std::iter::from_fn(move || {
+        let end = memchr::memchr(b'\n', text).map_or(text.len(), |at| at + 1);
+        let (line, rest) = text.split_at(end);
+        text = rest;
+        (!line.is_empty()).then(|| line.strip_suffix(b"\r\n"))
+    })
+}
+
 fn skip(left: u64, bytes: &[u8]) -> (u64, &[u8]) {
     let here = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
     (left - here as u64, bytes.get(here..).unwrap_or_default())
@@ -232,7 +242,7 @@ fn skip(left: u64, bytes: &[u8]) -> (u64, &[u8]) {
 /// would take it for a line's end.
 fn head_end(bytes: &[u8], known: usize) -> Result<Option<usize>, Fault> {
     let mut from = known;
-    while let Some(offset) = bytes.get(from..).and_then(|rest| rest.iter().position(|byte| *byte == b'\n')) {
+    while let Some(offset) = bytes.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)) {
         let (line, _) = bytes.split_at(from + offset);
         let Some(line) = line.strip_suffix(b"\r") else { return Err(Fault::LineEnd) };
         from += offset + 1;
@@ -269,13 +279,15 @@ fn read_header(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     if line.starts_with(b" ") || line.starts_with(b"\t") {
         return Err(Fault::Folded);
     }
-    let colon = line.iter().position(|byte| *byte == b':').ok_or(Fault::HeaderLine)?;
+    let colon = memchr::memchr(b':', line).ok_or(Fault::HeaderLine)?;
     let (name, value) = line.split_at(colon);
     let value = value.strip_prefix(b":").unwrap_or_default();
-    if value.contains(&b'\r') {
+    // Without a way out in the middle a processor compares many bytes at once.
+    let has_control = value.iter().fold(false, |any, byte| any | (byte.is_ascii_control() & (*byte != b'\t')));
+    if has_control && value.contains(&b'\r') {
         return Err(Fault::LineEnd);
     }
-    if !is_token(name) || value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+    if has_control || !is_token(name) {
         return Err(Fault::HeaderLine);
     }
     Ok((name, value.trim_ascii()))
@@ -283,8 +295,23 @@ fn read_header(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
 
 /// `tchar` of RFC 9110 §5.6.2.
 fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+    !bytes.is_empty() && bytes.iter().all(|byte| IS_TOKEN.get(usize::from(*byte)) == Some(&true))
 }
+
+static IS_TOKEN: [bool; 256] = {
+    let mut is_token = [false; 256];
+    let mut byte: u8 = 0;
+    #[expect(clippy::indexing_slicing, reason = "in a constant: an index out of bounds would not compile")]
+    while byte < 128 {
+        is_token[byte as usize] = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+            );
+        byte += 1;
+    }
+    is_token
+};
 
 /// Hexadecimal digits, then perhaps extensions, which nobody reads (RFC 9112 §7.1).
 fn chunk_size(line: &[u8]) -> Result<u64, Fault> {

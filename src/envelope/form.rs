@@ -48,29 +48,31 @@ fn decode(text: &[u8]) -> Result<Cow<'_, str>, EnvelopeError> {
     if memchr::memchr(0, decoded.as_bytes()).is_some() { Err(EnvelopeError::Nul) } else { Ok(decoded) }
 }
 
-/// One byte at a time, since a form's JSON has something encoded every few bytes. `None`: a percent sign without two digits behind it.
+/// `None`: a percent sign without two digits behind it.
 fn decode_bytes(text: &[u8]) -> Option<Vec<u8>> {
     // Nothing decodes to more than it was.
-    let mut decoded = vec![0; text.len()];
-    let mut bytes = text.iter();
-    let mut length = 0;
-    for (index, slot) in decoded.iter_mut().enumerate() {
-        let Some(byte) = bytes.next() else { break };
-        *slot = match byte {
-            b'%' => {
-                let mut digit = || HEX_DIGITS.get(usize::from(*bytes.next()?)).copied();
-                let (high, low) = (digit()?, digit()?);
-                if (high | low) > 0xf {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = memchr::memchr2(b'%', b'+', rest) {
+        let (plain, coded) = rest.split_at(at);
+        decoded.extend_from_slice(plain);
+        rest = match coded {
+            [b'%', high, low, rest @ ..] => {
+                let (high, low) = (HEX_DIGITS.get(usize::from(*high))?, HEX_DIGITS.get(usize::from(*low))?);
+                if *high > 0xf || *low > 0xf {
                     return None;
                 }
-                high << 4 | low
+                decoded.push(high << 4 | low);
+                rest
             }
-            b'+' => b' ',
-            plain => *plain,
+            [b'+', rest @ ..] => {
+                decoded.push(b' ');
+                rest
+            }
+            _ => return None,
         };
-        length = index + 1;
     }
-    decoded.truncate(length);
+    decoded.extend_from_slice(rest);
     Some(decoded)
 }
 

@@ -31,6 +31,8 @@ struct Guarded {
 /// The guarded names of one operation, ready before any request comes.
 pub struct Guard {
     names: Vec<Guarded>,
+    /// How long the names are: bit *n* for one of *n* bytes. A plain name of another length is none of them.
+    lengths: u128,
 }
 
 /// What a form field is.
@@ -60,7 +62,7 @@ impl Guard {
     /// Gathers the names that `profile` gives a meaning in `operation`.
     #[must_use]
     pub fn new(profile: &Profile, operation: &Operation) -> Self {
-        let mut guard = Self { names: Vec::new() };
+        let mut guard = Self { names: Vec::new(), lengths: 0 };
         for document in &operation.documents {
             match &document.at {
                 DocumentAt::Field(name) => guard.add(name, Kind::Document),
@@ -114,6 +116,7 @@ impl Guard {
         };
         if !self.names.iter().any(known) {
             let folded = if is_plain(name) { name.to_owned() } else { dashed(&fold(name)) };
+            self.lengths |= bit_of(folded.len());
             self.names.push(Guarded { name: name.to_owned(), folded, kind });
         }
     }
@@ -148,6 +151,9 @@ impl Guard {
     ///
     /// It is a document where none belongs, another spelling of a guarded name, or another method.
     pub(super) fn field(&self, name: &str) -> Result<FieldKind<'_>, EnvelopeError> {
+        if is_plain(name) && self.lengths & bit_of(name.len()) == 0 && name.len() != METHOD_OVERRIDE.len() {
+            return Ok(FieldKind::Plain);
+        }
         if overrides_method(name) {
             return Err(EnvelopeError::MethodOverride);
         }
@@ -189,6 +195,9 @@ impl Guard {
     ///
     /// A document, token or identity that belongs into the body; another spelling of one that belongs here; one of those twice; another method.
     pub(super) fn admit_query(&self, pairs: &[Pair<'_>], operation: &Operation) -> Result<(), EnvelopeError> {
+        if pairs.is_empty() {
+            return Ok(());
+        }
         let mut seen = vec![false; self.names.len()];
         for (name, _) in pairs {
             if overrides_method(name) {
@@ -277,6 +286,12 @@ fn fold(name: &str) -> Cow<'_, str> {
     Cow::Owned(folded.as_str().to_owned())
 }
 
+/// The last bit stands for all lengths that have none.
+fn bit_of(length: usize) -> u128 {
+    1 << length.min(127)
+}
+
+/// A plain name folds to itself, and has nothing in it at which it could divide.
 fn is_plain(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }

@@ -109,6 +109,7 @@ impl<'v> Walk<'v> {
         };
         let entries = object.as_object().unwrap_or_default();
         let mut nodes = Vec::with_capacity(entries.len());
+        self.update.writes.reserve(entries.len());
         for (name, value) in entries {
             let (mut own_here, mut own_below) = (false, Vec::new());
             for pointer in own {
