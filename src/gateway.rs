@@ -266,7 +266,7 @@ fn forward(
         client: peer.address.ip(),
         host: Authority::try_from(head.authority()).map_err(|_| hygiene::HygieneError::HostSyntax)?,
         request_id: event.id().to_string(),
-        traceparent: Traceparent::of_request(&headers),
+        traceparent: Traceparent::of_request(&headers, event.id()),
     };
     Ok(ForwardHead { method: parts.method.clone(), path_and_query, headers, facts })
 }

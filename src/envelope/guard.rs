@@ -31,8 +31,6 @@ struct Guarded {
 /// The guarded names of one operation, ready before any request comes.
 pub struct Guard {
     names: Vec<Guarded>,
-    /// How long the names are: bit *n* for one of *n* bytes. A plain name of another length is none of them.
-    lengths: u128,
 }
 
 /// What a form field is.
@@ -62,7 +60,7 @@ impl Guard {
     /// Gathers the names that `profile` gives a meaning in `operation`.
     #[must_use]
     pub fn new(profile: &Profile, operation: &Operation) -> Self {
-        let mut guard = Self { names: Vec::new(), lengths: 0 };
+        let mut guard = Self { names: Vec::new() };
         for document in &operation.documents {
             match &document.at {
                 DocumentAt::Field(name) => guard.add(name, Kind::Document),
@@ -116,7 +114,6 @@ impl Guard {
         };
         if !self.names.iter().any(known) {
             let folded = if is_plain(name) { name.to_owned() } else { dashed(&fold(name)) };
-            self.lengths |= bit_of(folded.len());
             self.names.push(Guarded { name: name.to_owned(), folded, kind });
         }
     }
@@ -151,7 +148,8 @@ impl Guard {
     ///
     /// It is a document where none belongs, another spelling of a guarded name, or another method.
     pub(super) fn field(&self, name: &str) -> Result<FieldKind<'_>, EnvelopeError> {
-        if is_plain(name) && self.lengths & bit_of(name.len()) == 0 && name.len() != METHOD_OVERRIDE.len() {
+        // A plain name folds to itself, and could only be a guarded one as a whole.
+        if is_plain(name) && name != METHOD_OVERRIDE && !self.names.iter().any(|guarded| guarded.folded == name) {
             return Ok(FieldKind::Plain);
         }
         if overrides_method(name) {
@@ -284,11 +282,6 @@ fn fold(name: &str) -> Cow<'_, str> {
     let name = name.trim_start_matches(|char: char| char.is_whitespace() || matches!(char, '[' | ']'));
     let folded = Folding::default().member_key("", name);
     Cow::Owned(folded.as_str().to_owned())
-}
-
-/// The last bit stands for all lengths that have none.
-fn bit_of(length: usize) -> u128 {
-    1 << length.min(127)
 }
 
 /// A plain name folds to itself, and has nothing in it at which it could divide.

@@ -215,11 +215,12 @@ fn parse_form(body: &[u8]) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, RewriteE
 
 fn percent_decode(text: &str) -> Result<Cow<'_, str>, RewriteError> {
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let mut rest = text.as_bytes();
-    if memchr::memchr2(b'%', b'+', rest).is_none() {
+    let Some(first) = text.bytes().position(|byte| byte == b'%' || byte == b'+') else {
         return Ok(Cow::Borrowed(text));
-    }
+    };
     let mut decoded = Vec::with_capacity(text.len());
+    let (plain, mut rest) = text.as_bytes().split_at(first);
+    decoded.extend_from_slice(plain);
     while let [byte, after @ ..] = rest {
         rest = after;
         decoded.push(match (byte, after) {
@@ -233,6 +234,13 @@ fn percent_decode(text: &str) -> Result<Cow<'_, str>, RewriteError> {
             },
             (byte, _) => *byte,
         });
+        if rest.first() == Some(&b'%') {
+            continue;
+        }
+        let run = rest.iter().position(|byte| *byte == b'%' || *byte == b'+').unwrap_or(rest.len());
+        let (plain, coded) = rest.split_at(run);
+        decoded.extend_from_slice(plain);
+        rest = coded;
     }
     String::from_utf8(decoded).map(Cow::Owned).map_err(|_| RewriteError::Unreadable)
 }

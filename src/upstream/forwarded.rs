@@ -20,8 +20,7 @@ pub struct ForwardFacts {
     /// The host, and the port if there was one, that the client asked for; already found to be one of ours.
     pub host: Authority,
     pub request_id: String,
-    /// `None`: no trace context is sent.
-    pub traceparent: Option<Traceparent>,
+    pub traceparent: Traceparent,
 }
 
 impl ForwardFacts {
@@ -34,12 +33,10 @@ impl ForwardFacts {
         headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static("https"));
         insert(headers, &X_REQUEST_ID, self.request_id);
         // A state without the trace that it belongs to must not go on (W3C Trace Context §3.3).
-        if !self.traceparent.is_some_and(|trace| trace.continues_the_clients()) {
+        if !self.traceparent.continues_the_clients() {
             headers.remove(&TRACESTATE);
         }
-        if let Some(trace) = self.traceparent {
-            insert(headers, &TRACEPARENT, trace.to_text());
-        }
+        insert(headers, &TRACEPARENT, self.traceparent.to_text());
     }
 }
 
@@ -77,7 +74,7 @@ mod tests {
             client: client.parse().unwrap(),
             host: host.parse().unwrap(),
             request_id: "id-1".to_owned(),
-            traceparent: Traceparent::of_request(&headers),
+            traceparent: Traceparent::of_request(&headers, uuid::Uuid::max()),
         };
         facts.write(&mut headers);
         assert_eq!(headers["forwarded"], expected);

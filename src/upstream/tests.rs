@@ -91,7 +91,7 @@ pub(super) fn head(method: Method, path: &str, headers: HeaderMap) -> ForwardHea
         client: "192.0.2.7".parse().unwrap(),
         host: "api.acme.example".parse().unwrap(),
         request_id: "request-1".to_owned(),
-        traceparent: None,
+        traceparent: Traceparent::of_request(&HeaderMap::new(), uuid::Uuid::max()),
     };
     ForwardHead { method, path_and_query: path.parse().unwrap(), headers, facts }
 }

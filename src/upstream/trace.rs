@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use http::HeaderMap;
 use http::header::HeaderName;
+use uuid::Uuid;
 
 pub(super) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(super) static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -26,19 +27,15 @@ enum Start {
 
 impl Traceparent {
     /// A span of ours in the trace that the client names, or in a new one where it names none, several or a malformed one.
-    /// `None`: the system gives no random numbers.
+    ///
+    /// The decision's id is the new trace's id, so that a trace leads to its record and back; the random half of it is our span's.
     #[must_use]
-    pub fn of_request(headers: &HeaderMap) -> Option<Self> {
-        let mut random = [0; 24];
-        aws_lc_rs::rand::fill(&mut random).ok()?;
-        let (trace, span) = random.split_first_chunk::<16>()?;
-        // All zeros is no id; the lowest bit costs no randomness that anybody needs.
-        let trace_id = u128::from_be_bytes(*trace) | 1;
-        let span_id = u64::from_be_bytes(*span.first_chunk()?) | 1;
-        Some(match parent(headers) {
+    pub fn of_request(headers: &HeaderMap, decision: Uuid) -> Self {
+        let (_, span_id) = decision.as_u64_pair();
+        match parent(headers) {
             Some((trace_id, flags)) => Self { trace_id, span_id, flags, start: Start::Continued },
-            None => Self { trace_id, span_id, flags: 0, start: Start::Begun },
-        })
+            None => Self { trace_id: decision.as_u128(), span_id, flags: 0, start: Start::Begun },
+        }
     }
 
     /// The trace's id, for records.
@@ -89,18 +86,20 @@ fn parent(headers: &HeaderMap) -> Option<(u128, u8)> {
 mod tests {
     use super::*;
 
+    const DECISION: Uuid = Uuid::from_u128(0x0193_6a5c_0c7a_7000_8123_4567_89ab_cdef);
+
     #[track_caller]
     fn check(incoming: &[&str], continued: bool) {
         let mut headers = HeaderMap::new();
         for value in incoming {
             headers.append(&TRACEPARENT, value.parse().unwrap());
         }
-        let ours = Traceparent::of_request(&headers).unwrap();
+        let ours = Traceparent::of_request(&headers, DECISION);
         assert_eq!(ours.continues_the_clients(), continued, "{incoming:?}");
         let text = ours.to_text();
         assert_eq!(text.len(), 55);
-        assert_eq!(text.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"), continued);
-        assert!(!text.contains("00f067aa0ba902b7"), "the parent is ours");
+        let trace_id = if continued { "4bf92f3577b34da6a3ce929d0e0e4736" } else { "01936a5c0c7a70008123456789abcdef" };
+        assert_eq!(text, format!("00-{}-8123456789abcdef-{}", trace_id, if continued { "01" } else { "00" }));
     }
 
     #[test]
@@ -122,6 +121,6 @@ mod tests {
     fn only_flags_with_a_meaning_are_passed_on() {
         let mut headers = HeaderMap::new();
         headers.append(&TRACEPARENT, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-ff".parse().unwrap());
-        assert!(Traceparent::of_request(&headers).unwrap().to_text().ends_with("-03"));
+        assert!(Traceparent::of_request(&headers, DECISION).to_text().ends_with("-03"));
     }
 }
