@@ -228,8 +228,7 @@ impl Backend {
         match outbound {
             Outbound::Judged { mut head, body } => {
                 let (bytes, content_type) = body.into_parts();
-                headers::clean_request_headers(&mut head.headers);
-                headers::describe_judged_body(&mut head.headers, content_type);
+                headers::clean_judged_headers(&mut head.headers, content_type);
                 let body = RequestBody::whole(bytes);
                 let request = match &self.protocol {
                     Protocol::Http1(_) => self.http1_request(head, body),

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use rustc_hash::FxHashMap;
+
 use super::name::{Folding, Key};
 use super::value::Value;
 
@@ -191,9 +193,10 @@ pub struct Catalogue {
     pub(super) signed_unlisted: Unlisted,
     folding: Folding,
     attributes: Vec<Attribute>,
-    by_name: HashMap<String, usize>,
+    // What is in these the operator wrote, so that a quick hash will do: nobody outside can fill a bucket.
+    by_name: FxHashMap<String, usize>,
     /// By the names' keys, and by those of their aliases.
-    by_key: HashMap<Key, usize>,
+    by_key: FxHashMap<Key, usize>,
     aliases: HashMap<Key, Key>,
     objects: HashMap<Key, Lock>,
 }
@@ -222,8 +225,8 @@ impl Catalogue {
         aliases: &[(String, String)],
         attributes: Vec<Attribute>,
     ) -> Result<Self, CatalogueError> {
-        let mut by_name = HashMap::with_capacity(attributes.len());
-        let mut by_key: HashMap<Key, usize> = HashMap::with_capacity(attributes.len());
+        let mut by_name = FxHashMap::default();
+        let mut by_key: FxHashMap<Key, usize> = FxHashMap::default();
         let aliases: HashMap<Key, Key> =
             aliases.iter().map(|(alias, name)| (folding.key(alias), folding.key(name))).collect();
         for (index, attribute) in attributes.iter().enumerate() {
@@ -315,7 +318,7 @@ impl Catalogue {
 }
 
 /// The strictest lock of each object that has a listed member, or is listed itself.
-fn strictest_of_objects(by_key: &HashMap<Key, usize>, attributes: &[Attribute]) -> HashMap<Key, Lock> {
+fn strictest_of_objects(by_key: &FxHashMap<Key, usize>, attributes: &[Attribute]) -> HashMap<Key, Lock> {
     let mut objects: HashMap<Key, Lock> = HashMap::new();
     for (key, index) in by_key {
         let Some(attribute) = attributes.get(*index) else { continue };

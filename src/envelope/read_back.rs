@@ -16,7 +16,7 @@ use super::open::{Envelope, Parsed, Part, attribute_of, field_of};
 use super::rewrite::bracket_text;
 use super::walk::Walk;
 use super::walked::Walked;
-use crate::decision::{Change, Effect, Folding, Judged, Role, Value, Write};
+use crate::decision::{Change, Effect, Entry, Folding, Judged, Role, Value, Write};
 use crate::policy::Limits;
 use crate::profile::{Document, DocumentAt, Shape};
 
@@ -438,16 +438,24 @@ impl<'de> Visitor<'de> for Seed<'_, 'de> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
-        let mut entries = Vec::new();
+        let mut entries: Vec<Entry<'de>> = Vec::new();
         while let Some(name) = map.next_key_seed(Name)? {
             entries.push((name, map.next_value_seed(self)?));
         }
-        let mut names: Vec<&str> = entries.iter().map(|(name, _)| &**name).collect();
-        names.sort_unstable();
-        let twice = names.windows(2).any(|pair| matches!(pair, [a, b] if a == b));
+        let names = || entries.iter().map(|(name, _): &Entry<'_>| &**name);
+        let twice = if entries.len() > FEW_NAMES {
+            let mut names: Vec<&str> = names().collect();
+            names.sort_unstable();
+            names.windows(2).any(|pair| matches!(pair, [a, b] if a == b))
+        } else {
+            names().enumerate().any(|(index, name)| names().take(index).any(|other| other == name))
+        };
         if twice { Err(A::Error::custom("a name stands twice")) } else { Ok(Value::Object(entries)) }
     }
 }
+
+/// Up to so many names it is quicker to look at each pair than to sort them.
+const FEW_NAMES: usize = 16;
 
 /// A member's name, borrowed where it has no escapes.
 struct Name;

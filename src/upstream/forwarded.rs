@@ -1,6 +1,5 @@
 //! What the gateway tells the upstream about a request: who asked, how, for which host, under which ids.
 
-use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
@@ -27,8 +26,9 @@ impl ForwardFacts {
     /// Writes the facts into headers that have none of these fields.
     pub(super) fn write(self, headers: &mut HeaderMap) {
         let client = self.client.to_canonical();
-        insert(headers, &FORWARDED, forwarded(client, &self.host));
-        insert(headers, &X_FORWARDED_FOR, client.to_string());
+        let address = client.to_string();
+        insert(headers, &FORWARDED, forwarded(client, &address, &self.host));
+        insert(headers, &X_FORWARDED_FOR, address);
         insert(headers, &X_FORWARDED_HOST, self.host.as_str().to_owned());
         headers.insert(&X_FORWARDED_PROTO, HeaderValue::from_static("https"));
         insert(headers, &X_REQUEST_ID, self.request_id);
@@ -41,18 +41,12 @@ impl ForwardFacts {
 }
 
 /// RFC 7239 §4. An IPv6 address stands in brackets and quotes; a host with a port or brackets is no token and is quoted too.
-fn forwarded(client: IpAddr, host: &Authority) -> String {
-    let mut text = String::with_capacity(64);
-    // Writing to a string cannot fail.
-    let _ = match client {
-        IpAddr::V4(address) => write!(text, "for={address}"),
-        IpAddr::V6(address) => write!(text, "for=\"[{address}]\""),
-    };
+fn forwarded(client: IpAddr, address: &str, host: &Authority) -> String {
     let host = host.as_str();
+    let (before, after) = if client.is_ipv6() { ("for=\"[", "]\"") } else { ("for=", "") };
     let token = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'));
-    let _ = if token { write!(text, ";host={host}") } else { write!(text, ";host=\"{host}\"") };
-    text.push_str(";proto=https");
-    text
+    let quote = if token { "" } else { "\"" };
+    [before, address, after, ";host=", quote, host, quote, ";proto=https"].concat()
 }
 
 /// The text becomes the value as it is, without a copy. What is no header value is left out: all of these are made by us.

@@ -1,30 +1,34 @@
 //! Which header fields cross the gateway, in both directions.
 
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue,
-    TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 
 /// Takes out of a request what ends here, and what only a gateway may say. What the body is called stays as it came.
 pub(super) fn clean_request_headers(headers: &mut HeaderMap) {
-    let mut gone = named_by_connection(headers);
-    gone.extend(headers.keys().filter(|name| !crosses_to_upstream(name.as_str())).cloned());
-    for name in gone {
-        headers.remove(name);
-    }
+    keep_only(headers, crosses_to_upstream);
     join_cookie_crumbs(headers);
 }
 
-/// Takes out what was true of the body that came: the body that leaves is another one, and says so itself.
-pub(super) fn describe_judged_body(headers: &mut HeaderMap, content_type: Option<&'static str>) {
-    headers.remove(CONTENT_ENCODING);
-    for digest in ["content-digest", "repr-digest", "digest", "content-md5"] {
-        headers.remove(digest);
+/// The same for a request whose body was judged: what was true of the body that came goes too, and the one that leaves is described anew.
+pub(super) fn clean_judged_headers(headers: &mut HeaderMap, content_type: Option<&'static str>) {
+    keep_only(headers, |name| crosses_to_upstream(name) && !describes_body(name));
+    join_cookie_crumbs(headers);
+    if let Some(content_type) = content_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     }
-    match content_type {
-        Some(content_type) => headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type)),
-        None => headers.remove(CONTENT_TYPE),
-    };
+}
+
+fn keep_only(headers: &mut HeaderMap, crosses: impl Fn(&str) -> bool) {
+    let mut gone = named_by_connection(headers);
+    gone.extend(headers.keys().filter(|name| !crosses(name.as_str())).cloned());
+    for name in gone {
+        headers.remove(name);
+    }
+}
+
+fn describes_body(name: &str) -> bool {
+    matches!(name, "content-type" | "content-encoding" | "content-digest" | "repr-digest" | "digest" | "content-md5")
 }
 
 fn crosses_to_upstream(name: &str) -> bool {
@@ -51,11 +55,7 @@ pub fn clean_response_headers(headers: &mut HeaderMap) {
     if headers.contains_key(TRANSFER_ENCODING) {
         headers.remove(CONTENT_LENGTH);
     }
-    let mut gone = named_by_connection(headers);
-    gone.extend(headers.keys().filter(|name| !crosses_to_client(name.as_str())).cloned());
-    for name in gone {
-        headers.remove(name);
-    }
+    keep_only(headers, crosses_to_client);
 }
 
 fn crosses_to_client(name: &str) -> bool {
@@ -193,11 +193,11 @@ mod tests {
             ("accept", "*/*"),
         ];
         check(
-            |headers| describe_judged_body(headers, Some("application/json")),
+            |headers| clean_judged_headers(headers, Some("application/json")),
             &came,
             &[("content-type", "application/json"), ("accept", "*/*")],
         );
-        check(|headers| describe_judged_body(headers, None), &came, &[("accept", "*/*")]);
+        check(|headers| clean_judged_headers(headers, None), &came, &[("accept", "*/*")]);
     }
 
     #[test]

@@ -59,6 +59,7 @@ async fn the_upstream_receives_the_judged_body_and_only_what_may_cross() {
             "cookie: a=1; b=2",
             "forwarded: for=192.0.2.7;host=api.acme.example;proto=https",
             "host: api.acme.example",
+            "traceparent: 00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-00",
             "x-auth-token: session",
             "x-forwarded-for: 192.0.2.7",
             "x-forwarded-host: api.acme.example",
