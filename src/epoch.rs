@@ -1,10 +1,12 @@
 //! Epochs: one whole set of policy files, in force at once or not at all.
 //!
-//! Owns reading the files and secrets from disk, building what requests need of them, and the swap from one epoch to the next. A request
-//! holds one epoch from start to end; a broken set of files changes nothing.
+//! Owns reading the files and secrets from disk, building what requests need of them, the swap from one epoch to the next, and noticing
+//! that the files are others. A request holds one epoch from start to end; a broken set of files changes nothing.
 
 mod build;
 mod files;
+mod lookup;
+mod named_files;
 mod rehearsal;
 mod secrets;
 mod watch;
@@ -16,12 +18,14 @@ use arc_swap::ArcSwap;
 
 pub use build::{BuildError, Epoch, Route, Tenant};
 pub use files::{FilesError, PolicyDirectory};
+pub use named_files::NamedFiles;
 pub use rehearsal::RehearsalEpoch;
 pub use secrets::{SecretError, fetch as fetch_secret};
 pub use watch::Watch;
 
 use crate::observe::Metrics;
 use crate::policy::{Findings, Paint};
+use named_files::ContentsDigest;
 
 /// Why a set of policy files cannot be in force.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +43,17 @@ pub enum LoadError {
 pub struct Epochs {
     directory: PathBuf,
     current: ArcSwap<Epoch>,
-    /// The digest of the files that were read last, good or not.
-    attempted: Mutex<Option<Arc<str>>>,
+    attempted: Mutex<Attempted>,
     metrics: Arc<Metrics>,
+}
+
+/// What was looked at last, good or not.
+struct Attempted {
+    /// The digest of the policy files. `None`: they could not be read.
+    policies: Option<Arc<str>>,
+    /// The files that policies name: those of the last ones that could be understood.
+    named: Arc<NamedFiles>,
+    contents: ContentsDigest,
 }
 
 impl Epochs {
@@ -51,12 +63,11 @@ impl Epochs {
     ///
     /// The files cannot be read or are wrong: without a good policy nothing starts.
     pub fn start(directory: &Path, metrics: &Arc<Metrics>) -> Result<Self, LoadError> {
-        let epoch = load(directory, metrics)?;
-        let attempted = Mutex::new(Some(Arc::clone(epoch.digest())));
+        let (attempted, epoch) = load(directory, metrics)?;
         Ok(Self {
             directory: directory.to_owned(),
-            current: ArcSwap::from_pointee(epoch),
-            attempted,
+            current: ArcSwap::from_pointee(epoch?),
+            attempted: Mutex::new(attempted),
             metrics: Arc::clone(metrics),
         })
     }
@@ -73,44 +84,56 @@ impl Epochs {
         &self.directory
     }
 
+    /// The files that the policies name, also those that nothing could be built from: what mends them is a change of theirs.
+    #[must_use]
+    pub fn named_files(&self) -> Arc<NamedFiles> {
+        Arc::clone(&self.attempted().named)
+    }
+
     /// Reads everything again. What it gives is in force only after [`enforce`](Self::enforce).
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start); the last good epoch stays.
     pub fn prepare(&self) -> Result<Arc<Epoch>, LoadError> {
-        load(&self.directory, &self.metrics).map(Arc::new)
+        let (attempted, epoch) = load(&self.directory, &self.metrics)?;
+        // Also where it could not be built: what mends it may be a file that only these policies name.
+        *self.attempted() = attempted;
+        Ok(Arc::new(epoch?))
     }
 
     /// Puts an epoch in force, for requests that begin from now on.
     pub fn enforce(&self, epoch: Arc<Epoch>) {
-        *self.attempted() = Some(Arc::clone(epoch.digest()));
         self.current.store(epoch);
     }
 
-    /// Whether the files are others than when they were last looked at. Files that cannot be read count as changed once, so that
-    /// the reload says what is wrong with them.
+    /// Whether the policy files or the files that they name are others than when they were last looked at. Files that cannot be read
+    /// count as changed once, so that the reload says what is wrong with them.
     #[must_use]
     pub fn has_changed(&self) -> bool {
-        let digest: Option<Arc<str>> =
-            PolicyDirectory::read(&self.directory).ok().map(|files| Arc::from(files.digest()));
+        let policies = PolicyDirectory::read(&self.directory).ok().map(|files| Arc::from(files.digest()));
         let mut attempted = self.attempted();
-        let changed = *attempted != digest;
-        *attempted = digest;
+        let contents = attempted.named.digest();
+        let changed = (&attempted.policies, attempted.contents) != (&policies, contents);
+        (attempted.policies, attempted.contents) = (policies, contents);
         changed
     }
 
-    fn attempted(&self) -> MutexGuard<'_, Option<Arc<str>>> {
-        // It holds one value, which is whole at every moment.
+    fn attempted(&self) -> MutexGuard<'_, Attempted> {
+        // It is whole at every moment: nothing that changes it can break off midway.
         self.attempted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn load(directory: &Path, metrics: &Arc<Metrics>) -> Result<Epoch, LoadError> {
+/// Reads the policies and what they name. Both what was looked at and what came of it, which may be wanting while the policies are right.
+fn load(directory: &Path, metrics: &Arc<Metrics>) -> Result<(Attempted, Result<Epoch, BuildError>), LoadError> {
     let files = PolicyDirectory::read(directory)?;
     let (set, findings) = crate::policy::parse(files.policy_files());
-    match set {
-        Some(set) => Ok(Epoch::build(files.digest(), set, metrics)?),
-        None => Err(LoadError::Policy(findings)),
-    }
+    let set = set.ok_or(LoadError::Policy(findings))?;
+    let named = NamedFiles::of(&set);
+    // Before anything is loaded from them: a file that is replaced in between is loaded as the new one and known as the old one, so it is
+    // loaded once too often. The other way round it would never be loaded.
+    let contents = named.digest();
+    let attempted = Attempted { policies: Some(Arc::from(files.digest())), named: Arc::new(named), contents };
+    Ok((attempted, Epoch::build(files.digest(), set, metrics)))
 }

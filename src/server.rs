@@ -154,7 +154,8 @@ impl Server {
             .collect()
     }
 
-    /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains. SIGHUP and changes of the policy files reload.
+    /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains. SIGHUP and changes of the policy files, and
+    /// of the files that they name, reload.
     ///
     /// # Errors
     ///
@@ -203,7 +204,8 @@ impl Server {
         };
         tell_in_force(&state, &epoch, &shown);
         // Before anybody is told that we are ready: a change from then on is seen.
-        let watch = Watch::start(epochs.directory());
+        let mut watch = Watch::start(epochs.directory());
+        watch.follow(&epochs.named_files());
         for Listening { name, address } in &listening {
             tracing::info!(listener = name, address = %address, "listening");
         }
@@ -211,7 +213,7 @@ impl Server {
         let started = epoch.gateway.clone();
         drop(epoch);
 
-        let reloader = Reloader { started, epochs, state: Arc::clone(&state), shown, recorder };
+        let reloader = Reloader { started, epochs: Arc::clone(&epochs), state: Arc::clone(&state), shown, recorder };
         loop {
             tokio::select! {
                 () = watch.changed() => reloader.reload_if_changed(),
@@ -220,6 +222,8 @@ impl Server {
                 _ = signals.interrupt.recv() => break,
                 () = stop.cancelled() => break,
             }
+            // After the reload, which may have brought other files.
+            watch.follow(&epochs.named_files());
         }
 
         // Drain: nothing new, what was begun is finished, then the records.
