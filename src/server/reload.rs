@@ -1,5 +1,7 @@
 //! The reload: policies and certificates come into force together, or nothing changes.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::StartError;
@@ -90,6 +92,17 @@ pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str
         certificates.iter().map(reading).collect::<Vec<_>>()
     });
     state.certificates_in_force(certificates.collect());
+    warn_of_open_keys(shown);
+}
+
+/// A key that others can read can be copied; whoever has it can be us. One line for each file, however many listeners share it.
+fn warn_of_open_keys(shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
+    let certificates: Vec<_> = shown.iter().map(|(_, tls)| tls.certificates()).collect();
+    let open: BTreeSet<_> =
+        certificates.iter().flat_map(|certificates| certificates.iter().filter_map(Certificate::open_key)).collect();
+    for key in open.into_iter().map(Path::display) {
+        tracing::warn!("the private key `{key}` can be read by others: run `chmod 600 {key}`");
+    }
 }
 
 pub(super) fn load_certificates(settings: &policy::Listener) -> Result<Certificates, StartError> {
