@@ -137,3 +137,73 @@ fn load(directory: &Path, metrics: &Arc<Metrics>) -> Result<(Attempted, Result<E
     let attempted = Attempted { policies: Some(Arc::from(files.digest())), named: Arc::new(named), contents };
     Ok((attempted, Epoch::build(files.digest(), set, metrics)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const GATEWAY: &str = r#"
+        [[listeners]]
+        name = "public"
+        address = "127.0.0.1:8443"
+        certificates = [{ certificate = "../files/chain.pem", key = "../files/key.pem" }]
+        [upstreams.attributes]
+        url = "https://attributes.example"
+        ca = "../files/ca.pem"
+    "#;
+
+    fn write(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, text).expect("written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("mode set");
+    }
+
+    #[test]
+    fn each_change_of_a_policy_or_of_a_file_that_it_names_counts_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let policies = directory.path().join("policies");
+        let file = |name: &str| directory.path().join("files").join(name);
+        let acme = include_str!("../policies/workspaces/acme.toml");
+        let acme = acme.replace(r#"{ env = "ACME_MESSENGER_SECRET" }"#, r#"{ file = "../files/secret" }"#);
+        let ca = crate::edge::dev_certificates::make_dev(&[], crate::clock::UnixSeconds(1_800_000_000));
+        let ca = ca.expect("certificates").ca_pem;
+        write(&policies.join("gateway.toml"), GATEWAY);
+        write(&policies.join("workspaces/acme.toml"), &acme);
+        write(&file("secret"), "0123456789abcdef0123456789abcdef");
+        write(&file("ca.pem"), &ca);
+        let epochs = Epochs::start(&policies, &Metrics::new()).unwrap_or_else(|error| panic!("{error}"));
+        let digest = Arc::clone(epochs.current().digest());
+        assert!(!epochs.has_changed());
+        let changes_once = |path: &Path, text: &str| {
+            write(path, text);
+            assert!(epochs.has_changed(), "{}", path.display());
+            assert!(!epochs.has_changed(), "{}", path.display());
+        };
+        for name in ["chain.pem", "key.pem"] {
+            changes_once(&file(name), "there now");
+            changes_once(&file(name), "another");
+        }
+        changes_once(&file("ca.pem"), &format!("{ca}\n"));
+        changes_once(&file("secret"), "fedcba9876543210fedcba9876543210");
+        // What is not named may change as it likes.
+        write(&file("another.secret"), "another");
+        assert!(!epochs.has_changed());
+        // The name of an epoch says nothing about secrets, so it may stand in records.
+        let epoch = epochs.prepare().expect("good");
+        assert_eq!(*epoch.digest(), digest);
+        assert!(!epochs.has_changed());
+
+        // Policies that are right but cannot be in force, for want of a file that only they name: that it comes is a change.
+        changes_once(&policies.join("workspaces/acme.toml"), &acme.replace("files/secret", "files/later"));
+        assert!(matches!(epochs.prepare(), Err(LoadError::Build(BuildError::Secret { .. }))));
+        assert!(!epochs.has_changed());
+        changes_once(&file("later"), "0123456789abcdef0123456789abcdef");
+        assert!(epochs.prepare().is_ok());
+        fs::remove_file(file("later")).expect("removed");
+        assert!(epochs.has_changed());
+        assert!(!epochs.has_changed());
+    }
+}
