@@ -1,10 +1,12 @@
 //! Epochs: one whole set of policy files, in force at once or not at all.
 //!
-//! Owns reading the files and secrets from disk, building what requests need of them, and the swap from one epoch to the next. A request
-//! holds one epoch from start to end; a broken set of files changes nothing.
+//! Owns reading the files and secrets from disk, building what requests need of them, the swap from one epoch to the next, and noticing
+//! that the files are others. A request holds one epoch from start to end; a broken set of files changes nothing.
 
 mod build;
 mod files;
+mod lookup;
+mod named_files;
 mod rehearsal;
 mod secrets;
 mod watch;
@@ -16,12 +18,14 @@ use arc_swap::ArcSwap;
 
 pub use build::{BuildError, Epoch, Route, Tenant};
 pub use files::{FilesError, PolicyDirectory};
+pub use named_files::NamedFiles;
 pub use rehearsal::RehearsalEpoch;
 pub use secrets::{SecretError, fetch as fetch_secret};
 pub use watch::Watch;
 
 use crate::observe::Metrics;
 use crate::policy::{Findings, Paint};
+use named_files::ContentsDigest;
 
 /// Why a set of policy files cannot be in force.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +43,17 @@ pub enum LoadError {
 pub struct Epochs {
     directory: PathBuf,
     current: ArcSwap<Epoch>,
-    /// The digest of the files that were read last, good or not.
-    attempted: Mutex<Option<Arc<str>>>,
+    attempted: Mutex<Attempted>,
     metrics: Arc<Metrics>,
+}
+
+/// What was looked at last, good or not.
+struct Attempted {
+    /// The digest of the policy files. `None`: they could not be read.
+    policies: Option<Arc<str>>,
+    /// The files that policies name: those of the last ones that could be understood.
+    named: Arc<NamedFiles>,
+    contents: ContentsDigest,
 }
 
 impl Epochs {
@@ -51,12 +63,11 @@ impl Epochs {
     ///
     /// The files cannot be read or are wrong: without a good policy nothing starts.
     pub fn start(directory: &Path, metrics: &Arc<Metrics>) -> Result<Self, LoadError> {
-        let epoch = load(directory, metrics)?;
-        let attempted = Mutex::new(Some(Arc::clone(epoch.digest())));
+        let (attempted, epoch) = load(directory, metrics)?;
         Ok(Self {
             directory: directory.to_owned(),
-            current: ArcSwap::from_pointee(epoch),
-            attempted,
+            current: ArcSwap::from_pointee(epoch?),
+            attempted: Mutex::new(attempted),
             metrics: Arc::clone(metrics),
         })
     }
@@ -73,44 +84,126 @@ impl Epochs {
         &self.directory
     }
 
+    /// The files that the policies name, also those that nothing could be built from: what mends them is a change of theirs.
+    #[must_use]
+    pub fn named_files(&self) -> Arc<NamedFiles> {
+        Arc::clone(&self.attempted().named)
+    }
+
     /// Reads everything again. What it gives is in force only after [`enforce`](Self::enforce).
     ///
     /// # Errors
     ///
     /// As [`start`](Self::start); the last good epoch stays.
     pub fn prepare(&self) -> Result<Arc<Epoch>, LoadError> {
-        load(&self.directory, &self.metrics).map(Arc::new)
+        let (attempted, epoch) = load(&self.directory, &self.metrics)?;
+        // Also where it could not be built: what mends it may be a file that only these policies name.
+        *self.attempted() = attempted;
+        Ok(Arc::new(epoch?))
     }
 
     /// Puts an epoch in force, for requests that begin from now on.
     pub fn enforce(&self, epoch: Arc<Epoch>) {
-        *self.attempted() = Some(Arc::clone(epoch.digest()));
         self.current.store(epoch);
     }
 
-    /// Whether the files are others than when they were last looked at. Files that cannot be read count as changed once, so that
-    /// the reload says what is wrong with them.
+    /// Whether the policy files or the files that they name are others than when they were last looked at. Files that cannot be read
+    /// count as changed once, so that the reload says what is wrong with them.
     #[must_use]
     pub fn has_changed(&self) -> bool {
-        let digest: Option<Arc<str>> =
-            PolicyDirectory::read(&self.directory).ok().map(|files| Arc::from(files.digest()));
+        let policies = PolicyDirectory::read(&self.directory).ok().map(|files| Arc::from(files.digest()));
         let mut attempted = self.attempted();
-        let changed = *attempted != digest;
-        *attempted = digest;
+        let contents = attempted.named.digest();
+        let changed = (&attempted.policies, attempted.contents) != (&policies, contents);
+        (attempted.policies, attempted.contents) = (policies, contents);
         changed
     }
 
-    fn attempted(&self) -> MutexGuard<'_, Option<Arc<str>>> {
-        // It holds one value, which is whole at every moment.
+    fn attempted(&self) -> MutexGuard<'_, Attempted> {
+        // It is whole at every moment: nothing that changes it can break off midway.
         self.attempted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn load(directory: &Path, metrics: &Arc<Metrics>) -> Result<Epoch, LoadError> {
+/// Reads the policies and what they name. Both what was looked at and what came of it, which may be wanting while the policies are right.
+fn load(directory: &Path, metrics: &Arc<Metrics>) -> Result<(Attempted, Result<Epoch, BuildError>), LoadError> {
     let files = PolicyDirectory::read(directory)?;
     let (set, findings) = crate::policy::parse(files.policy_files());
-    match set {
-        Some(set) => Ok(Epoch::build(files.digest(), set, metrics)?),
-        None => Err(LoadError::Policy(findings)),
+    let set = set.ok_or(LoadError::Policy(findings))?;
+    let named = NamedFiles::of(&set);
+    // Before anything is loaded from them: a file that is replaced in between is loaded as the new one and known as the old one, so it is
+    // loaded once too often. The other way round it would never be loaded.
+    let contents = named.digest();
+    let attempted = Attempted { policies: Some(Arc::from(files.digest())), named: Arc::new(named), contents };
+    Ok((attempted, Epoch::build(files.digest(), set, metrics)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    const GATEWAY: &str = r#"
+        [[listeners]]
+        name = "public"
+        address = "127.0.0.1:8443"
+        certificates = [{ certificate = "../files/chain.pem", key = "../files/key.pem" }]
+        [upstreams.attributes]
+        url = "https://attributes.example"
+        ca = "../files/ca.pem"
+    "#;
+
+    fn write(path: &Path, text: &str) {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        fs::write(path, text).expect("written");
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).expect("mode set");
+    }
+
+    #[test]
+    fn each_change_of_a_policy_or_of_a_file_that_it_names_counts_once() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let policies = directory.path().join("policies");
+        let file = |name: &str| directory.path().join("files").join(name);
+        let acme = include_str!("../policies/workspaces/acme.toml");
+        let acme = acme.replace(r#"{ env = "ACME_MESSENGER_SECRET" }"#, r#"{ file = "../files/secret" }"#);
+        let ca = crate::edge::dev_certificates::make_dev(&[], crate::clock::UnixSeconds(1_800_000_000));
+        let ca = ca.expect("certificates").ca_pem;
+        write(&policies.join("gateway.toml"), GATEWAY);
+        write(&policies.join("workspaces/acme.toml"), &acme);
+        write(&file("secret"), "0123456789abcdef0123456789abcdef");
+        write(&file("ca.pem"), &ca);
+        let epochs = Epochs::start(&policies, &Metrics::new()).unwrap_or_else(|error| panic!("{error}"));
+        let digest = Arc::clone(epochs.current().digest());
+        assert!(!epochs.has_changed());
+        let changes_once = |path: &Path, text: &str| {
+            write(path, text);
+            assert!(epochs.has_changed(), "{}", path.display());
+            assert!(!epochs.has_changed(), "{}", path.display());
+        };
+        for name in ["chain.pem", "key.pem"] {
+            changes_once(&file(name), "there now");
+            changes_once(&file(name), "another");
+        }
+        changes_once(&file("ca.pem"), &format!("{ca}\n"));
+        changes_once(&file("secret"), "fedcba9876543210fedcba9876543210");
+        // What is not named may change as it likes.
+        write(&file("another.secret"), "another");
+        assert!(!epochs.has_changed());
+        // The name of an epoch says nothing about secrets, so it may stand in records.
+        let epoch = epochs.prepare().expect("good");
+        assert_eq!(*epoch.digest(), digest);
+        assert!(!epochs.has_changed());
+
+        // Policies that are right but cannot be in force, for want of a file that only they name: that it comes is a change.
+        changes_once(&policies.join("workspaces/acme.toml"), &acme.replace("files/secret", "files/later"));
+        assert!(matches!(epochs.prepare(), Err(LoadError::Build(BuildError::Secret { .. }))));
+        assert!(!epochs.has_changed());
+        changes_once(&file("later"), "0123456789abcdef0123456789abcdef");
+        assert!(epochs.prepare().is_ok());
+        fs::remove_file(file("later")).expect("removed");
+        assert!(epochs.has_changed());
+        assert!(!epochs.has_changed());
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! It owns signals, the reload and the drain. It decides nothing about requests: that is [`gateway`](crate::gateway).
 
+mod reload;
+
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -13,19 +15,20 @@ use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, AdminError, AdminState, EpochFacts, ReloadFacts};
+use crate::admin::{self, AdminError, AdminState};
 use crate::audit::{AuditError, Recorder, RecorderTask, SubjectKey, SubjectKeyError};
 use crate::clock;
-use crate::edge::certificates::{Certificate, CertificateError, Certificates};
+use crate::edge::certificates::CertificateError;
 use crate::edge::connections::{Connections, Tally};
 use crate::edge::drain::{Drain, Finished};
 use crate::edge::listener::{TlsEdge, serve_tls};
 use crate::edge::plain::{PlainEdge, serve_plain};
 use crate::edge::tls::{ReloadableTls, TlsError};
-use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Watch, fetch_secret};
+use crate::epoch::{Epochs, LoadError, SecretError, Watch, fetch_secret};
 use crate::gateway::Gateway;
-use crate::observe::{CertificateReading, ConnectionsReading, Metrics, ReloadResult};
-use crate::policy::{self, Severity};
+use crate::observe::{ConnectionsReading, Metrics};
+use crate::policy::Severity;
+use reload::{Reloader, load_certificates, tell_in_force};
 
 /// Why the process does not start. One line each, with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -151,7 +154,8 @@ impl Server {
             .collect()
     }
 
-    /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains. SIGHUP and changes of the policy files reload.
+    /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains. SIGHUP and changes of the policy files, and
+    /// of the files that they name, reload.
     ///
     /// # Errors
     ///
@@ -200,7 +204,8 @@ impl Server {
         };
         tell_in_force(&state, &epoch, &shown);
         // Before anybody is told that we are ready: a change from then on is seen.
-        let watch = Watch::start(epochs.directory());
+        let mut watch = Watch::start(epochs.directory());
+        watch.follow(&epochs.named_files());
         for Listening { name, address } in &listening {
             tracing::info!(listener = name, address = %address, "listening");
         }
@@ -208,7 +213,7 @@ impl Server {
         let started = epoch.gateway.clone();
         drop(epoch);
 
-        let reloader = Reloader { started, epochs, state: Arc::clone(&state), shown, recorder };
+        let reloader = Reloader { started, epochs: Arc::clone(&epochs), state: Arc::clone(&state), shown, recorder };
         loop {
             tokio::select! {
                 () = watch.changed() => reloader.reload_if_changed(),
@@ -217,6 +222,8 @@ impl Server {
                 _ = signals.interrupt.recv() => break,
                 () = stop.cancelled() => break,
             }
+            // After the reload, which may have brought other files.
+            watch.follow(&epochs.named_files());
         }
 
         // Drain: nothing new, what was begun is finished, then the records.
@@ -281,91 +288,6 @@ async fn report(serving: impl Future<Output = io::Result<()>>) {
     if let Err(error) = serving.await {
         tracing::error!(error = %error, "a listener ended");
     }
-}
-
-/// What is reloaded together: policies and certificates. All of it comes into force, or none.
-struct Reloader {
-    /// What the sockets were bound and the record was opened with.
-    started: policy::Gateway,
-    epochs: Arc<Epochs>,
-    state: Arc<AdminState>,
-    shown: Vec<(Arc<str>, Arc<ReloadableTls>)>,
-    recorder: Recorder,
-}
-
-impl Reloader {
-    /// For events on the file system: most of them change nothing that we read.
-    fn reload_if_changed(&self) {
-        if self.epochs.has_changed() {
-            self.reload();
-        }
-    }
-
-    fn reload(&self) {
-        self.recorder.reopen();
-        let (result, findings) = match self.prepare() {
-            Ok((epoch, certificates)) => {
-                for ((_, tls), certificates) in self.shown.iter().zip(certificates) {
-                    if let Err(error) = tls.replace(certificates) {
-                        tracing::error!(error = %error, "the certificates of before stay");
-                    }
-                }
-                self.epochs.enforce(Arc::clone(&epoch));
-                tell_in_force(&self.state, &epoch, &self.shown);
-                tracing::info!(epoch = &**epoch.digest(), "policy_reloaded");
-                for table in epoch.gateway.awaiting_restart(&self.started) {
-                    tracing::warn!(table, "a change in this table of `gateway.toml` takes a restart");
-                }
-                (ReloadResult::Ok, 0)
-            }
-            Err(error) => {
-                let mistakes = error.mistakes();
-                let in_force = self.epochs.current();
-                let epoch = &**in_force.digest();
-                tracing::error!(epoch, mistakes = mistakes.len(), "policy_reload_failed: the last good policies stay");
-                for mistake in &mistakes {
-                    tracing::error!(%mistake, "policy_mistake");
-                }
-                (ReloadResult::Failed, mistakes.len())
-            }
-        };
-        self.state.reloaded(ReloadFacts { at: clock::now(), result, findings });
-    }
-
-    fn prepare(&self) -> Result<(Arc<Epoch>, Vec<Certificates>), StartError> {
-        let epoch = self.epochs.prepare()?;
-        let mut certificates = Vec::new();
-        for (name, _) in &self.shown {
-            let settings = epoch.gateway.listeners.iter().find(|listener| *listener.name == **name);
-            // Listeners come and go with the process: their sockets were bound when it had the right to.
-            let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
-            certificates.push(load_certificates(settings)?);
-        }
-        Ok((epoch, certificates))
-    }
-}
-
-fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
-    state.epoch_in_force(EpochFacts {
-        digest: epoch.digest().to_string(),
-        since: clock::now(),
-        workspaces: epoch.tenants().len(),
-        upstreams: epoch.gateway.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
-    });
-    let certificates = shown.iter().flat_map(|(name, tls)| {
-        let certificates = tls.certificates();
-        let reading = |certificate: &Certificate| {
-            let name = format!("{name}: {}", certificate.source().display());
-            CertificateReading { name, not_after: certificate.ends() }
-        };
-        certificates.iter().map(reading).collect::<Vec<_>>()
-    });
-    state.certificates_in_force(certificates.collect());
-}
-
-fn load_certificates(settings: &policy::Listener) -> Result<Certificates, StartError> {
-    Certificates::load(&settings.certificates, clock::now_seconds())
-        .map_err(|mistakes| StartError::Certificates { name: settings.name.clone(), mistakes })
 }
 
 fn lines(name: &str, mistakes: &[CertificateError]) -> String {

@@ -3,6 +3,9 @@
 //! A pair that does not belong together, or whose time is not now, never starts and never replaces a good one.
 
 use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,6 +13,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+use zeroize::Zeroizing;
 
 use super::certificate_names::CertificateNames;
 use super::tls::provider;
@@ -23,6 +27,8 @@ pub struct Certificate {
     names: Arc<CertificateNames>,
     ends: UnixSeconds,
     source: PathBuf,
+    /// The file of its key, where group or world could read it when it was loaded.
+    open_key: Option<PathBuf>,
 }
 
 /// The certificates of one listener, the first of which is shown to clients that name no server. There is at least one.
@@ -38,7 +44,7 @@ pub enum CertificateError {
     #[error("a listener needs a certificate; run `countersign certs dev`")]
     None,
     #[error("cannot read `{}`: {source}; `countersign certs dev` makes one for development", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
+    Read { path: PathBuf, source: io::Error },
     #[error("`{}` holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)", path.display())]
     NoCertificate { path: PathBuf },
     #[error("`{}` holds no private key in PEM (`-----BEGIN PRIVATE KEY-----`)", path.display())]
@@ -117,11 +123,14 @@ impl Certificate {
     ///
     /// The first thing that is wrong with them.
     pub fn load(source: &CertificateSource, now: UnixSeconds) -> Result<Self, CertificateError> {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| CertificateError::Read { path: path.to_owned(), source })
+        let unread = |path: &Path| {
+            let path = path.to_owned();
+            |source| CertificateError::Read { path, source }
         };
-        let (chain, key) = (read(&source.certificate)?, zeroize::Zeroizing::new(read(&source.key)?));
-        Self::read(source, &chain, &key, now)
+        let chain = fs::read(&source.certificate).map_err(unread(&source.certificate))?;
+        let KeyFile { pem, is_open } = KeyFile::read(&source.key).map_err(unread(&source.key))?;
+        let certificate = Self::read(source, &chain, &pem, now)?;
+        Ok(Self { open_key: is_open.then(|| source.key.clone()), ..certificate })
     }
 
     /// Reads a chain and its key from PEM; `source` says in errors where they come from.
@@ -155,7 +164,7 @@ impl Certificate {
         let key = CertifiedKey::new(chain, key);
         // All keys of our provider can say their public half, so not knowing is a mismatch too.
         key.keys_match().map_err(|_| CertificateError::KeyMismatch { path: path(), key: source.key.clone() })?;
-        Ok(Self { key: Arc::new(key), names: Arc::new(names), ends, source: path() })
+        Ok(Self { key: Arc::new(key), names: Arc::new(names), ends, source: path(), open_key: None })
     }
 
     pub(super) fn key(&self) -> &Arc<CertifiedKey> {
@@ -179,7 +188,39 @@ impl Certificate {
     pub fn source(&self) -> &Path {
         &self.source
     }
+
+    /// The file of its key, where group or world could read it. That is no reason to refuse it: Kubernetes mounts secrets so.
+    #[must_use]
+    pub fn open_key(&self) -> Option<&Path> {
+        self.open_key.as_deref()
+    }
 }
+
+struct KeyFile {
+    pem: Zeroizing<Vec<u8>>,
+    is_open: bool,
+}
+
+impl KeyFile {
+    fn read(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        // Of the file that is read, even if another takes its place meanwhile.
+        let metadata = file.metadata()?;
+        if metadata.len() > KEY_BYTES_MAX {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        // Room for all of it at once: a buffer that grew would leave parts of the key behind.
+        let mut pem = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
+        file.take(KEY_BYTES_MAX).read_to_end(&mut pem)?;
+        Ok(Self { pem, is_open: metadata.permissions().mode() & READABLE_BY_OTHERS != 0 })
+    }
+}
+
+/// Keys are short; a larger file is another file.
+const KEY_BYTES_MAX: u64 = 1024 * 1024;
+
+/// Group and world may read.
+const READABLE_BY_OTHERS: u32 = 0o044;
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -304,6 +345,18 @@ mod tests {
         assert_eq!(found(Some("b.example")), Some("b.pem".into()));
         assert_eq!(found(Some("c.example")), None);
         assert_eq!(certificates.iter().map(|it| it.ends().0).max(), Some(NOW.0 + VALID_DAYS * DAY));
+    }
+
+    #[test]
+    fn a_key_that_group_or_world_can_read_is_loaded_and_known_as_such() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let paths = made("a.example").write(directory.path()).expect("written");
+        let source = CertificateSource { certificate: paths.chain, key: paths.key };
+        for (mode, is_open) in [(0o600, false), (0o400, false), (0o640, true), (0o604, true), (0o644, true)] {
+            fs::set_permissions(&source.key, fs::Permissions::from_mode(mode)).expect("mode set");
+            let certificate = Certificate::load(&source, NOW).expect("a certificate");
+            assert_eq!(certificate.open_key(), is_open.then_some(source.key.as_path()), "{mode:o}");
+        }
     }
 
     #[test]

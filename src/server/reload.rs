@@ -1,0 +1,111 @@
+//! The reload: policies and certificates come into force together, or nothing changes.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::StartError;
+use crate::admin::{AdminState, EpochFacts, ReloadFacts};
+use crate::audit::Recorder;
+use crate::clock;
+use crate::edge::certificates::{Certificate, Certificates};
+use crate::edge::tls::ReloadableTls;
+use crate::epoch::{Epoch, Epochs};
+use crate::observe::{CertificateReading, ReloadResult};
+use crate::policy;
+
+/// What is reloaded together: policies and certificates. All of it comes into force, or none.
+pub(super) struct Reloader {
+    /// What the sockets were bound and the record was opened with.
+    pub(super) started: policy::Gateway,
+    pub(super) epochs: Arc<Epochs>,
+    pub(super) state: Arc<AdminState>,
+    pub(super) shown: Vec<(Arc<str>, Arc<ReloadableTls>)>,
+    pub(super) recorder: Recorder,
+}
+
+impl Reloader {
+    /// For events on the file system: most of them change nothing that we read.
+    pub(super) fn reload_if_changed(&self) {
+        if self.epochs.has_changed() {
+            self.reload();
+        }
+    }
+
+    pub(super) fn reload(&self) {
+        self.recorder.reopen();
+        let (result, findings) = match self.prepare() {
+            Ok((epoch, certificates)) => {
+                for ((_, tls), certificates) in self.shown.iter().zip(certificates) {
+                    if let Err(error) = tls.replace(certificates) {
+                        tracing::error!(error = %error, "the certificates of before stay");
+                    }
+                }
+                self.epochs.enforce(Arc::clone(&epoch));
+                tell_in_force(&self.state, &epoch, &self.shown);
+                tracing::info!(epoch = &**epoch.digest(), "policy_reloaded");
+                for table in epoch.gateway.awaiting_restart(&self.started) {
+                    tracing::warn!(table, "a change in this table of `gateway.toml` takes a restart");
+                }
+                (ReloadResult::Ok, 0)
+            }
+            Err(error) => {
+                let mistakes = error.mistakes();
+                let in_force = self.epochs.current();
+                let epoch = &**in_force.digest();
+                tracing::error!(epoch, mistakes = mistakes.len(), "policy_reload_failed: the last good policies stay");
+                for mistake in &mistakes {
+                    tracing::error!(%mistake, "policy_mistake");
+                }
+                (ReloadResult::Failed, mistakes.len())
+            }
+        };
+        self.state.reloaded(ReloadFacts { at: clock::now(), result, findings });
+    }
+
+    fn prepare(&self) -> Result<(Arc<Epoch>, Vec<Certificates>), StartError> {
+        let epoch = self.epochs.prepare()?;
+        let mut certificates = Vec::new();
+        for (name, _) in &self.shown {
+            let settings = epoch.gateway.listeners.iter().find(|listener| *listener.name == **name);
+            // Listeners come and go with the process: their sockets were bound when it had the right to.
+            let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
+            certificates.push(load_certificates(settings)?);
+        }
+        Ok((epoch, certificates))
+    }
+}
+
+pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
+    state.epoch_in_force(EpochFacts {
+        digest: epoch.digest().to_string(),
+        since: clock::now(),
+        workspaces: epoch.tenants().len(),
+        upstreams: epoch.gateway.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+    });
+    let certificates = shown.iter().flat_map(|(name, tls)| {
+        let certificates = tls.certificates();
+        let reading = |certificate: &Certificate| {
+            let name = format!("{name}: {}", certificate.source().display());
+            CertificateReading { name, not_after: certificate.ends() }
+        };
+        certificates.iter().map(reading).collect::<Vec<_>>()
+    });
+    state.certificates_in_force(certificates.collect());
+    warn_of_open_keys(shown);
+}
+
+/// A key that others can read can be copied; whoever has it can be us. One line for each file, however many listeners share it.
+fn warn_of_open_keys(shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
+    let certificates: Vec<_> = shown.iter().map(|(_, tls)| tls.certificates()).collect();
+    let open: BTreeSet<_> =
+        certificates.iter().flat_map(|certificates| certificates.iter().filter_map(Certificate::open_key)).collect();
+    for key in open.into_iter().map(Path::display) {
+        tracing::warn!("the private key `{key}` can be read by others: run `chmod 600 {key}`");
+    }
+}
+
+pub(super) fn load_certificates(settings: &policy::Listener) -> Result<Certificates, StartError> {
+    Certificates::load(&settings.certificates, clock::now_seconds())
+        .map_err(|mistakes| StartError::Certificates { name: settings.name.clone(), mistakes })
+}
