@@ -93,7 +93,8 @@ impl ValueRule {
 
     fn admits_length(&self, value: &Value<'_>) -> bool {
         match (self.max_length, value.as_id()) {
-            (Some(max), Some(text)) => text.chars().count() <= max,
+            // No text has more characters than bytes.
+            (Some(max), Some(text)) => text.len() <= max || text.chars().count() <= max,
             _ => true,
         }
     }

@@ -48,63 +48,54 @@ fn decode(text: &[u8]) -> Result<Cow<'_, str>, EnvelopeError> {
     if memchr::memchr(0, decoded.as_bytes()).is_some() { Err(EnvelopeError::Nul) } else { Ok(decoded) }
 }
 
-/// `None`: a percent sign without two digits behind it.
+/// A word at a time where nothing in it is encoded, a byte at a time else: JSON in a form has something encoded every few bytes, and for
+/// runs as short as that a search and a copy by library would cost more than they save. `None`: a percent sign without two digits
+/// behind it.
 fn decode_bytes(text: &[u8]) -> Option<Vec<u8>> {
-    // Nothing decodes to more than it was.
-    let mut decoded = Vec::with_capacity(text.len());
+    // Nothing decodes to more than it was; the last word that is copied may be less than whole.
+    let mut decoded = vec![0; text.len() + size_of::<u64>()];
+    let mut length = 0;
     let mut rest = text;
     loop {
-        let (plain, coded) = rest.split_at(plain_bytes(rest));
-        decoded.extend_from_slice(plain);
-        rest = coded;
-        // What is encoded often comes in rows: `%22%3A%22` between a name and a text.
-        loop {
-            rest = match rest {
-                [] => return Some(decoded),
-                [b'%', high, low, rest @ ..] => {
-                    let (high, low) = (HEX_DIGITS.get(usize::from(*high))?, HEX_DIGITS.get(usize::from(*low))?);
-                    if *high > 0xf || *low > 0xf {
-                        return None;
-                    }
-                    decoded.push(high << 4 | low);
-                    rest
-                }
-                [b'%', ..] => return None,
-                [b'+', rest @ ..] => {
-                    decoded.push(b' ');
-                    rest
-                }
-                [_, ..] => break,
-            };
+        if let Some(word) = rest.first_chunk() {
+            let plain = plain_bytes(u64::from_le_bytes(*word));
+            *decoded.get_mut(length..)?.first_chunk_mut()? = *word;
+            length += plain;
+            rest = rest.get(plain..)?;
+            if plain == size_of::<u64>() {
+                continue;
+            }
         }
+        let byte = match rest {
+            [] => break,
+            [b'%', high, low, after @ ..] => {
+                let (high, low) = (HEX_DIGITS.get(usize::from(*high))?, HEX_DIGITS.get(usize::from(*low))?);
+                if *high > 0xf || *low > 0xf {
+                    return None;
+                }
+                rest = after;
+                high << 4 | low
+            }
+            [b'%', ..] => return None,
+            [byte, after @ ..] => {
+                rest = after;
+                if *byte == b'+' { b' ' } else { *byte }
+            }
+        };
+        *decoded.get_mut(length)? = byte;
+        length += 1;
     }
+    decoded.truncate(length);
+    Some(decoded)
 }
 
-/// How many bytes stand for themselves before the first percent or plus sign.
-///
-/// Eight at a time: JSON in a form has something encoded every few bytes, and for runs as short as that `memchr` costs more than it saves.
-fn plain_bytes(text: &[u8]) -> usize {
-    let mut plain = 0;
-    while let Some(word) = text.get(plain..).and_then(<[u8]>::first_chunk) {
-        let word = u64::from_le_bytes(*word);
-        let coded = zero_bytes(word ^ PERCENTS) | zero_bytes(word ^ PLUSES);
-        if coded != 0 {
-            return plain + (coded.trailing_zeros() / 8) as usize;
-        }
-        plain += size_of::<u64>();
-    }
-    let rest = text.get(plain..).unwrap_or_default();
-    plain + rest.iter().position(|byte| matches!(byte, b'%' | b'+')).unwrap_or(rest.len())
-}
-
-const ONES: u64 = u64::from_ne_bytes([1; 8]);
-const HIGH_BITS: u64 = ONES << 7;
-const PERCENTS: u64 = ONES * b'%' as u64;
-const PLUSES: u64 = ONES * b'+' as u64;
-
-/// The high bit of each byte that is zero; the lowest one that is set is right, and all that is asked for.
-fn zero_bytes(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & HIGH_BITS
+/// How many bytes of a word, from its lowest, stand for themselves before the first percent or plus sign.
+fn plain_bytes(word: u64) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // The high bit of each byte that is zero. The lowest one that is set is right, and all that is asked for.
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let coded = zeros(word ^ (ONES * u64::from(b'%'))) | zeros(word ^ (ONES * u64::from(b'+')));
+    (coded.trailing_zeros() / u8::BITS) as usize
 }
 
 /// What a byte is worth as a hexadecimal digit; more than fifteen where it is none.

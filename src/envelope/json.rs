@@ -85,10 +85,9 @@ impl<'t> Reader<'t, '_> {
     }
 
     fn string(&mut self) -> Result<Cow<'t, str>, JsonError> {
-        let start = self.tokens.current_index();
         let text = self.tokens.known_str().map_err(|error| refused(&error))?;
         admit(text, self.limits.text_bytes_max, JsonError::TextTooLong)?;
-        Ok(borrowed(self.text, start, text))
+        Ok(borrowed(self.text, text))
     }
 
     fn number(&mut self, peek: Peek) -> Result<Value<'t>, JsonError> {
@@ -122,28 +121,24 @@ impl<'t> Reader<'t, '_> {
         // Room for the document's own members at once; for each of thousands of small objects within, a peer could make us hold much.
         let is_outermost = self.values_left + 1 == self.limits.json_values_max;
         let mut entries: Vec<Entry<'t>> = Vec::with_capacity(if is_outermost { FEW_NAMES } else { 0 });
-        let mut start = self.tokens.current_index();
         let mut name = self.tokens.known_object().map_err(|error| refused(&error))?;
         while let Some(spelled) = name {
             admit(spelled, self.limits.name_bytes_max, JsonError::NameTooLong)?;
-            // Between the last value and the name stand white space, a brace or a comma.
-            let between = self.text.as_bytes().get(start..).unwrap_or_default();
-            let quote = between.iter().position(|byte| *byte == b'"').ok_or(JsonError::Syntax)?;
-            let spelled = borrowed(self.text, start + quote, spelled);
+            let spelled = borrowed(self.text, spelled);
             let peek = self.tokens.peek().map_err(|error| refused(&error))?;
             let value = self.value(peek, depth_left)?;
             entries.push((spelled, value));
-            start = self.tokens.current_index();
             name = self.tokens.next_key().map_err(|error| refused(&error))?;
         }
         if has_name_twice(&entries) { Err(JsonError::NameTwice) } else { Ok(Value::Object(entries)) }
     }
 }
 
-/// The unescaped `text` of the string whose opening quote stands at `start`: lent by the source where it says the same.
-fn borrowed<'t>(source: &'t str, start: usize, text: &str) -> Cow<'t, str> {
-    match source.get(start + 1..start + 1 + text.len()) {
-        Some(slice) if slice == text => Cow::Borrowed(slice),
+/// The unescaped `text` of a string: lent by the source, where the tokeniser found no escape and lent it itself.
+fn borrowed<'t>(source: &'t str, text: &str) -> Cow<'t, str> {
+    let start = text.as_ptr().addr().wrapping_sub(source.as_ptr().addr());
+    match source.get(start..start.wrapping_add(text.len())) {
+        Some(lent) if std::ptr::eq(lent, text) => Cow::Borrowed(lent),
         Some(_) | None => Cow::Owned(text.to_owned()),
     }
 }

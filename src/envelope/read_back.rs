@@ -206,12 +206,17 @@ fn same_around(original: &Value<'_>, seen: &Value<'_>, documents: &[&[String]], 
 /// The pairs of a form as the standard's lenient parser has them (WHATWG URL §5.1), but for what is no UTF-8.
 fn parse_form(body: &[u8]) -> Result<Vec<Pair<'_>>, RewriteError> {
     let body = std::str::from_utf8(body).map_err(|_| RewriteError::Unreadable)?;
-    let pieces = body.split('&').filter(|piece| !piece.is_empty());
-    let pairs = pieces.map(|piece| {
-        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        Ok((percent_decode(name)?, percent_decode(value)?))
-    });
-    pairs.collect()
+    let mut pairs = Vec::new();
+    let mut rest = body;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(memchr::memchr(b'&', rest.as_bytes()).unwrap_or(rest.len()));
+        rest = after.strip_prefix('&').unwrap_or_default();
+        if !piece.is_empty() {
+            let (name, value) = piece.split_at(memchr::memchr(b'=', piece.as_bytes()).unwrap_or(piece.len()));
+            pairs.push((percent_decode(name)?, percent_decode(value.strip_prefix('=').unwrap_or_default())?));
+        }
+    }
+    Ok(pairs)
 }
 
 fn percent_decode(text: &str) -> Result<Cow<'_, str>, RewriteError> {
