@@ -190,6 +190,7 @@ impl Event {
             };
             attributes.push(&AttributeVerdict { name, code: verdict.code, force: verdict.force });
         };
+        self.attributes.reserve(update.writes.len() + judged.unnamed().len());
         for (write, verdict) in update.writes.iter().zip(judged.verdicts()) {
             recorded(write.full_name(), verdict, &mut self.attributes);
         }

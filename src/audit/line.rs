@@ -212,6 +212,14 @@ const LISTED_MAX: usize = 512;
 const FOREIGN_MAX: usize = 64;
 
 impl Attributes {
+    /// Makes room for so many, and for names of usual length.
+    pub(super) fn reserve(&mut self, count: usize) {
+        const NAME_BYTES_USUAL: usize = 12;
+        let count = count.min(LISTED_MAX + FOREIGN_MAX);
+        self.entries.reserve(count);
+        self.names.reserve(count * NAME_BYTES_USUAL);
+    }
+
     pub(super) fn push(&mut self, verdict: &AttributeVerdict<'_>) {
         let full = match verdict.name.by {
             NamedBy::Catalogue => self.entries.len() - self.foreign >= LISTED_MAX,

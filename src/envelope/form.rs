@@ -10,7 +10,7 @@ pub(super) type Pair<'r> = (Cow<'r, str>, Cow<'r, str>);
 
 /// Cuts `text` into pairs, in their order. Empty pieces between two `&` are nothing, as the standard has it.
 pub(super) fn read<'r>(text: &'r [u8], limits: &Limits) -> Result<Vec<Pair<'r>>, EnvelopeError> {
-    let mut pairs = Vec::new();
+    let mut pairs = Vec::with_capacity(if text.is_empty() { 0 } else { FIELDS_USUAL });
     let mut rest = text;
     while !rest.is_empty() {
         let (piece, after) = cut(rest, b'&');
@@ -30,6 +30,9 @@ pub(super) fn read<'r>(text: &'r [u8], limits: &Limits) -> Result<Vec<Pair<'r>>,
     }
     Ok(pairs)
 }
+
+/// Widgets send about so many.
+const FIELDS_USUAL: usize = 20;
 
 /// What stands before the first `mark`, and what behind it.
 fn cut(text: &[u8], mark: u8) -> (&[u8], &[u8]) {

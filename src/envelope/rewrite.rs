@@ -287,11 +287,13 @@ fn keep_entries<'v>(
     entries: &[(&'v str, Node<'v>)],
     verdicts: &[Verdict<'v>],
 ) -> Result<Vec<(&'v str, Out<'v>)>, RewriteError> {
-    let kept = entries.iter().filter_map(|(name, node)| match keep(node, verdicts) {
-        Ok(kept) => kept.map(|kept| Ok((*name, kept))),
-        Err(error) => Some(Err(error)),
-    });
-    kept.collect()
+    let mut all = Vec::with_capacity(entries.len());
+    for (name, node) in entries {
+        if let Some(kept) = keep(node, verdicts)? {
+            all.push((*name, kept));
+        }
+    }
+    Ok(all)
 }
 
 /// Why an object accepts an addition; tried in this order over all objects.
