@@ -222,6 +222,25 @@ impl Guard {
         Ok(())
     }
 
+    /// Holds the query against the same query divided at semicolons too: who we take it to name must be who such a backend takes it to name.
+    /// A token that only the backend saw would be one that nobody verified.
+    ///
+    /// # Errors
+    ///
+    /// A token, identity or workspace stands in one reading and not, or otherwise, in the other.
+    pub(super) fn admit_division(&self, query: &[Pair<'_>], divided: &[Pair<'_>]) -> Result<(), EnvelopeError> {
+        let named = |pairs: &[Pair<'_>], name: &str| {
+            pairs.iter().find(|(other, _)| other == name).map(|(_, text)| text.to_string())
+        };
+        let mut names =
+            self.names.iter().filter(|guarded| guarded.kind == Kind::Query).map(|guarded| guarded.name.as_str());
+        if names.all(|name| named(query, name) == named(divided, name)) {
+            Ok(())
+        } else {
+            Err(EnvelopeError::DisguisedField)
+        }
+    }
+
     /// Looks at the members of a JSON body along the way to what is guarded: `Contact` beside, or instead of, `contact` is neither document
     /// nor nothing.
     pub(super) fn admit_body(&self, body: &Value<'_>, operation: &Operation) -> Result<(), EnvelopeError> {

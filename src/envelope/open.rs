@@ -94,7 +94,10 @@ impl<'r> Decoded<'r> {
         limits: &Limits,
     ) -> Result<Envelope<'a>, EnvelopeError> {
         guard.admit_query(&self.query, operation)?;
-        guard.admit_query(&self.divided, operation)?;
+        if !self.divided.is_empty() {
+            guard.admit_query(&self.divided, operation)?;
+            guard.admit_division(&self.query, &self.divided)?;
+        }
         let parsed = match &self.content {
             Content::None => Parsed::Empty,
             Content::Json(text) => Parsed::Json(open_json(text, guard, operation, limits)?),
@@ -662,6 +665,11 @@ pub(super) mod tests {
         check(&ping(), "Website_Token=x", "a=1", Err(EnvelopeError::DisguisedField));
         check(&ping(), "website_token[]=x", "a=1", Err(EnvelopeError::DisguisedField));
         check(&ping(), "a=%zz", "a=1", Err(EnvelopeError::Percent));
+        check(&ping(), "jwt=y&website_token=x&a=1;b=2;c", "a=1", Ok(0));
+        for query in ["a=1;jwt=y", ";jwt=y", "jwt=y;a=1", "jwt=y;", "a;website_token=x", "website_token=x&a;jwt=y"] {
+            check(&ping(), query, "a=1", Err(EnvelopeError::DisguisedField));
+        }
+        check(&ping(), "jwt=y&a;jwt=y", "a=1", Err(EnvelopeError::PlaceTwice));
         for query in ["contact=x", "contact[email]=x", "Contact[email]=x", "message[answers]=x", "user_id=7"] {
             check(&json_operation(), query, "{}", Err(EnvelopeError::QueryDocument));
         }

@@ -197,10 +197,13 @@ impl<'j> Judgement<'j> {
                     let params = self.route.params.iter().filter(|(param, _)| param == name);
                     named.extend(params.map(|(_, value)| Cow::Borrowed(*value)));
                 }
-                // All of them: this backend reads the first and that one the last.
+                // All of them: this backend reads the first and that one the last, and a third divides at semicolons too.
                 Place::Query(name) => {
-                    let pairs = form_urlencoded::parse(self.head.query().unwrap_or_default().as_bytes());
-                    named.extend(pairs.filter(|(key, _)| key == name).map(|(_, value)| value));
+                    let query = self.head.query().unwrap_or_default();
+                    for reading in [query, &query.replace(';', "&")] {
+                        let pairs = form_urlencoded::parse(reading.as_bytes()).filter(|(key, _)| key == name);
+                        named.extend(pairs.map(|(_, value)| Cow::Owned(value.into_owned())));
+                    }
                 }
                 Place::Document(_)
                 | Place::Body(_)

@@ -623,15 +623,22 @@ async fn another_tenants_page_is_no_page_of_this_one() {
         .replace(r#"["site-token", "inbox-1"]"#, r#"["other-token"]"#)
         .replace("https://app.acme.example", "https://app.globex.example");
     let mut widget = widget(|setup| setup.workspace("other", &other)).await;
-    let get = |origin: &str| {
-        Request::get("/widget?website_token=site-token")
-            .header("origin", origin)
-            .body(String::new())
-            .expect("a request")
+    let get = |query: &str, origin: &str| {
+        let request = Request::get(format!("/widget?{query}")).header("origin", origin);
+        request.body(String::new()).expect("a request")
     };
+    let named = "website_token=site-token";
     // Its origin is one of somebody's here, and not of whom the request names.
-    assert_eq!(widget.bench.refused(get("https://app.globex.example"), 403).await, "origin_untrusted");
-    widget.bench.passes(get("https://app.acme.example")).await;
+    assert_eq!(widget.bench.refused(get(named, "https://app.globex.example"), 403).await, "origin_untrusted");
+    widget.bench.passes(get(named, "https://app.acme.example")).await;
+    // Rack divides a query at semicolons too, up to version 2.
+    let hidden = "locale=en;website_token=site-token";
+    assert_eq!(widget.bench.refused(get(hidden, "https://app.globex.example"), 403).await, "origin_untrusted");
+    for two in
+        ["website_token=site-token&a;website_token=other-token", "website_token=other-token;website_token=site-token"]
+    {
+        assert_eq!(widget.bench.refused(get(two, "https://app.globex.example"), 400).await, "workspace_twice", "{two}");
+    }
 }
 
 #[tokio::test]
