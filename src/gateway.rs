@@ -6,6 +6,7 @@
 mod answer;
 mod judgement;
 mod recorded_body;
+mod recording;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,18 +24,17 @@ use tokio_util::sync::CancellationToken;
 
 pub use judgement::{Cleared, Judgement, Witness};
 
-use crate::audit::{Begin, Ended, Event, Outcome, Recorder, Tally};
+use crate::audit::{Begin, Event, Outcome, Recorder, Tally};
 use crate::clock;
-use crate::decision::{Judged, Update};
 use crate::edge::cors::Preflight;
 use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
 use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
 use crate::edge::read_body::read_body;
-use crate::edge::{Body, Handle, Peer, body};
-use crate::epoch::{Epoch, Epochs, Tenant};
-use crate::identity::Proofs;
+use crate::edge::{Body, Handle, Peer, TlsFacts, body};
+use crate::epoch::{Epoch, Epochs, Route, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
+use crate::policy::Origin;
 use crate::profile::{Operation, Profile, Upgrade};
 use crate::rejection::Rejection;
 use crate::upstream::{
@@ -42,6 +42,7 @@ use crate::upstream::{
     UpstreamBody,
 };
 use recorded_body::{RecordedBody, Source};
+use recording::Recording;
 
 /// The gateway: answers every request, and records it.
 pub struct Gateway {
@@ -141,27 +142,12 @@ impl Gateway {
         let (mut parts, incoming) = request.into_parts();
         progress.unread = Some(incoming);
 
-        // Hygiene: what two servers read differently goes nowhere.
+        // Hygiene, route, origin: see `arrive`.
         hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
-        let head = hygiene::inspect(&parts)?;
-        head.admit_host(&peer.tls)?;
-
-        // Route: one operation of one profile, and the tenants that have it on this host.
-        let preflight = Preflight::read(&parts);
-        let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
-        let route = epoch.route(method, head.host(), head.path())?;
-        let operation = route.operation;
-        event.operation(&operation.name, operation.class);
-        let profile = route.tenants.first().map(|tenant| &tenant.workspace.profile).ok_or(Rejection::RouteUnknown)?;
-        progress.profile = Some(Arc::clone(profile));
-
-        // Origin, first pass: a cheap no, before a byte of the body is read.
-        let origin = RequestOrigin::read(&parts.headers)?;
-        if let RequestOrigin::Origin(origin) = &origin {
-            event.origin(&origin.to_string());
-        }
-        let judgement = Judgement { epoch, head: &head, parts: &parts, route: &route };
-        progress.origin = judgement.admit(&origin, &route.tenants)?;
+        let Arrival { head, route, origin, admitted, preflight } =
+            arrive(epoch, &parts, Some(&peer.tls), &mut Recording { event, progress })?;
+        progress.origin = admitted;
+        let (operation, judgement) = (route.operation, Judgement { epoch, head: &head, parts: &parts, route: &route });
         if let Some(preflight) = preflight {
             let admitted = progress.origin.as_ref().ok_or(Rejection::Origin(OriginRefusal::Missing))?;
             return Ok(Reply::Own(preflight.answer(admitted, &operation.methods, &judgement.token_headers())));
@@ -246,6 +232,56 @@ impl Gateway {
     }
 }
 
+/// A request whose head says whose it is, and from which page.
+pub struct Arrival<'a> {
+    pub head: Head<'a>,
+    pub route: Route<'a>,
+    pub origin: RequestOrigin,
+    pub admitted: Option<AdmittedOrigin>,
+    pub preflight: Option<Preflight>,
+}
+
+/// Whoever wants to know how far a request came that was refused on the way.
+pub trait Arriving {
+    /// What it asks for is known.
+    fn routed(&mut self, _: &Operation, _: &Arc<Profile>) {}
+    /// The page that it says it comes from, admitted or not.
+    fn origin(&mut self, _: &Origin) {}
+}
+
+/// The beginning of a request's way, up to its body; rehearsals go it too. [`hygiene::scrub`] has been over `parts`.
+///
+/// # Errors
+///
+/// The first reason for which the request goes nowhere.
+pub fn arrive<'a>(
+    epoch: &'a Epoch,
+    parts: &'a Parts,
+    tls: Option<&TlsFacts>,
+    arriving: &mut impl Arriving,
+) -> Result<Arrival<'a>, Rejection> {
+    // Hygiene: what two servers read differently goes nowhere.
+    let head = hygiene::inspect(parts)?;
+    if let Some(tls) = tls {
+        head.admit_host(tls)?;
+    }
+
+    // Route: one operation of one profile, and the tenants that have it on this host.
+    let preflight = Preflight::read(parts);
+    let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
+    let route = epoch.route(method, head.host(), head.path())?;
+    let profile = route.tenants.first().map(|tenant| &tenant.workspace.profile).ok_or(Rejection::RouteUnknown)?;
+    arriving.routed(route.operation, profile);
+
+    // Origin, first pass: a cheap no, before a byte of the body is read.
+    let origin = RequestOrigin::read(&parts.headers)?;
+    if let RequestOrigin::Origin(origin) = &origin {
+        arriving.origin(origin);
+    }
+    let admitted = Judgement { epoch, head: &head, parts, route: &route }.admit(&origin, &route.tenants)?;
+    Ok(Arrival { head, route, origin, admitted, preflight })
+}
+
 /// The head of the request to the upstream: what came, less what was for us alone, and what we know of it.
 fn forward(
     parts: &Parts,
@@ -269,35 +305,4 @@ fn forward(
         traceparent: Traceparent::of_request(&headers, event.id()),
     };
     Ok(ForwardHead { method: parts.method.clone(), path_and_query, headers, facts })
-}
-
-impl Witness for Event {
-    fn tenant(&mut self, tenant: &Tenant, operation: &Operation) {
-        self.workspace(&tenant.workspace.id);
-        self.counted_by(Arc::clone(tenant.metrics.operation(&operation.name)) as Arc<dyn Tally>);
-    }
-
-    fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>) {
-        let verdict = proofs.verdict().code();
-        self.proof(verdict, proofs.key_id());
-        tenant.metrics.proof(verdict, proofs.key_id());
-        if let Some(subject) = proofs.subject() {
-            self.subject(subject);
-        }
-    }
-
-    fn would_refuse(&mut self, code: &'static str) {
-        Event::would_refuse(self, code);
-    }
-
-    fn judged(&mut self, tenant: &Tenant, update: &Update<'_>, judged: &Judged<'_>) {
-        Event::judged(self, &tenant.workspace.catalogue, update, judged);
-        tenant.metrics.judged(judged);
-    }
-}
-
-impl Tally for OperationMetrics {
-    fn ended(&self, ended: &Ended) {
-        OperationMetrics::ended(self, ended.code, ended.status, ended.total, ended.upstream, ended.judge);
-    }
 }

@@ -13,12 +13,11 @@ mod sign;
 use serde::Serialize;
 
 use crate::clock::UnixSeconds;
-use crate::edge::cors::Preflight;
 use crate::edge::hygiene;
-use crate::edge::origin::{OriginRefusal, RequestOrigin};
+use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
 use crate::epoch::{Epoch, RehearsalEpoch, Tenant};
-use crate::gateway::{Cleared, Judgement};
+use crate::gateway::{Arrival, Cleared, Judgement, arrive};
 use crate::policy::{Case, Passage};
 use crate::rejection::Rejection;
 use crate::upstream::PassPermit;
@@ -74,14 +73,8 @@ fn walk(epoch: &Epoch, drafted: &Drafted, now: UnixSeconds, notes: &mut Notes) -
     let limits = &epoch.gateway.limits;
     let mut parts = drafted.parts.clone();
     hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
-    let head = hygiene::inspect(&parts)?;
-    let preflight = Preflight::read(&parts);
-    let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
-    let route = epoch.route(method, head.host(), head.path())?;
-    let operation = route.operation;
-    let origin = RequestOrigin::read(&parts.headers)?;
-    let judgement = Judgement { epoch, head: &head, parts: &parts, route: &route };
-    let admitted = judgement.admit(&origin, &route.tenants)?;
+    let Arrival { head, route, origin, admitted, preflight } = arrive(epoch, &parts, None, notes)?;
+    let (operation, judgement) = (route.operation, Judgement { epoch, head: &head, parts: &parts, route: &route });
     if preflight.is_some() {
         return match admitted {
             Some(_) => Ok(Passage::Answered),

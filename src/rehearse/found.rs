@@ -9,7 +9,7 @@ use super::body::Placed;
 use crate::decision::{Judged, Update, Value, Verdict};
 use crate::envelope::{Rewritten, json, read_again};
 use crate::epoch::Tenant;
-use crate::gateway::Witness;
+use crate::gateway::{Arriving, Witness};
 use crate::identity::Proofs;
 use crate::policy::{ExpectedVerdict, Passage, word};
 use crate::profile::{Body, Document, DocumentAt, Operation};
@@ -181,6 +181,9 @@ fn without(placed: &[Placed], value: Value<'static>) -> Value<'static> {
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => value,
     }
 }
+
+/// A case says how it ends, and not how far it came.
+impl Arriving for Notes {}
 
 impl Witness for Notes {
     fn tenant(&mut self, tenant: &Tenant, _: &Operation) {
