@@ -201,6 +201,26 @@ impl PathPattern {
         pattern.next().is_none().then_some(params)
     }
 
+    /// Whether some framework takes `path` for one that the pattern matches: Express compares without case, Rails cuts a format off the last
+    /// segment (`/form.json` is `/form`), others a last dot.
+    #[must_use]
+    pub fn resembles(&self, path: Path<'_>) -> bool {
+        let mut segments = path.segments().peekable();
+        let mut pattern = self.segments.iter();
+        while let Some(segment) = segments.next() {
+            let is_last = segments.peek().is_none();
+            let bare = segment.rsplit_once('.').map_or(segment, |(bare, _)| bare);
+            match pattern.next() {
+                Some(Segment::Literal(literal))
+                    if literal.eq_ignore_ascii_case(segment) || is_last && literal.eq_ignore_ascii_case(bare) => {}
+                Some(Segment::Named(_)) => {}
+                Some(Segment::Rest) => return true,
+                Some(Segment::Literal(_)) | None => return false,
+            }
+        }
+        pattern.next().is_none()
+    }
+
     /// Orders patterns so that the first match is the most literal one.
     pub(super) fn precedence(&self, other: &Self) -> std::cmp::Ordering {
         self.segments.cmp(&other.segments)
@@ -256,6 +276,21 @@ mod tests {
     fn matches(pattern: &str, path: &str) -> Option<usize> {
         let pattern = PathPattern::try_from(pattern).expect("a pattern");
         pattern.matches(Path::try_from(path).expect("a path")).map(|params| params.len())
+    }
+
+    #[test]
+    fn paths_that_frameworks_take_for_another_resemble_it() {
+        let resembles = |pattern: &str, path: &str| {
+            PathPattern::try_from(pattern).expect("a pattern").resembles(Path::try_from(path).expect("a path"))
+        };
+        for path in ["/a/7/form", "/a/7/form.json", "/a/7/FORM", "/A/7/Form.XML", "/a/7/form.", "/a/7.b/form.json"] {
+            assert!(resembles("/a/{id}/form", path), "{path}");
+        }
+        for path in ["/a/7/forms", "/a/7/form.x.json", "/a.json/7/form", "/a/7/form/x.json", "/a/7", "/a/7/.json", "/"]
+        {
+            assert!(!resembles("/a/{id}/form", path), "{path}");
+        }
+        assert!(resembles("/a/**", "/A/b/c"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::operation::Operation;
+use super::operation::{Class, Operation};
 use super::path::{Path, PathParams};
 
 /// Why a request has no route.
@@ -57,18 +57,33 @@ impl<T> Routes<T> {
         let mut allowed: Vec<Method> = Vec::new();
         let mut most_literal = None;
         let literal = self.literal.get(path.as_str()).into_iter().flatten();
-        for (operation, beside) in literal.chain(&self.open).filter_map(|index| self.routes.get(*index)) {
+        for &index in literal.chain(&self.open) {
+            let Some((operation, beside)) = self.routes.get(index) else { continue };
             // A less literal pattern does not take over a method that the most literal one refuses: `GET /**` opens no `/ping`.
             if most_literal.is_some_and(|pattern| !operation.path.same_paths_as(pattern)) {
                 break;
             }
             let Some(params) = operation.path.matches(path).filter(|_| serves(beside)) else { continue };
             if operation.methods.contains(method) {
+                if !operation.path.is_literal() && self.is_disguised(index, method, path, serves) {
+                    return Err(RouteError::Unknown);
+                }
                 return Ok((operation, beside, params));
             }
             most_literal = Some(&operation.path);
             allowed.extend(operation.methods.iter().cloned());
         }
         Err(if allowed.is_empty() { RouteError::Unknown } else { RouteError::Method(allowed) })
+    }
+
+    /// Whether the backend may take the path for an operation that comes before the one at `found`, and judges otherwise: a path is refused
+    /// where servers read it differently, and never "fixed".
+    fn is_disguised(&self, found: usize, method: &Method, path: Path<'_>, serves: impl Fn(&T) -> bool) -> bool {
+        let before = self.routes.iter().take(found);
+        before.filter(|(operation, beside)| operation.class != Class::Pass && serves(beside)).any(|(operation, _)| {
+            operation.methods.contains(method)
+                && operation.path.resembles(path)
+                && operation.path.matches(path).is_none()
+        })
     }
 }

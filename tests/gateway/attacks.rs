@@ -413,6 +413,53 @@ async fn another_method_in_a_form_is_refused() {
 }
 
 #[tokio::test]
+async fn another_spelling_of_a_known_path_is_no_unknown_path() {
+    let mut bench = bench(|setup| setup).await;
+    let address = form(&[("app_id", "abc12345"), ("email", "canary@example.com")]);
+    let answer =
+        "app_id=abc12345&form_params[identifier]=phone&form_params[value]=1&form_params[conversation_part_id]=9";
+    for path in [
+        "banners/3/collect_email.json",
+        "banners/3/Collect_Email",
+        "BANNERS/3/collect_email",
+        "banners/3/collect_email.",
+        "conversations/7/form.json",
+        "conversations/7/FORM",
+        "surveys/7/submit.xml",
+    ] {
+        for body in [address.as_str(), answer, "app_id=abc12345"] {
+            let request = form_request(&format!("/messenger/web/{path}"), body.to_owned());
+            assert_eq!(bench.refused(request, 404).await, "route_unknown", "{path}");
+        }
+    }
+    // What only looks a little like a known path is an unknown one, and judged.
+    for path in ["banners/3/collect_emails", "banners/3/collect_email.v2/x", "form.json", "anything.json"] {
+        let received = bench.passes(form_request(&format!("/messenger/web/{path}"), address.clone())).await;
+        assert_eq!(received.field("email"), Vec::<String>::new(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_typed_in_front_of_a_message_is_judged() {
+    let mut bench = bench(|setup| setup).await;
+    for path in ["messages", "conversations/7/reply", "whatever/comes/next"] {
+        let typed =
+            form(&[("app_id", "abc12345"), ("body", "hi"), ("email", "canary@example.com"), ("phone_number", "555")]);
+        let received = bench.passes(form_request(&format!("/messenger/web/{path}"), typed)).await;
+        assert_eq!((received.field("email"), received.field("phone_number")), (vec![], vec![]), "{path}");
+        assert_eq!(received.field("body"), ["hi"]);
+        assert_eq!((bench.verdict("email"), bench.verdict("phone")), ("locked".into(), "locked".into()), "{path}");
+    }
+    let mut open = Bench::acme(|setup| {
+        setup.with(r#"email = { lock = "enforce", type = "email" }"#, r#"email = { lock = "off", type = "email" }"#)
+    })
+    .await;
+    let typed = form(&[("app_id", "abc12345"), ("email", "ada@example.com")]);
+    let received = open.passes(form_request("/messenger/web/messages", typed)).await;
+    assert_eq!(received.field("email"), ["ada@example.com"]);
+}
+
+#[tokio::test]
 async fn a_request_without_its_body_changes_nothing() {
     let mut bench = bench(|setup| setup).await;
     let data = form(&[("user_data", r#"{"plan":"pro"}"#)]);
@@ -452,5 +499,5 @@ fn every_attack_of_the_document_names_tests_that_exist() {
         assert!(count > 0, "attack {number} has no test");
     }
     numbers.sort_unstable();
-    assert_eq!(numbers, (1..=41).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=43).collect::<Vec<_>>());
 }

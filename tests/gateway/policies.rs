@@ -58,7 +58,7 @@ fn every_policy_that_we_ship_is_good_and_its_cases_hold() {
     for directory in [shipped()].iter().chain(&examples) {
         check(&run("check", directory, &["--strict"]), 0, &[]);
         let told = check(&run("test", directory, &[]), 0, &["0 failed"]);
-        assert!(!told.contains("warning") && !told.contains("0 ok"), "{told}");
+        assert!(!told.contains("warning") && !told.lines().any(|line| line.starts_with("0 ok")), "{told}");
     }
 }
 
