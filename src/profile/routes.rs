@@ -65,7 +65,7 @@ impl<T> Routes<T> {
             }
             let Some(params) = operation.path.matches(path).filter(|_| serves(beside)) else { continue };
             if operation.methods.contains(method) {
-                if !operation.path.is_literal() && self.is_disguised(index, method, path, serves) {
+                if !operation.path.is_literal() && self.is_disguised(index, path, serves) {
                     return Err(RouteError::Unknown);
                 }
                 return Ok((operation, beside, params));
@@ -76,14 +76,79 @@ impl<T> Routes<T> {
         Err(if allowed.is_empty() { RouteError::Unknown } else { RouteError::Method(allowed) })
     }
 
-    /// Whether the backend may take the path for an operation that comes before the one at `found`, and judges otherwise: a path is refused
-    /// where servers read it differently, and never "fixed".
-    fn is_disguised(&self, found: usize, method: &Method, path: Path<'_>, serves: impl Fn(&T) -> bool) -> bool {
+    /// Whether the backend may take the path for a judged operation that comes before the one at `found`: a path is refused where servers
+    /// read it differently, and never "fixed". Also where that one has other methods: under its own spelling they are refused as well.
+    fn is_disguised(&self, found: usize, path: Path<'_>, serves: impl Fn(&T) -> bool) -> bool {
         let before = self.routes.iter().take(found);
-        before.filter(|(operation, beside)| operation.class != Class::Pass && serves(beside)).any(|(operation, _)| {
-            operation.methods.contains(method)
-                && operation.path.resembles(path)
-                && operation.path.matches(path).is_none()
-        })
+        before
+            .filter(|(operation, beside)| operation.class != Class::Pass && serves(beside))
+            .any(|(operation, _)| operation.path.resembles(path) && operation.path.matches(path).is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::profile::{Body, Replaces, Upgrade, WhenEmpty};
+
+    fn routes() -> Routes<()> {
+        let operation = |on: &str, class| {
+            let (method, path) = on.split_once(' ').expect("method and path");
+            let operation = Operation {
+                name: on.into(),
+                methods: vec![method.parse().expect("a method")],
+                path: path.try_into().expect("a pattern"),
+                class,
+                body: Body::None,
+                documents: vec![],
+                context: vec![],
+                subject: vec![],
+                when_empty: WhenEmpty::Send,
+                replaces: Replaces::Nothing,
+                upgrade: Upgrade::Never,
+            };
+            (Arc::new(operation), ())
+        };
+        Routes::new(vec![
+            operation("PATCH /v1/users", Class::Update),
+            operation("PATCH /v1/users/{id}", Class::Update),
+            operation("PATCH /v1/users/me", Class::Update),
+            operation("GET /v1/status", Class::Pass),
+            operation("POST /**", Class::Pass),
+            operation("GET /**", Class::Pass),
+        ])
+    }
+
+    #[track_caller]
+    fn check(method: &str, path: &str, expected: Option<&str>) {
+        let routes = routes();
+        let path = Path::try_from(path).expect("a path");
+        let found = routes.find(&method.parse().expect("a method"), path, |()| true);
+        assert_eq!(found.map(|(operation, ..)| operation.name.clone()).ok().as_deref(), expected, "{method} {path:?}");
+    }
+
+    #[test]
+    fn the_most_literal_pattern_answers() {
+        check("PATCH", "/v1/users", Some("PATCH /v1/users"));
+        check("PATCH", "/v1/users/me", Some("PATCH /v1/users/me"));
+        check("PATCH", "/v1/users/42", Some("PATCH /v1/users/{id}"));
+        check("PATCH", "/v1/users/42.json", Some("PATCH /v1/users/{id}"));
+        check("POST", "/assets/a.js", Some("POST /**"));
+        check("POST", "/v1/users", None);
+        check("PATCH", "/v2", None);
+    }
+
+    #[test]
+    fn what_may_be_a_judged_operation_to_a_framework_is_no_other_one() {
+        for path in ["/v1/users.json", "/V1/users", "/v1/Users", "/v1/users.", "/V1/users/42"] {
+            check("POST", path, None);
+            check("GET", path, None);
+            check("PATCH", path, None);
+        }
+        check("PATCH", "/v1/users/ME", None);
+        check("PATCH", "/v1/users/me.json", None);
+        // What is passed under any spelling need not be hidden.
+        check("GET", "/v1/status.json", Some("GET /**"));
+        check("POST", "/v1/users.d/x", Some("POST /**"));
     }
 }
