@@ -23,8 +23,15 @@ const BASELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/instruction
 /// By how much a step may grow, in percent.
 const GROWTH_PERCENT_MAX: u64 = 10;
 
-/// How often a step is done: enough that what happens once (a growing heap, say) does not show.
-const ITERATIONS: u64 = 10;
+/// How often a step is done, to see about how dear it is.
+const ITERATIONS_FIRST: u64 = 10;
+
+/// How often one is done that takes few instructions: what happens once, and now and then takes some hundred thousand (the collection of
+/// entropy, say), must not show.
+const ITERATIONS_OF_CHEAP: u64 = 400;
+
+/// Up to so many instructions a step is cheap.
+const CHEAP_MAX: u64 = 1_000_000;
 
 /// What tells the process that it is the one under valgrind.
 const MEASURED: &str = "--measured";
@@ -63,8 +70,10 @@ fn count_all(cases: &[Case]) -> anyhow::Result<Counts> {
     for &case in cases {
         let setup = collected(case, Step::Whole, 0)?;
         for step in Step::ALL {
-            let spent = collected(case, step, ITERATIONS)?.saturating_sub(setup);
-            counts.insert((case.name.to_owned(), step.name().to_owned()), spent / ITERATIONS);
+            let each = |iterations| anyhow::Ok(collected(case, step, iterations)?.saturating_sub(setup) / iterations);
+            let first = each(ITERATIONS_FIRST)?;
+            let count = if first > CHEAP_MAX { first } else { each(ITERATIONS_OF_CHEAP)? };
+            counts.insert((case.name.to_owned(), step.name().to_owned()), count);
         }
     }
     Ok(counts)
