@@ -431,6 +431,7 @@ async fn an_upstream_that_fails_is_told_apart() {
     let gateway = Setup::acme(silent.address).upstream("response_timeout = \"200ms\"").start();
     let answer = gateway.http1().await.post_form(PING, ping_form("{}")).await;
     assert_eq!(answer.status, 504, "{}", answer.text());
+    assert_eq!(answer.header("retry-after"), Some("5"));
     let gone = {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.local_addr().expect("an address")
@@ -438,6 +439,7 @@ async fn an_upstream_that_fails_is_told_apart() {
     let gateway = Setup::acme(gone).start();
     let answer = gateway.http1().await.post_form(PING, ping_form("{}")).await;
     assert!(matches!(answer.status.as_u16(), 502 | 503), "{}", answer.text());
+    assert_eq!(answer.header("retry-after"), Some("5"));
     assert!(answer.header("proxy-status").expect("whose error it is").contains("countersign"));
     assert_eq!(
         answer.header("access-control-allow-origin"),
