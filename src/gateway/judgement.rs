@@ -123,7 +123,8 @@ impl<'j> Judgement<'j> {
 
         let signed = proofs.claims().map(|claims| claims.signed(profile));
         // Which tokens are for us alone is the workspace's to say; most have none in a body.
-        if !workspace.identity.token_at.is_empty() {
+        let is_in_body = |place: &Place| matches!(place, Place::Document(_) | Place::Body(_) | Place::Field(_));
+        if workspace.identity.token_at.iter().any(is_in_body) {
             walked = envelope.walk(&workspace.identity.token_at)?;
         }
         let update = walked.update();
