@@ -400,11 +400,9 @@ impl<'a> Claims<'a> {
 
     fn push(&mut self, claim: Claim<'a>) {
         self.claims.push(claim);
-        let key = |claim: &Claim<'a>| (claim.name.clone(), claim.group);
-        match self.claims.len().checked_sub(FEW_CLAIMS + 1) {
-            None => {}
-            Some(0) => self.by_name = self.claims.iter().map(key).zip(0..).collect(),
-            Some(_) => self.by_name.extend(self.claims.last().map(key).into_iter().zip(self.claims.len() - 1..)),
+        if self.claims.len() > FEW_CLAIMS {
+            let key = |(index, claim): (usize, &Claim<'a>)| ((claim.name.clone(), claim.group), index);
+            self.by_name.extend(self.claims.iter().enumerate().skip(self.by_name.len()).map(key));
         }
     }
 

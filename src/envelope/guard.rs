@@ -156,10 +156,6 @@ impl Guard {
             return Err(EnvelopeError::MethodOverride);
         }
         for (index, guarded) in self.names.iter().enumerate() {
-            // A name that neither ends nor opens a bracket there is another one: most are told apart without comparing them.
-            if !matches!(name.as_bytes().get(guarded.name.len()), None | Some(b'[')) {
-                continue;
-            }
             let rest = name.strip_prefix(guarded.name.as_str());
             match (guarded.kind, rest) {
                 (Kind::Document, Some("")) => return Ok(FieldKind::Document(&guarded.name)),

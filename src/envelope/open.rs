@@ -482,11 +482,11 @@ pub(super) mod tests {
         headers
     }
 
-    /// Opens a request and looks at it.
     fn writes<'v>(envelope: &'v Envelope<'_>, own: &[Place]) -> Vec<Write<'v>> {
         envelope.walk(own).expect("documents of their shape").update().writes.clone()
     }
 
+    /// Opens a request and looks at it.
     pub(in crate::envelope) fn with<T>(
         operation: &Operation,
         query: &str,

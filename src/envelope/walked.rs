@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::EnvelopeError;
 use super::open::{Envelope, Opened, Parsed, Part, plain_write};
-use super::walk::{Node, OwnPointers, Walk};
+use super::walk::{Node, Walk};
 use crate::decision::{Change, Code, Effect, Judged, Role, Update, Value};
 use crate::profile::{Document, DocumentAt, Place};
 
@@ -35,9 +35,8 @@ impl<'a> Envelope<'a> {
         let mut documents = Vec::new();
         for opened in self.documents() {
             let own = own_credentials.iter().filter_map(|place| pointer_within(opened.document, place));
-            let own: Vec<&[String]> = own.collect();
-            let own: &OwnPointers<'_> = &own;
-            documents.push((opened, walk.document(&opened.document.shape, opened.value, own)?));
+            let node = walk.document(&opened.document.shape, opened.value, &own.collect::<Vec<_>>())?;
+            documents.push((opened, node));
         }
         let mut update = walk.update;
         let of_documents = update.writes.len();
