@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Context;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,7 +15,7 @@ const ANSWER: &str = concat!(
     r#""anonymous_session":"c2Vzc2lvbi1mb3ItYS1iZW5jaG1hcms","identity_verified":true,"modules":{}}"#
 );
 
-/// A backend on a thread and a port of its own.
+/// A backend on a port of its own. It runs on the load's thread, which stays [awake](super::load::awake) for both.
 pub struct Backend {
     pub address: SocketAddr,
     shared: Arc<Shared>,
@@ -34,11 +33,7 @@ impl Backend {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let of_thread = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("backend".into())
-            .spawn(move || runtime.block_on(serve(listener, of_thread)))?;
+        tokio::spawn(serve(TcpListener::from_std(listener)?, Arc::clone(&shared)));
         Ok(Self { address, shared })
     }
 
@@ -53,8 +48,7 @@ impl Backend {
     }
 }
 
-async fn serve(listener: std::net::TcpListener, shared: Arc<Shared>) -> anyhow::Result<()> {
-    let listener = TcpListener::from_std(listener).context("the backend's socket")?;
+async fn serve(listener: TcpListener, shared: Arc<Shared>) -> anyhow::Result<()> {
     loop {
         let (stream, _) = listener.accept().await?;
         tokio::spawn(answer_all(stream, Arc::clone(&shared)));

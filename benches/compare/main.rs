@@ -183,7 +183,7 @@ impl<'s> Bench<'s> {
                     (&self.large, plan.large_requests)
                 };
                 let clients = dialer.connect_each(requests).await?;
-                let clients = load::closed_loop(clients, total / 10).await?;
+                let clients = load::awake(load::closed_loop(clients, total / 10)).await?;
                 let load = load::closed_loop(clients, total);
                 report.add(proxy.kind, measure, round, self.cpu_per_thousand(proxy, total, load).await?);
             }
@@ -200,7 +200,7 @@ impl<'s> Bench<'s> {
             }
             Measure::LatencyMedian | Measure::Latency99 => {
                 let clients = dialer.connect_each(&self.small).await?;
-                let times = load::paced(clients, PACED_PER_SECOND, plan.paced).await?;
+                let times = load::awake(load::paced(clients, PACED_PER_SECOND, plan.paced)).await?;
                 for (measure, percent) in [(Measure::LatencyMedian, 50), (Measure::Latency99, 99)] {
                     let time = times.get(times.len() * percent / 100).context("nothing was answered")?;
                     report.add(proxy.kind, measure, round, time.as_secs_f64() * 1000.0);
@@ -222,7 +222,7 @@ impl<'s> Bench<'s> {
     ) -> anyhow::Result<f64> {
         let answered = self.site.backend().answered();
         let (before, began) = (process::cpu_time(proxy.id())?, Instant::now());
-        load.await?;
+        load::awake(load).await?;
         let took = began.elapsed().as_secs_f64();
         let spent = process::cpu_time(proxy.id())?.saturating_sub(before).as_secs_f64();
         let arrived = self.site.backend().answered() - answered;
