@@ -13,7 +13,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::RewriteError;
 use super::brackets::Brackets;
 use super::form::Pair;
-use super::open::{Envelope, Parsed, Part, attribute_of, field_of};
+use super::open::{Envelope, Parsed, Part, attribute_of};
 use super::rewrite::bracket_text;
 use super::walk::Walk;
 use super::walked::Walked;
@@ -156,13 +156,22 @@ fn is_answer_left_out(shape: &Shape, value: &Value<'_>) -> bool {
 }
 
 fn is_same(judged: &Write<'_>, change: Change<'_>, seen: &Write<'_>, reading: Reading) -> bool {
-    judged.prefix == seen.prefix
+    same_prefix(judged.prefix, seen.prefix)
         && judged.name == seen.name
         && match (change, seen.change) {
             (Change::Set(judged), Change::Set(seen)) => reading.same(judged, seen),
             (Change::Delete, Change::Delete) => true,
             (Change::Set(_), Change::Delete) | (Change::Delete, Change::Set(_)) => false,
         }
+}
+
+/// Most prefixes are empty, and an empty `String` points nowhere: to compare two such by what they point at costs some processors, which
+/// must first find out that there is nothing, a hundred times what other comparisons do.
+fn same_prefix(judged: &str, seen: &str) -> bool {
+    match (judged, seen) {
+        ("", other) | (other, "") => other.is_empty(),
+        (judged, seen) => judged == seen,
+    }
 }
 
 /// The name without the segments that only say where an attribute is kept.
@@ -273,7 +282,8 @@ fn read_form<'f>(
     let mut spread: Vec<(usize, Brackets<'f>)> = Vec::new();
     for (name, text) in pairs {
         let of_document = envelope.operation.documents.iter().find_map(|document| {
-            let rest = name.strip_prefix(field_of(document)).filter(|_| !field_of(document).is_empty())?;
+            let DocumentAt::Field(field) = &document.at else { return None };
+            let rest = name.strip_prefix(field.as_str())?;
             (rest.is_empty() || rest.starts_with('[')).then_some((document, rest))
         });
         if let Some((document, attribute)) = attribute_of(envelope.operation, name) {
