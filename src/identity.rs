@@ -25,6 +25,7 @@ mod verifier;
 
 pub use claims::VerifiedClaims;
 pub use demand::{IdentityError, demand};
+pub use jwt::SignedPayload;
 pub use keys::{KEYS_PER_USE_MAX, KeyError, SECRET_BYTES_MIN};
 pub use proofs::{Presented, Proofs, SessionPresence};
 pub use verdict::{HashError, ProofError, ProofVerdict, TimeClaim, TokenError};

@@ -7,7 +7,7 @@ use anyhow::Context;
 use countersign::clock::UnixSeconds;
 use countersign::decision::{Channel, Circumstances, Signed, judge};
 use countersign::envelope::{Decoded, Envelope, EnvelopeError, Guard, Rewritten, Wire};
-use countersign::identity::{Presented, Proofs, Secret, SessionPresence, Verifier};
+use countersign::identity::{Presented, Proofs, Secret, SessionPresence, SignedPayload, Verifier};
 use countersign::policy::{self, Gateway, Paint, PolicyFiles, Source, Workspace};
 use countersign::profile::{Operation, PathParams, shipped};
 use http::header::CONTENT_TYPE;
@@ -128,7 +128,8 @@ impl Middle {
         let walked = envelope.walk(&[])?;
         let update = walked.update();
         let presented = self.presented(&envelope)?;
-        let proofs = self.verifier.verify(&presented, NOW);
+        let mut payload = SignedPayload::default();
+        let proofs = self.verifier.verify(&presented, NOW, &mut payload);
         let signed = self.signed(&proofs);
         signed.as_ref().context("the token is refused")?;
         let circumstances = self.circumstances(&envelope, &proofs);
@@ -139,7 +140,8 @@ impl Middle {
                 let _ = black_box(self.count(black_box(body)));
             }),
             Step::Verify => run(&mut || {
-                let proofs = self.verifier.verify(black_box(&presented), NOW);
+                let mut payload = SignedPayload::default();
+                let proofs = self.verifier.verify(black_box(&presented), NOW, &mut payload);
                 drop(black_box(self.signed(&proofs)));
             }),
             Step::Judge => run(&mut || {
@@ -157,7 +159,8 @@ impl Middle {
         let decoded = self.decode(body)?;
         let envelope = self.open(&decoded)?;
         let presented = self.presented(&envelope)?;
-        let proofs = self.verifier.verify(&presented, NOW);
+        let mut payload = SignedPayload::default();
+        let proofs = self.verifier.verify(&presented, NOW, &mut payload);
         let signed = self.signed(&proofs);
         let walked = envelope.walk(&[])?;
         let update = walked.update();

@@ -60,11 +60,11 @@ enum Kind {
 impl AdmittedOrigin {
     /// The value of `Access-Control-Allow-Origin`, where the page needs one.
     #[must_use]
-    pub fn allow_origin(&self) -> Option<String> {
+    pub fn allow_origin(&self) -> Option<&str> {
         match &self.kind {
             Kind::Missing => None,
-            Kind::Null => Some("null".to_owned()),
-            Kind::Same(origin) | Kind::Trusted(origin) => Some(origin.to_string()),
+            Kind::Null => Some("null"),
+            Kind::Same(origin) | Kind::Trusted(origin) => Some(origin.as_str()),
         }
     }
 
@@ -178,7 +178,7 @@ mod tests {
     fn check(value: &[&str], workspaces: &[&Workspace], expected: Result<Option<&str>, OriginRefusal>) {
         let origin = read(value).expect("at most one origin");
         let admitted = admit(&origin, SameOrigin::Untrusted, workspaces.iter().copied());
-        assert_eq!(admitted.map(|admitted| admitted.allow_origin()), expected.map(|value| value.map(str::to_owned)));
+        assert_eq!(admitted.as_ref().map(AdmittedOrigin::allow_origin), expected.as_ref().copied());
     }
 
     #[test]

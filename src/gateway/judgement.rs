@@ -16,7 +16,7 @@ use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
-use crate::identity::{Presented, Proofs, SessionPresence, demand};
+use crate::identity::{Presented, Proofs, SessionPresence, SignedPayload, demand};
 use crate::policy::{OnMisfit, OnReplace};
 use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
 use crate::rejection::Rejection;
@@ -106,7 +106,8 @@ impl<'j> Judgement<'j> {
         let origin = self.admit(origin, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
 
         let presented = self.presented(&envelope, tenant)?;
-        let proofs = tenant.verifier.verify(&presented, now);
+        let mut payload = SignedPayload::default();
+        let proofs = tenant.verifier.verify(&presented, now, &mut payload);
         witness.proofs(tenant, &proofs);
         let sealed = envelope.texts_at(&profile.tokens.sealed)?.iter().any(|text| is_said(text));
         let objection = match demand(&proofs, &workspace.identity) {

@@ -24,7 +24,7 @@ impl Arriving for Recording<'_> {
     }
 
     fn origin(&mut self, origin: &Origin) {
-        self.event.origin(&origin.to_string());
+        self.event.origin(origin.as_str());
     }
 }
 

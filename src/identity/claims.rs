@@ -1,5 +1,6 @@
 //! The claims of a token that holds.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::jwt::SignedPayload;
@@ -19,23 +20,23 @@ use crate::profile::Profile;
 ///
 /// ```
 /// # use countersign::identity::VerifiedClaims;
-/// fn read(claims: &VerifiedClaims) -> &str { claims.user_id() }
+/// fn read<'c>(claims: &'c VerifiedClaims<'_>) -> &'c str { claims.user_id() }
 /// ```
 ///
 /// and can neither make one, nor put other words into one:
 ///
 /// ```compile_fail,E0451
 /// # use countersign::identity::VerifiedClaims;
-/// fn forge(claims: VerifiedClaims) -> VerifiedClaims { VerifiedClaims { user_id: "user-43".to_owned(), ..claims } }
+/// fn forge<'t>(claims: VerifiedClaims<'t>) -> VerifiedClaims<'t> { VerifiedClaims { user_id: "user-43".into(), ..claims } }
 /// ```
 ///
 /// ```compile_fail,E0277
 /// # use countersign::identity::VerifiedClaims;
 /// let claims = <VerifiedClaims as Default>::default();
 /// ```
-pub struct VerifiedClaims {
-    claims: Value<'static>,
-    user_id: String,
+pub struct VerifiedClaims<'t> {
+    claims: Value<'t>,
+    user_id: Cow<'t, str>,
 }
 
 /// What is asked of claims.
@@ -44,10 +45,10 @@ pub(super) struct ClaimRules {
     pub(super) subject: SubjectClaims,
 }
 
-impl VerifiedClaims {
+impl<'t> VerifiedClaims<'t> {
     /// Reads the payload, which nobody did before its signature was found to hold.
     pub(super) fn admit(
-        payload: &SignedPayload<'_>,
+        payload: &'t SignedPayload,
         rules: &ClaimRules,
         limits: &Limits,
         presented: &Presented<'_>,
@@ -60,8 +61,7 @@ impl VerifiedClaims {
         }
         rules.times.admit(&claims, now)?;
         let user_id = rules.subject.bind(&claims, presented)?;
-        // The payload was decoded here and ends here; the claims live as long as the request.
-        Ok(Self { claims: claims.into_owned(), user_id })
+        Ok(Self { claims, user_id })
     }
 
     /// The user that the token vouches for. A value of the request: never to be logged as it stands.
@@ -78,7 +78,7 @@ impl VerifiedClaims {
 }
 
 /// Says that there are claims and nothing of them, not even their names.
-impl fmt::Debug for VerifiedClaims {
+impl fmt::Debug for VerifiedClaims<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("VerifiedClaims(..)")
     }
@@ -90,8 +90,8 @@ mod tests {
         Additions, Attribute, Catalogue, Channel, Circumstances, Code, Collect, Folding, Lock, Mode, Subject,
         TokenReader, Unlisted, Update, ValueRule, judge,
     };
-    use crate::identity::Presented;
     use crate::identity::testing::{NOW, presented, profile, token, user_hash, verifier};
+    use crate::identity::{Presented, SignedPayload};
 
     fn plan() -> Catalogue {
         let plan =
@@ -104,7 +104,8 @@ mod tests {
     #[track_caller]
     fn check(presented: &Presented<'_>, expected: Option<Code>) {
         let (verifier, profile, update) = (verifier(), profile(), Update::default());
-        let proofs = verifier.verify(presented, NOW);
+        let mut payload = SignedPayload::default();
+        let proofs = verifier.verify(presented, NOW, &mut payload);
         let signed = proofs.claims().map(|claims| claims.signed(&profile));
         let circumstances = Circumstances {
             channel: Channel::Messenger,

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::verdict::TokenError;
 use crate::decision::Value;
 use crate::envelope::json;
-use crate::policy::Limits;
+use crate::policy::{Algorithm, Limits};
 
 /// A token whose shape is right and whose signature nobody has looked at. Its payload cannot be read; see
 /// [`TokenKeys::verify`](super::jwt::TokenKeys::verify).
@@ -17,8 +17,8 @@ pub(super) struct UnverifiedToken<'t> {
     pub(super) signature: &'t str,
     /// Decoded. For `jwt.rs` alone, which hands it on when the signature holds.
     pub(super) payload: Vec<u8>,
-    /// What the header says the algorithm is. It chooses nothing: a key has its own, and this must be it.
-    pub(super) algorithm: String,
+    /// What the header says the algorithm is; `None` where no key could have it. It chooses nothing: a key has its own, and this must be it.
+    pub(super) algorithm: Option<Algorithm>,
     /// What the header says the key is. It is compared, and never part of a path, a query or a log.
     pub(super) key_id: Option<String>,
 }
@@ -34,31 +34,34 @@ impl<'t> UnverifiedToken<'t> {
         }
         let (message, signature) = text.rsplit_once('.').ok_or(TokenError::Malformed)?;
         let (header, payload) = message.split_once('.').ok_or(TokenError::Malformed)?;
-        let header = decode(header)?;
-        let payload = decode(payload)?;
-        decode(signature)?;
-        let header = json::read(&header, limits).map_err(|_| TokenError::Malformed)?;
+        let (mut decoded, mut header_bytes) = (Vec::with_capacity(payload.len()), Vec::with_capacity(signature.len()));
+        // Only whether it can be decoded.
+        decode(signature, &mut header_bytes)?;
+        decode(header, &mut header_bytes)?;
+        decode(payload, &mut decoded)?;
+        let header = json::read(&header_bytes, limits).map_err(|_| TokenError::Malformed)?;
         let (algorithm, key_id) = read_header(&header)?;
-        Ok(Self { message, signature, payload, algorithm, key_id })
+        Ok(Self { message, signature, payload: decoded, algorithm, key_id })
     }
 }
 
 /// A part that is not empty. The engine refuses padding, white space, the standard alphabet (also a fourth part's dot), and bits behind the
 /// end: one token has one spelling, so that a list of revoked or seen ones cannot be walked around.
-fn decode(part: &str) -> Result<Vec<u8>, TokenError> {
+fn decode(part: &str, into: &mut Vec<u8>) -> Result<(), TokenError> {
     if part.is_empty() {
         return Err(TokenError::Malformed);
     }
-    URL_SAFE_NO_PAD.decode(part).map_err(|_| TokenError::Malformed)
+    into.clear();
+    URL_SAFE_NO_PAD.decode_vec(part, into).map_err(|_| TokenError::Malformed)
 }
 
 /// The algorithm and the key's id of a header that asks for nothing else.
-fn read_header(header: &Value<'_>) -> Result<(String, Option<String>), TokenError> {
+fn read_header(header: &Value<'_>) -> Result<(Option<Algorithm>, Option<String>), TokenError> {
     let (mut algorithm, mut key_id) = (None, None);
     for (name, value) in header.as_object().ok_or(TokenError::Malformed)? {
         match &**name {
-            "alg" => algorithm = Some(text(value)?),
-            "kid" => key_id = Some(text(value)?),
+            "alg" => algorithm = Some(named(text(value)?)),
+            "kid" => key_id = Some(text(value)?.to_owned()),
             // `JWT` in any case (RFC 7519 §5.1). An `at+jwt` or `dpop+jwt` was signed for another purpose.
             "typ" if text(value)?.eq_ignore_ascii_case("JWT") => {}
             "typ" => return Err(TokenError::WrongType),
@@ -73,8 +76,16 @@ fn read_header(header: &Value<'_>) -> Result<(String, Option<String>), TokenErro
     Ok((algorithm.ok_or(TokenError::Malformed)?, key_id))
 }
 
-fn text(value: &Value<'_>) -> Result<String, TokenError> {
-    value.as_text().map(str::to_owned).ok_or(TokenError::Malformed)
+fn text<'v>(value: &'v Value<'_>) -> Result<&'v str, TokenError> {
+    value.as_text().ok_or(TokenError::Malformed)
+}
+
+/// The algorithm of this name in a header (RFC 7518 §3.1), to the letter.
+fn named(name: &str) -> Option<Algorithm> {
+    match name {
+        "HS256" => Some(Algorithm::Hs256),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

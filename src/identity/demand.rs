@@ -50,13 +50,15 @@ mod tests {
     use Require::{Always, Identified, Never};
 
     use super::*;
+    use crate::identity::SignedPayload;
     use crate::identity::proofs::{Presented, SessionPresence};
     use crate::identity::testing::{self, NOW, presented, token, user_hash, verifier};
 
     #[track_caller]
     fn check(presented: &Presented<'_>, expected: [(Require, Result<(), IdentityError>); 3]) {
         let verifier = verifier();
-        let proofs = verifier.verify(presented, NOW);
+        let mut payload = SignedPayload::default();
+        let proofs = verifier.verify(presented, NOW, &mut payload);
         for (require, expected) in expected {
             let policy = IdentityPolicy { require, ..testing::policy() };
             assert_eq!(demand(&proofs, &policy), expected, "{require:?}");

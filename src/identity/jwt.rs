@@ -26,19 +26,17 @@ struct TokenKey {
     key: DecodingKey,
 }
 
-/// The payload of a token whose signature holds, and by which key. Only [`TokenKeys::verify`] makes one.
-pub(super) struct SignedPayload<'k> {
+/// The payload of a token whose signature holds. Only [`TokenKeys::verify`] puts anything in.
+///
+/// The claims of a token borrow from it, so that whoever has a token verified lends the room.
+#[derive(Default)]
+pub struct SignedPayload {
     bytes: Vec<u8>,
-    key_id: &'k str,
 }
 
-impl<'k> SignedPayload<'k> {
+impl SignedPayload {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
-    }
-
-    pub(super) fn key_id(&self) -> &'k str {
-        self.key_id
     }
 }
 
@@ -58,11 +56,11 @@ impl TokenKeys {
         self.keys.push(TokenKey { id: id.to_owned(), algorithm, key });
     }
 
-    /// Finds the key that signed the token: the one it names, or else one of all.
+    /// Finds the key that signed the token, the one it names, or else one of all; gives its id, and the payload into `room`.
     ///
     /// # Errors
     /// [`TokenError::UnknownKey`], [`TokenError::WrongAlgorithm`] or [`TokenError::BadSignature`].
-    pub(super) fn verify(&self, token: UnverifiedToken<'_>) -> Result<SignedPayload<'_>, TokenError> {
+    pub(super) fn verify(&self, token: UnverifiedToken<'_>, room: &mut SignedPayload) -> Result<&str, TokenError> {
         let index = match &token.key_id {
             Some(id) => {
                 let index = self.keys.iter().position(|key| key.id == *id).ok_or(TokenError::UnknownKey)?;
@@ -77,7 +75,8 @@ impl TokenKeys {
         };
         self.recent.store(index, Ordering::Relaxed);
         let key = self.keys.get(index).ok_or(TokenError::UnknownKey)?;
-        Ok(SignedPayload { bytes: token.payload, key_id: &key.id })
+        room.bytes = token.payload;
+        Ok(&key.id)
     }
 
     /// The index of the first key that signed. A key of another algorithm than the header's is not tried: the header never chooses how a
@@ -90,7 +89,7 @@ impl TokenKeys {
         let mut failure = TokenError::WrongAlgorithm;
         for index in indices {
             let Some(key) = self.keys.get(index) else { continue };
-            if token.algorithm != jose_name(key.algorithm) {
+            if token.algorithm != Some(key.algorithm) {
                 continue;
             }
             if key.signed(token) {
@@ -112,13 +111,6 @@ impl TokenKey {
     }
 }
 
-/// The name of an algorithm in a header (RFC 7518 §3.1), compared to the letter.
-fn jose_name(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Hs256 => "HS256",
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -137,7 +129,7 @@ mod tests {
 
     fn verify(keys: &TokenKeys, text: &str) -> Result<String, TokenError> {
         let token = UnverifiedToken::parse(text, &Limits::default())?;
-        keys.verify(token).map(|payload| payload.key_id().to_owned())
+        keys.verify(token, &mut SignedPayload::default()).map(str::to_owned)
     }
 
     #[track_caller]

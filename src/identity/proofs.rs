@@ -87,12 +87,12 @@ pub struct Proofs<'t> {
 
 pub(super) enum Finding<'t> {
     Absent,
-    Token(VerifiedClaims),
+    Token(VerifiedClaims<'t>),
     Hash { subject: &'t str },
     Failed(ProofError),
 }
 
-impl Proofs<'_> {
+impl<'t> Proofs<'t> {
     /// What became of them.
     #[must_use]
     pub fn verdict(&self) -> ProofVerdict {
@@ -122,7 +122,7 @@ impl Proofs<'_> {
 
     /// What is signed: only a valid token signs anything. A hash says who, and never what.
     #[must_use]
-    pub fn claims(&self) -> Option<&VerifiedClaims> {
+    pub fn claims(&self) -> Option<&VerifiedClaims<'t>> {
         match &self.finding {
             Finding::Token(claims) => Some(claims),
             Finding::Absent | Finding::Hash { .. } | Finding::Failed(_) => None,

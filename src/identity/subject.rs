@@ -23,7 +23,7 @@ impl SubjectClaims {
     ///
     /// # Errors
     /// [`TokenError::MissingSubject`] without a usable user id, [`TokenError::SubjectMismatch`] where the request names somebody else.
-    pub(super) fn bind(&self, claims: &Value<'_>, presented: &Presented<'_>) -> Result<String, TokenError> {
+    pub(super) fn bind<'c>(&self, claims: &Value<'c>, presented: &Presented<'_>) -> Result<Cow<'c, str>, TokenError> {
         let user_id = first(claims, &self.user_id).and_then(as_user_id).ok_or(TokenError::MissingSubject)?;
         let same_user = if presented.user_ids.is_empty() {
             // Without an id the e-mail is who the user is. One that the token does not have is somebody nobody vouched for.
@@ -33,17 +33,17 @@ impl SubjectClaims {
             // With an id the e-mail is an attribute like any other, and the table of verdicts judges it.
             presented.user_ids.iter().all(|theirs: &Cow<'_, str>| theirs == user_id)
         };
-        if same_user { Ok(user_id.to_owned()) } else { Err(TokenError::SubjectMismatch) }
+        if same_user { Ok(user_id.clone()) } else { Err(TokenError::SubjectMismatch) }
     }
 }
 
 /// The first of the names that is there, whatever its value: to skip one that is unusable would let two claims name two users.
-fn first<'c>(claims: &'c Value<'_>, names: &[String]) -> Option<&'c Value<'c>> {
+fn first<'v, 'c>(claims: &'v Value<'c>, names: &[String]) -> Option<&'v Value<'c>> {
     names.iter().find_map(|name| claims.member(name))
 }
 
 /// A text that says something, or an integer by its digits. `1.0` and `1e3` have other spellings elsewhere.
-fn as_user_id<'c>(value: &'c Value<'_>) -> Option<&'c str> {
+fn as_user_id<'v, 'c>(value: &'v Value<'c>) -> Option<&'v Cow<'c, str>> {
     match value {
         Value::Text(text) if !text.trim().is_empty() => Some(text),
         Value::Number(digits) if is_integer(digits) => Some(digits),
@@ -71,7 +71,7 @@ mod tests {
     fn check(claims: &str, user_ids: &[&str], emails: &[&str], expected: Result<&str, TokenError>) {
         let texts = |texts: &[&str]| texts.iter().map(|text| Cow::Owned((*text).to_owned())).collect();
         let presented = Presented { user_ids: texts(user_ids), emails: texts(emails), ..testing::presented() };
-        let value = json::read(claims.as_bytes(), &Limits::default()).expect("claims").into_owned();
+        let value = json::read(claims.as_bytes(), &Limits::default()).expect("claims");
         let bound = SubjectClaims::new(&testing::profile().identity).bind(&value, &presented);
         assert_eq!(bound.as_deref(), expected.as_deref(), "{claims} {user_ids:?} {emails:?}");
     }

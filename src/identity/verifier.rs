@@ -6,7 +6,7 @@ use std::fmt;
 use super::Secret;
 use super::claims::{ClaimRules, VerifiedClaims};
 use super::compact::UnverifiedToken;
-use super::jwt::TokenKeys;
+use super::jwt::{SignedPayload, TokenKeys};
 use super::keys::{self, KEYS_PER_USE_MAX, KeyError};
 use super::proofs::{Agreed, Finding, Presented, Proofs};
 use super::subject::SubjectClaims;
@@ -66,37 +66,43 @@ impl Verifier {
         Ok(Self { token_keys, hash_keys, rules, limits: limits.clone(), key_ids })
     }
 
-    /// Looks at everything that a request presents, as of `now`.
+    /// Looks at everything that a request presents, as of `now`. What a token signs is in `payload` afterwards, where its signature holds.
     ///
     /// A token counts before a hash, as in the messengers' own clients: beside a valid token a hash is not looked at, and beside a bad one
     /// a good hash does not help, or who holds a stolen hash could hide behind any text in the token's place.
     #[must_use]
-    pub fn verify<'t>(&'t self, presented: &'t Presented<'_>, now: UnixSeconds) -> Proofs<'t> {
+    pub fn verify<'t>(
+        &'t self,
+        presented: &'t Presented<'_>,
+        now: UnixSeconds,
+        payload: &'t mut SignedPayload,
+    ) -> Proofs<'t> {
         let (finding, key_id) = match Agreed::of(&presented.tokens) {
             Agreed::Nothing => self.verify_hash(presented),
-            Agreed::One(token) => self.verify_token(token, presented, now),
+            Agreed::One(token) => self.verify_token(token, presented, now, payload),
             Agreed::Several => (Finding::Failed(ProofError::Token(TokenError::TwoTokens)), None),
         };
         Proofs { finding, key_id, names_a_user: presented.names_a_user(), session: presented.session }
     }
 
-    fn verify_token(
-        &self,
+    fn verify_token<'t>(
+        &'t self,
         token: &str,
-        presented: &Presented<'_>,
+        presented: &'t Presented<'_>,
         now: UnixSeconds,
-    ) -> (Finding<'static>, Option<&str>) {
+        payload: &'t mut SignedPayload,
+    ) -> (Finding<'t>, Option<&'t str>) {
         let failed = |error| Finding::Failed(ProofError::Token(error));
-        let signed = UnverifiedToken::parse(token, &self.limits).and_then(|token| self.token_keys.verify(token));
-        let payload = match signed {
-            Ok(payload) => payload,
+        let token = UnverifiedToken::parse(token, &self.limits);
+        let key_id = match token.and_then(|token| self.token_keys.verify(token, payload)) {
+            Ok(key_id) => key_id,
             Err(error) => return (failed(error), None),
         };
-        let finding = match VerifiedClaims::admit(&payload, &self.rules, &self.limits, presented, now) {
+        let finding = match VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now) {
             Ok(claims) => Finding::Token(claims),
             Err(error) => failed(error),
         };
-        (finding, Some(payload.key_id()))
+        (finding, Some(key_id))
     }
 
     fn verify_hash<'t>(&'t self, presented: &'t Presented<'_>) -> (Finding<'t>, Option<&'t str>) {

@@ -4,14 +4,17 @@
 //! never instead of them.
 
 use std::fmt;
+use std::sync::Arc;
 
 use url::{Host, Url};
 
 /// A web origin in its one spelling: scheme, host, port (RFC 6454 §4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
+    /// Shared, because a request's origin goes into its record, its judgement and its answer.
+    text: Arc<str>,
     scheme: Scheme,
-    host: String,
+    host_end: usize,
     port: u16,
 }
 
@@ -39,44 +42,82 @@ impl TryFrom<&str> for Origin {
         if text.len() > ORIGIN_BYTES_MAX {
             return Err(OriginError::Malformed);
         }
-        let url = Url::parse(text).map_err(|_| OriginError::Malformed)?;
-        if url.origin().ascii_serialization() != text {
-            return Err(OriginError::Malformed);
+        if !is_spelled_once(text) {
+            let url = Url::parse(text).map_err(|_| OriginError::Malformed)?;
+            if url.origin().ascii_serialization() != text {
+                return Err(OriginError::Malformed);
+            }
         }
-        Self::of_url(&url).ok_or(OriginError::Malformed)
+        Self::of_canonical(text).ok_or(OriginError::Malformed)
     }
 }
 
 impl Origin {
-    fn of_url(url: &Url) -> Option<Self> {
-        let scheme = match url.scheme() {
-            "https" => Scheme::Https,
-            "http" => Scheme::Http,
-            _ => return None,
+    /// Takes an origin apart that is in its one spelling.
+    fn of_canonical(text: &str) -> Option<Self> {
+        let (scheme, rest) = Scheme::ALL
+            .into_iter()
+            .find_map(|scheme| Some((scheme, text.strip_prefix(scheme.prefix())?)))
+            .filter(|(_, rest)| !rest.is_empty())?;
+        let (host, port) = match rest.rsplit_once(':') {
+            // The last colon of an IPv6 address has its bracket behind it.
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
+            Some(_) | None => (rest, scheme.default_port()),
         };
-        let host = url.host_str()?.to_owned();
         if host.ends_with('.') {
             return None;
         }
-        Some(Self { scheme, host, port: url.port_or_known_default()? })
+        Some(Self { text: text.into(), scheme, host_end: scheme.prefix().len() + host.len(), port })
     }
 
-    fn default_port(&self) -> u16 {
-        match self.scheme {
-            Scheme::Http => 80,
-            Scheme::Https => 443,
+    fn host(&self) -> &str {
+        self.text.get(self.scheme.prefix().len()..self.host_end).unwrap_or_default()
+    }
+
+    /// The spelling, as browsers send it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+}
+
+impl Scheme {
+    const ALL: [Self; 2] = [Self::Https, Self::Http];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Http => "http://",
+            Self::Https => "https://",
+        }
+    }
+
+    fn default_port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
         }
     }
 }
 
+/// Whether an origin has but one spelling, and this is it: most have, and need no parser of URLs to find out. A host of lower-case labels that
+/// is no address and no punycode, and at most a port that is not the scheme's own.
+fn is_spelled_once(text: &str) -> bool {
+    let Some(rest) = text.strip_prefix(Scheme::Https.prefix()) else { return false };
+    let (host, port) = rest.split_once(':').unwrap_or((rest, "8443"));
+    let is_label = |label: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        !label.is_empty() && label.bytes().all(is_plain) && !label.starts_with("xn--")
+    };
+    // A last label that begins with a digit may be a number, and the host an IPv4 address.
+    let last_is_name =
+        host.rsplit('.').next().is_some_and(|label| label.starts_with(|char: char| char.is_ascii_lowercase()));
+    let is_port = port.len() == 4 && port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
+    last_is_name && host.split('.').all(is_label) && is_port
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        write!(f, "{scheme}://{}", self.host)?;
-        if self.port == self.default_port() { Ok(()) } else { write!(f, ":{}", self.port) }
+        f.write_str(&self.text)
     }
 }
 
@@ -118,7 +159,8 @@ impl TryFrom<&str> for TrustedDomain {
             return Err(TrustedDomainError::Path);
         }
         let url = Url::parse(&format!("{scheme}://{host}")).map_err(|_| TrustedDomainError::Malformed)?;
-        let origin = Origin::of_url(&url).ok_or(TrustedDomainError::Malformed)?;
+        let origin = url.origin().ascii_serialization();
+        let origin = Origin::of_canonical(&origin).ok_or(TrustedDomainError::Malformed)?;
         let is_name = matches!(url.host(), Some(Host::Domain(_)));
         if origin.scheme == Scheme::Http && !is_loopback(&url) {
             return Err(TrustedDomainError::Insecure);
@@ -127,8 +169,8 @@ impl TryFrom<&str> for TrustedDomain {
             return Err(TrustedDomainError::Wildcard);
         }
         // One label has everybody below it: `https://*.com`.
-        if subdomains && !origin.host.contains('.') && origin.host != "localhost" {
-            return Err(TrustedDomainError::PublicSuffix(origin.host));
+        if subdomains && !origin.host().contains('.') && origin.host() != "localhost" {
+            return Err(TrustedDomainError::PublicSuffix(origin.host().to_owned()));
         }
         Ok(Self { origin, subdomains })
     }
@@ -148,11 +190,11 @@ impl TrustedDomain {
     /// `example.com`.
     #[must_use]
     pub fn covers(&self, origin: &Origin) -> bool {
-        let same_host = self.origin.host == origin.host;
+        let same_host = self.origin.host() == origin.host();
         let below = self.subdomains
             && origin
-                .host
-                .strip_suffix(&self.origin.host)
+                .host()
+                .strip_suffix(self.origin.host())
                 .is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'));
         self.origin.scheme == origin.scheme && self.origin.port == origin.port && (same_host || below)
     }
@@ -225,6 +267,19 @@ mod tests {
         check("http://localhost:3000", "http://localhost:3000", true);
         check("http://127.0.0.1:3000", "http://127.0.0.1:3000", true);
         check("https://[::1]:3000", "https://[::1]:3000", true);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_taken_at_sight_a_parser_takes_too(text in "https://[a-cxn0-9.:-]{0,12}(:[0-9]{1,5})?") {
+            if is_spelled_once(&text) {
+                let url = Url::parse(&text).expect("a URL");
+                proptest::prop_assert_eq!(url.origin().ascii_serialization(), text.clone());
+                let origin = Origin::try_from(text.as_str()).expect("an origin");
+                proptest::prop_assert_eq!(Some(origin.host()), url.host_str());
+                proptest::prop_assert_eq!(Some(origin.port), url.port_or_known_default());
+            }
+        }
     }
 
     #[track_caller]

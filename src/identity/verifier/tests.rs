@@ -33,7 +33,8 @@ fn check(tokens: &[&str], hashes: &[&str], user_ids: &[&str], expected: ProofVer
         ..testing::presented()
     };
     let verifier = verifier();
-    let proofs = verifier.verify(&presented, NOW);
+    let mut payload = SignedPayload::default();
+    let proofs = verifier.verify(&presented, NOW, &mut payload);
     assert_eq!(proofs.verdict(), expected);
     assert_eq!(proofs.claims().is_some(), expected == ProofVerdict::Valid, "only a valid token signs");
     let proven = matches!(expected, ProofVerdict::Valid | ProofVerdict::HashValid);
@@ -125,7 +126,9 @@ fn a_token_of_one_byte_more_than_the_limit_is_too_large() {
     let limits = |token_bytes_max| Limits { token_bytes_max, ..Limits::default() };
     let verdict = |limits: &Limits| {
         let verifier = Verifier::new(&testing::policy(), vec![secret(SECRET)], &profile(), limits).expect("keys");
-        verifier.verify(&Presented { tokens: texts(&[VECTOR]), ..presented() }, NOW).verdict()
+        verifier
+            .verify(&Presented { tokens: texts(&[VECTOR]), ..presented() }, NOW, &mut SignedPayload::default())
+            .verdict()
     };
     assert_eq!(verdict(&limits(VECTOR.len())), ProofVerdict::Valid);
     assert_eq!(verdict(&limits(VECTOR.len() - 1)), token_failed(TokenError::TooLarge));
@@ -139,7 +142,7 @@ fn no_change_of_one_character_holds() {
             let mut changed = VECTOR.to_owned();
             changed.replace_range(at..=at, other);
             let presented = Presented { tokens: texts(&[&changed]), ..presented() };
-            let verdict = verifier.verify(&presented, NOW).verdict();
+            let verdict = verifier.verify(&presented, NOW, &mut SignedPayload::default()).verdict();
             assert_eq!(verdict == ProofVerdict::Valid, changed == VECTOR, "{at} {other:?}");
         }
     }
@@ -150,7 +153,7 @@ fn the_key_of_a_well_signed_token_is_known_even_if_it_is_expired() {
     let verifier = verifier();
     let key_id = |text: &str| {
         let presented = Presented { tokens: texts(&[text]), ..presented() };
-        verifier.verify(&presented, NOW).key_id().map(str::to_owned)
+        verifier.verify(&presented, NOW, &mut SignedPayload::default()).key_id().map(str::to_owned)
     };
     assert_eq!(key_id(VECTOR).as_deref(), Some("web"));
     assert_eq!(key_id(&token(r#"{"user_id":"user-42","exp":1}"#)).as_deref(), Some("web"));
@@ -164,11 +167,17 @@ fn a_key_verifies_what_it_is_for() {
     let with_token = Presented { tokens: texts(&[VECTOR]), ..presented() };
     let with_hash = Presented { user_hashes: texts(&[&hash]), user_ids: texts(&["user-42"]), ..presented() };
     let of_tokens = testing::verifier_of(&policy(&[KeyUse::Jwt]));
-    assert_eq!(of_tokens.verify(&with_token, NOW).verdict(), ProofVerdict::Valid);
-    assert_eq!(of_tokens.verify(&with_hash, NOW).verdict(), hash_failed(HashError::WithoutKey));
+    assert_eq!(of_tokens.verify(&with_token, NOW, &mut SignedPayload::default()).verdict(), ProofVerdict::Valid);
+    assert_eq!(
+        of_tokens.verify(&with_hash, NOW, &mut SignedPayload::default()).verdict(),
+        hash_failed(HashError::WithoutKey)
+    );
     let of_hashes = testing::verifier_of(&policy(&[KeyUse::UserHash]));
-    assert_eq!(of_hashes.verify(&with_token, NOW).verdict(), token_failed(TokenError::UnknownKey));
-    assert_eq!(of_hashes.verify(&with_hash, NOW).verdict(), ProofVerdict::HashValid);
+    assert_eq!(
+        of_hashes.verify(&with_token, NOW, &mut SignedPayload::default()).verdict(),
+        token_failed(TokenError::UnknownKey)
+    );
+    assert_eq!(of_hashes.verify(&with_hash, NOW, &mut SignedPayload::default()).verdict(), ProofVerdict::HashValid);
 }
 
 #[track_caller]
@@ -200,7 +209,8 @@ fn one_verifier_serves_every_thread() {
 #[test]
 fn a_session_hides_nobody() {
     let verifier = verifier();
-    let user_or_lead = |presented: &Presented<'_>| verifier.verify(presented, NOW).user_or_lead();
+    let user_or_lead =
+        |presented: &Presented<'_>| verifier.verify(presented, NOW, &mut SignedPayload::default()).user_or_lead();
     assert_eq!(user_or_lead(&presented()), Subject::Lead);
     let session = SessionPresence::Present;
     assert_eq!(user_or_lead(&Presented { session, ..presented() }), Subject::NotLead);
@@ -220,7 +230,9 @@ fn debug_shows_no_secret_token_or_claim() {
         session: SessionPresence::Present,
     };
     let (by_token, by_hash) = (with(&[VECTOR]), with(&[]));
-    let (proofs, hashed) = (verifier.verify(&by_token, NOW), verifier.verify(&by_hash, NOW));
+    let (mut payload, mut none) = (SignedPayload::default(), SignedPayload::default());
+    let proofs = verifier.verify(&by_token, NOW, &mut payload);
+    let hashed = verifier.verify(&by_hash, NOW, &mut none);
     assert_eq!((proofs.verdict(), hashed.verdict()), (ProofVerdict::Valid, ProofVerdict::HashValid));
     let claims = proofs.claims();
     let shown = format!("{verifier:?} {by_token:?} {proofs:?} {claims:?} {hashed:?} {:?}", secret(SECRET));
@@ -242,7 +254,7 @@ proptest! {
             Presented { tokens: texts(&[&text]), ..presented() },
             Presented { user_hashes: texts(&[&hash]), user_ids: texts(&["user-42"]), ..presented() },
         ] {
-            let verdict = verifier.verify(&presented, UnixSeconds(now)).verdict();
+            let verdict = verifier.verify(&presented, UnixSeconds(now), &mut SignedPayload::default()).verdict();
             prop_assert!(matches!(verdict, ProofVerdict::Failed(_)));
         }
     }
@@ -258,7 +270,7 @@ proptest! {
         let text = token(&payload);
         let verifier = verifier();
         let presented = Presented { tokens: texts(&[&text]), ..presented() };
-        let _ = verifier.verify(&presented, UnixSeconds(now)).verdict();
+        let _ = verifier.verify(&presented, UnixSeconds(now), &mut SignedPayload::default()).verdict();
     }
 
     #[test]
@@ -266,7 +278,7 @@ proptest! {
         let text = token(&format!(r#"{{"user_id":"user-42","exp":{exp}}}"#));
         let verifier = verifier();
         let presented = Presented { tokens: texts(&[&text]), ..presented() };
-        let verdict = verifier.verify(&presented, UnixSeconds(exp + late)).verdict();
+        let verdict = verifier.verify(&presented, UnixSeconds(exp + late), &mut SignedPayload::default()).verdict();
         prop_assert_eq!(verdict == ProofVerdict::Valid, late < 30);
     }
 }
