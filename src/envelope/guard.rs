@@ -148,8 +148,9 @@ impl Guard {
     ///
     /// It is a document where none belongs, another spelling of a guarded name, or another method.
     pub(super) fn field(&self, name: &str) -> Result<FieldKind<'_>, EnvelopeError> {
-        // A plain name folds to itself, and could only be a guarded one as a whole.
-        if is_plain(name) && name != METHOD_OVERRIDE && !self.names.iter().any(|guarded| guarded.folded == name) {
+        // Such a name folds to its lower case, and could only be a guarded one as a whole.
+        let is = |other: &str| name.eq_ignore_ascii_case(other);
+        if is_undivided(name) && !is(METHOD_OVERRIDE) && !self.names.iter().any(|guarded| is(&guarded.folded)) {
             return Ok(FieldKind::Plain);
         }
         if overrides_method(name) {
@@ -302,6 +303,11 @@ fn fold(name: &str) -> Cow<'_, str> {
 /// A plain name folds to itself, and has nothing in it at which it could divide.
 fn is_plain(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+}
+
+/// A name that folds to its lower case, and has nothing in it at which it could divide.
+fn is_undivided(name: &str) -> bool {
+    name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
 /// PHP makes these into `_`.

@@ -215,7 +215,7 @@ fn same_around(original: &Value<'_>, seen: &Value<'_>, documents: &[&[String]], 
 /// The pairs of a form as the standard's lenient parser has them (WHATWG URL §5.1), but for what is no UTF-8.
 fn parse_form(body: &[u8]) -> Result<Vec<Pair<'_>>, RewriteError> {
     let body = std::str::from_utf8(body).map_err(|_| RewriteError::Unreadable)?;
-    let mut pairs = Vec::new();
+    let mut pairs = Vec::with_capacity(memchr::memchr_iter(b'&', body.as_bytes()).count() + 1);
     let mut rest = body;
     while !rest.is_empty() {
         let (piece, after) = rest.split_at(memchr::memchr(b'&', rest.as_bytes()).unwrap_or(rest.len()));

@@ -169,11 +169,14 @@ impl<'j> Judgement<'j> {
         let named = |tenant: &&&Tenant| id.is_some_and(|id| tenant.workspace.app_ids.iter().any(|app_id| app_id == id));
         let unnamed = |tenant: &&&Tenant| tenant.workspace.app_ids.is_empty();
         let mut found = self.route.tenants.iter().filter(named);
-        let mut found = match found.next() {
-            Some(tenant) => [Some(tenant), found.next()].into_iter().flatten().collect::<Vec<_>>(),
-            None => self.route.tenants.iter().filter(unnamed).take(2).collect(),
+        let found = match (found.next(), found.next()) {
+            (None, _) => {
+                let mut unnamed = self.route.tenants.iter().filter(unnamed);
+                (unnamed.next(), unnamed.next())
+            }
+            named => named,
         };
-        match (found.pop(), found.pop()) {
+        match found {
             (Some(tenant), None) => Ok(tenant),
             (None | Some(_), _) => Err(Rejection::WorkspaceUnknown),
         }
