@@ -18,6 +18,7 @@ pub mod listener;
 pub mod origin;
 pub mod peer;
 pub mod plain;
+pub mod private_file;
 pub mod read_body;
 pub mod tls;
 mod turns;

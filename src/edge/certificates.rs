@@ -3,9 +3,8 @@
 //! A pair that does not belong together, or whose time is not now, never starts and never replaces a good one.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,9 +12,9 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
-use zeroize::Zeroizing;
 
 use super::certificate_names::CertificateNames;
+use super::private_file::PrivateFile;
 use super::tls::provider;
 use crate::clock::UnixSeconds;
 use crate::policy::CertificateSource;
@@ -128,7 +127,9 @@ impl Certificate {
             |source| CertificateError::Read { path, source }
         };
         let chain = fs::read(&source.certificate).map_err(unread(&source.certificate))?;
-        let KeyFile { pem, is_open } = KeyFile::read(&source.key).map_err(unread(&source.key))?;
+        let key = PrivateFile::open(&source.key).map_err(unread(&source.key))?;
+        let is_open = key.mode() & READABLE_BY_OTHERS != 0;
+        let pem = key.read(KEY_BYTES_MAX).map_err(unread(&source.key))?;
         let certificate = Self::read(source, &chain, &pem, now)?;
         Ok(Self { open_key: is_open.then(|| source.key.clone()), ..certificate })
     }
@@ -196,28 +197,8 @@ impl Certificate {
     }
 }
 
-struct KeyFile {
-    pem: Zeroizing<Vec<u8>>,
-    is_open: bool,
-}
-
-impl KeyFile {
-    fn read(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        // Of the file that is read, even if another takes its place meanwhile.
-        let metadata = file.metadata()?;
-        if metadata.len() > KEY_BYTES_MAX {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
-        // Room for all of it at once: a buffer that grew would leave parts of the key behind.
-        let mut pem = Zeroizing::new(Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1));
-        file.take(KEY_BYTES_MAX).read_to_end(&mut pem)?;
-        Ok(Self { pem, is_open: metadata.permissions().mode() & READABLE_BY_OTHERS != 0 })
-    }
-}
-
 /// Keys are short; a larger file is another file.
-const KEY_BYTES_MAX: u64 = 1024 * 1024;
+const KEY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Group and world may read.
 const READABLE_BY_OTHERS: u32 = 0o044;
@@ -288,6 +269,8 @@ fn read_names(certificate: &X509Certificate<'_>) -> CertificateNames {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::edge::dev_certificates::{DevCertificates, VALID_DAYS, make_dev};
 

@@ -1,13 +1,12 @@
 //! Secrets: fetched from the environment or a file when an epoch is built, wiped when it goes.
 
-use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use secrecy::{SecretBox, SecretSlice};
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
+use crate::edge::private_file::PrivateFile;
 use crate::policy::SecretSource;
 
 /// Why a secret cannot be had. It says where it was looked for, never what was found.
@@ -28,7 +27,10 @@ pub enum SecretError {
 }
 
 /// Secrets are short; a larger file is another file.
-const SECRET_BYTES_MAX: u64 = 64 * 1024;
+const SECRET_BYTES_MAX: usize = 64 * 1024;
+
+/// What group and world may do.
+const OPEN_TO_OTHERS: u32 = 0o077;
 
 /// Fetches the secret that `source` names. One line break at the end of a file is the editor's, not the secret's.
 ///
@@ -52,28 +54,30 @@ fn from_env(name: &str) -> Result<SecretSlice<u8>, SecretError> {
 }
 
 fn from_file(path: &Path) -> Result<SecretSlice<u8>, SecretError> {
-    let unreadable = |source| SecretError::File { path: path.to_owned(), source };
-    let metadata = fs::metadata(path).map_err(unreadable)?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(SecretError::Permissions { path: path.to_owned(), mode });
+    let unread = |error: io::Error| {
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            SecretError::FileTooLarge(path.to_owned())
+        } else {
+            SecretError::File { path: path.to_owned(), source: error }
+        }
+    };
+    let file = PrivateFile::open(path).map_err(unread)?;
+    if file.mode() & OPEN_TO_OTHERS != 0 {
+        return Err(SecretError::Permissions { path: path.to_owned(), mode: file.mode() });
     }
-    if metadata.len() > SECRET_BYTES_MAX {
-        return Err(SecretError::FileTooLarge(path.to_owned()));
-    }
-    let mut bytes = fs::read(path).map_err(unreadable)?;
-    let end = bytes.strip_suffix(b"\r\n").or_else(|| bytes.strip_suffix(b"\n")).unwrap_or(&bytes).len();
+    let bytes = file.read(SECRET_BYTES_MAX).map_err(unread)?;
+    let end = bytes.strip_suffix(b"\r\n").or_else(|| bytes.strip_suffix(b"\n")).unwrap_or(&bytes[..]).len();
     if end == 0 {
         return Err(SecretError::FileEmpty(path.to_owned()));
     }
-    let secret = SecretBox::new(bytes.get(..end).unwrap_or(&[]).into());
-    bytes.zeroize();
-    Ok(secret)
+    Ok(SecretBox::new(bytes.get(..end).unwrap_or(&[]).into()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Write;
+    use std::os::unix::fs::PermissionsExt;
 
     use secrecy::ExposeSecret;
 
@@ -103,6 +107,13 @@ mod tests {
         for mode in [0o640, 0o604, 0o660, 0o644] {
             assert!(matches!(fetch_file(b"secret", mode), Err(SecretError::Permissions { .. })), "{mode:o}");
         }
+    }
+
+    #[test]
+    fn a_file_longer_than_secrets_are_is_refused() {
+        assert_eq!(fetch_file(&vec![b'x'; SECRET_BYTES_MAX], 0o600).expect("read").len(), SECRET_BYTES_MAX);
+        let longer = fetch_file(&vec![b'x'; SECRET_BYTES_MAX + 1], 0o600);
+        assert!(matches!(longer, Err(SecretError::FileTooLarge(_))));
     }
 
     #[test]
