@@ -3,9 +3,11 @@
 //! It owns signals, the reload and the drain. It decides nothing about requests: that is [`gateway`](crate::gateway).
 
 mod reload;
+mod workers;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,6 +31,7 @@ use crate::gateway::Gateway;
 use crate::observe::{ConnectionsReading, Metrics};
 use crate::policy::Severity;
 use reload::{Reloader, load_certificates, tell_in_force};
+use workers::{Serving, Workers};
 
 /// Why the process does not start. One line each, with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +56,10 @@ pub enum StartError {
     Admin(#[from] AdminError),
     #[error("signals or sockets cannot be used: {0}")]
     Signals(io::Error),
+    #[error(
+        "the {count} threads that serve requests cannot be started: {source}; fewer can be asked for with `--workers`"
+    )]
+    Workers { count: NonZeroUsize, source: io::Error },
     #[error("the listener `{name}` is gone from `gateway.toml`: listeners change only with a restart")]
     ListenerGone { name: String },
 }
@@ -74,6 +81,7 @@ impl StartError {
             | StartError::SubjectKey(_)
             | StartError::Admin(_)
             | StartError::Signals(_)
+            | StartError::Workers { .. }
             | StartError::ListenerGone { .. } => self.to_string().lines().map(str::to_owned).collect(),
         }
     }
@@ -154,13 +162,13 @@ impl Server {
             .collect()
     }
 
-    /// Serves until SIGTERM or SIGINT, or until `stop` is cancelled; then drains. SIGHUP and changes of the policy files, and
-    /// of the files that they name, reload.
+    /// Serves with so many threads, and whatever is not a request with this one, until SIGTERM or SIGINT, or until `stop` is cancelled; then
+    /// drains. SIGHUP and changes of the policy files, and of the files that they name, reload.
     ///
     /// # Errors
     ///
-    /// Signals cannot be received, or a socket cannot be used.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), StartError> {
+    /// Signals cannot be received, a socket cannot be used, or there are no threads to be had.
+    pub async fn run(self, workers: NonZeroUsize, stop: CancellationToken) -> Result<(), StartError> {
         let mut signals = Signals::new().map_err(StartError::Signals)?;
         let listening = self.listening();
         let Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin } = self;
@@ -178,6 +186,7 @@ impl Server {
             Arc::new(Gateway::new(Arc::clone(&epochs), recorder.clone(), metrics, drain.clone(), tunnels.clone()));
 
         let mut shown = Vec::new();
+        let mut edges = Vec::new();
         for Bound { name, socket, tls } in listeners {
             shown.push((Arc::clone(&name), Arc::clone(&tls)));
             let edge = TlsEdge {
@@ -188,8 +197,19 @@ impl Server {
                 handler: Arc::clone(&gateway),
                 drain: drain.clone(),
             };
-            tokio::spawn(report(serve_tls(socket, Arc::new(edge))));
+            edges.push((socket, Arc::new(edge)));
         }
+        let count = workers;
+        let workers = Workers::start(count, || {
+            let serving = edges.iter().map(|(socket, edge)| {
+                let serving: Serving = Box::pin(report(serve_tls(socket.try_clone()?, Arc::clone(edge))));
+                Ok(serving)
+            });
+            serving.collect()
+        });
+        let workers = workers.map_err(|source| StartError::Workers { count, source })?;
+        // The socket closes with the last worker's clone, when the drain begins.
+        drop(edges);
         if let Some((socket, redirect_port)) = plain {
             let edge = PlainEdge { redirect_port, limits: Arc::clone(&limits), connections, drain: drain.clone() };
             tokio::spawn(report(serve_plain(socket, Arc::new(edge))));
@@ -239,6 +259,7 @@ impl Server {
             _ = signals.terminate.recv() => {}
             _ = signals.interrupt.recv() => {}
         }
+        workers.stop();
         admin_stop.cancel();
         if let Some(admin) = admin {
             drop(admin.await);

@@ -172,7 +172,9 @@ impl Backend {
             scheme,
             host: host_header,
             protocol: match upstream.http_version {
-                HttpVersion::Http1 => Protocol::Http1(Arc::new(http1::Pool::new(upstream.idle_timeout))),
+                HttpVersion::Http1 => {
+                    Protocol::Http1(Arc::new(http1::Pool::new(upstream.connections_max, upstream.idle_timeout)))
+                }
                 HttpVersion::Http2 => Protocol::Http2(http2::Pool::new(upstream.idle_timeout)),
             },
             permits: Arc::new(Semaphore::new(upstream.connections_max.min(Semaphore::MAX_PERMITS))),

@@ -1,5 +1,6 @@
 //! `countersign serve`: the real thing.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -22,16 +23,18 @@ pub struct Arguments {
     log: LogFormat,
     /// Threads that serve requests; as many as there are cores by default.
     #[arg(long, env = "COUNTERSIGN_WORKERS")]
-    workers: Option<std::num::NonZeroUsize>,
+    workers: Option<NonZeroUsize>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     log::start(arguments.log);
     let server = Server::bind(&arguments.policies)?;
-    let mut runtime = tokio::runtime::Builder::new_multi_thread();
-    if let Some(workers) = arguments.workers {
-        runtime.worker_threads(workers.get());
-    }
-    runtime.enable_all().build()?.block_on(server.run(CancellationToken::new()))?;
+    let workers = match arguments.workers {
+        Some(workers) => workers,
+        None => std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+    };
+    // Requests have the workers' runtimes; this one has signals, reloads, metrics and the plain listener.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(server.run(workers, CancellationToken::new()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +64,9 @@ pub struct Stage {
 
 const SECRET_BYTES: usize = 32;
 
+/// Threads of the gateway: more than one request at a time nobody sends here.
+const WORKERS: NonZeroUsize = NonZeroUsize::MIN;
+
 /// A request of the demo, its record included, takes less.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -113,7 +117,7 @@ impl Stage {
         let running = {
             let stop = stop.clone();
             tokio::spawn(async move {
-                if let Err(error) = server.run(stop).await {
+                if let Err(error) = server.run(WORKERS, stop).await {
                     tracing::error!(error = %error, "the gateway stopped");
                 }
             })

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Answer, Answering, Protocols, Serving};
@@ -75,6 +76,8 @@ where
                 // A socket that cannot be told so is slower, not wrong.
                 drop(stream.set_nodelay(true));
                 drain.tasks().spawn(serve(stream, address, permit));
+                // Whoever has accepted one begins with that one, and leaves the next to others that have nothing to do.
+                yield_now().await;
             }
             Err(error) => {
                 Tally::count(&connections.tally.accept_errors);

@@ -3,9 +3,13 @@
 //! A connection has no task of its own: the request that uses it polls it. That saves two wake-ups of another thread per request, which
 //! is most of what a pooled client costs, and a request that is dropped takes its connection along, so that no answer can meet the
 //! wrong request.
+//!
+//! A connection stays with the runtime that opened it: there its socket is watched, so that any other would be woken across threads for each
+//! piece of each answer.
 
 use std::pin::{Pin, pin};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -14,7 +18,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustc_hash::FxHashMap;
 use tokio::net::TcpStream;
+use tokio::runtime::{self, Handle};
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
@@ -35,9 +41,11 @@ pub(super) fn builder() -> Builder {
     builder
 }
 
-/// The unused connections to one upstream, the last used last. How many there can be is limited by who may hold one.
+/// The unused connections to one upstream, by runtime, the last used last.
 pub(super) struct Pool {
-    idle: Mutex<Vec<Link>>,
+    idle: Mutex<FxHashMap<runtime::Id, Vec<Link>>>,
+    open: Arc<AtomicUsize>,
+    connections_max: usize,
     idle_timeout: Duration,
 }
 
@@ -46,6 +54,25 @@ pub(super) struct Link {
     sender: SendRequest<RequestBody>,
     wire: Wire,
     used: Instant,
+    place: Place,
+}
+
+/// A connection's place among those that may be open.
+struct Place {
+    open: Arc<AtomicUsize>,
+    home: runtime::Id,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// What a request is given to be sent over.
+enum Given {
+    Link(Link),
+    Place(Place),
 }
 
 enum Wire {
@@ -55,8 +82,9 @@ enum Wire {
 }
 
 impl Pool {
-    pub(super) fn new(idle_timeout: Duration) -> Self {
-        Self { idle: Mutex::new(Vec::new()), idle_timeout }
+    /// A pool of at most `connections_max` connections, provided that no more requests than that ask it at the same time.
+    pub(super) fn new(connections_max: usize, idle_timeout: Duration) -> Self {
+        Self { idle: Mutex::default(), open: Arc::default(), connections_max, idle_timeout }
     }
 
     /// Sends a request over an unused connection, or a new one, and waits for the answer's head.
@@ -70,9 +98,9 @@ impl Pool {
     ) -> Result<(Response<Incoming>, Link), UpstreamError> {
         loop {
             let (mut link, pooled) = match self.take() {
-                Some(link) => (link, true),
+                Given::Link(link) => (link, true),
                 // Boxed, for connecting is rare and its state is large: it would weigh on every request, and every idle client.
-                None => (Box::pin(Link::connect(connector)).await?, false),
+                Given::Place(place) => (Box::pin(Link::connect(connector, place)).await?, false),
             };
             let mut refused = match watch.answer(link.exchange(request)).await? {
                 Ok(response) => return Ok((response, link)),
@@ -85,16 +113,27 @@ impl Pool {
         }
     }
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Link>> {
+    fn idle(&self) -> MutexGuard<'_, FxHashMap<runtime::Id, Vec<Link>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection that was used last, as it is the least likely to be closed.
-    fn take(&self) -> Option<Link> {
+    /// The connection of this runtime that was used last, as it is the least likely to be closed; without one, the place of a new one.
+    fn take(&self) -> Given {
+        let home = Handle::current().id();
         loop {
-            let mut link = self.idle().pop()?;
+            let mut idle = self.idle();
+            let Some(mut link) = idle.get_mut(&home).and_then(Vec::pop) else {
+                // All that are open and in nobody's hands are other runtimes'. One of them makes room.
+                let full = self.open.load(Ordering::Acquire) >= self.connections_max;
+                let closed = if full { idle.values_mut().find_map(Vec::pop) } else { None };
+                self.open.fetch_add(1, Ordering::AcqRel);
+                drop(idle);
+                drop(closed);
+                return Given::Place(Place { open: Arc::clone(&self.open), home });
+            };
+            drop(idle);
             if link.used.elapsed() < self.idle_timeout && link.is_free() {
-                return Some(link);
+                return Given::Link(link);
             }
         }
     }
@@ -103,23 +142,25 @@ impl Pool {
     pub(super) fn put(&self, mut link: Link) {
         if link.is_free() {
             link.used = Instant::now();
-            self.idle().push(link);
+            self.idle().entry(link.place.home).or_default().push(link);
         }
     }
 
     /// Closes the connections that nobody used for too long, and those that the upstream has closed.
     pub(super) fn reap(&self) {
-        self.idle().retain_mut(|link| link.used.elapsed() < self.idle_timeout && link.is_free());
+        for links in self.idle().values_mut() {
+            links.retain_mut(|link| link.used.elapsed() < self.idle_timeout && link.is_free());
+        }
     }
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.idle().len()
+        self.idle().values().map(Vec::len).sum()
     }
 }
 
 impl Link {
-    async fn connect(connector: &Connector) -> Result<Self, UpstreamError> {
+    async fn connect(connector: &Connector, place: Place) -> Result<Self, UpstreamError> {
         let (sender, wire) = match connector.connect(Alpn::Http1).await? {
             Stream::Plain(tcp) => {
                 let (sender, connection) =
@@ -132,7 +173,7 @@ impl Link {
                 (sender, Wire::Tls(Box::new(connection)))
             }
         };
-        Ok(Self { sender, wire, used: Instant::now() })
+        Ok(Self { sender, wire, used: Instant::now(), place })
     }
 
     /// Moves bytes and parses what arrived. To be called before anything that waits for this connection.

@@ -12,7 +12,7 @@ use serde_json::json;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::support::client::{connect_tls, form_request};
-use crate::support::gateway::{ACME, BINARY, write_whole};
+use crate::support::gateway::{ACME, BINARY, WORKERS, write_whole};
 use crate::support::{Bench, Client, SECRET, Setup, TestGateway, TestUpstream, Token, ping_form};
 
 const PING: &str = "/messenger/web/ping";
@@ -397,6 +397,27 @@ fn slow_answer(
     delay: Duration,
 ) -> impl Fn(&crate::support::Received) -> (Duration, http::Response<Full<bytes::Bytes>>) {
     move |_| (delay, http::Response::new("{}".into()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn as_many_workers_serve_as_were_asked_for() {
+    let upstream = TestUpstream::answering(slow_answer(Duration::from_millis(20))).await;
+    let gateway = Setup::acme(upstream.address).start();
+    let workers = gateway.threads().into_iter().filter(|name| name.starts_with("worker-")).count();
+    assert_eq!(workers, WORKERS);
+    let mut requests = Vec::new();
+    for number in 0..4 * WORKERS {
+        let mut client = if number % 2 == 0 { gateway.http1().await } else { gateway.http2().await };
+        requests.push(tokio::spawn(async move {
+            for _ in 0..3 {
+                assert_eq!(client.post_form(PING, ping_form("{}")).await.status, 200);
+            }
+        }));
+    }
+    for request in requests {
+        request.await.expect("answered");
+    }
+    assert_eq!(upstream.received().len(), 3 * 4 * WORKERS);
 }
 
 #[tokio::test(flavor = "multi_thread")]

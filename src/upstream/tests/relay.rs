@@ -146,6 +146,48 @@ async fn a_connection_whose_answer_was_not_read_is_not_kept() {
     assert_eq!(pool.len(), 1);
 }
 
+#[test]
+fn a_connection_stays_with_its_runtime_and_makes_room_for_anothers() {
+    let server = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (accepted, open) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let port = server.block_on(listen({
+        let (accepted, open) = (Arc::clone(&accepted), Arc::clone(&open));
+        move |stream, _| {
+            accepted.fetch_add(1, Ordering::SeqCst);
+            open.fetch_add(1, Ordering::SeqCst);
+            let open = Arc::clone(&open);
+            async move {
+                answer_all(stream, OK).await;
+                open.fetch_sub(1, Ordering::SeqCst);
+            }
+        }
+    }));
+    let upstreams = upstreams(policy::Upstream { connections_max: 2, ..upstream("http", port) });
+    let worker = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, second, third) = (worker(), worker(), worker());
+    let send = |worker: &tokio::runtime::Runtime, expected: usize| {
+        let sent = async { text(upstreams.send("api", post("{}")).await.unwrap().into_body()).await };
+        assert_eq!(worker.block_on(sent), "ok");
+        assert_eq!(accepted.load(Ordering::SeqCst), expected);
+    };
+    send(&first, 1);
+    send(&first, 1);
+    send(&second, 2);
+    send(&first, 2);
+    send(&second, 2);
+    // No more than two: a connection that nobody uses closes for the third.
+    send(&third, 3);
+    let Protocol::Http1(pool) = &upstreams.find("api").unwrap().protocol else { panic!("http/1.1") };
+    assert_eq!(pool.len(), 2);
+    let closed = async {
+        while open.load(Ordering::SeqCst) > 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    server.block_on(async { tokio::time::timeout(Duration::from_secs(10), closed).await }).expect("one is closed");
+    send(&third, 3);
+}
+
 #[tokio::test]
 async fn unused_connections_are_closed_after_the_idle_timeout() {
     let closed = Arc::new(Notify::new());

@@ -172,12 +172,16 @@ pub struct TestGateway {
     seen: Vec<String>,
 }
 
+/// Threads that serve, also where there are fewer cores: what crosses from one to another shall do so everywhere.
+pub const WORKERS: usize = 3;
+
 impl TestGateway {
     fn start(setup: Setup, ca_pem: String) -> Self {
         let mut child = Command::new(BINARY)
             .args(["serve", "--log", "json", "--policies"])
             .arg(setup.policies())
             .env("TEST_SECRET", SECRET)
+            .env("COUNTERSIGN_WORKERS", WORKERS.to_string())
             .env("OTHER_SECRET", "another-secret-0123456789abcdef01234567")
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -267,6 +271,13 @@ impl TestGateway {
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(status.expect("kill").success());
+    }
+
+    /// The names of the process's threads.
+    pub fn threads(&self) -> Vec<String> {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a process");
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        names.map(|name| name.trim_end().to_owned()).collect()
     }
 
     /// Waits for the process to end by itself.
