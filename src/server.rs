@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, AdminState};
 use crate::audit::{AuditError, Recorder, RecorderTask, SubjectKey, SubjectKeyError};
-use crate::clock;
+use crate::clock::{self, UnixSeconds};
 use crate::edge::certificates::CertificateError;
 use crate::edge::connections::{Connections, Tally};
 use crate::edge::drain::{Drain, Finished};
@@ -84,6 +84,14 @@ impl StartError {
             | StartError::Workers { .. }
             | StartError::ListenerGone { .. } => self.to_string().lines().map(str::to_owned).collect(),
         }
+    }
+}
+
+impl StartError {
+    /// When the first of the certificates begins that are refused because their time is to come.
+    fn begins(&self) -> Option<UnixSeconds> {
+        let Self::Certificates { mistakes, .. } = self else { return None };
+        mistakes.iter().filter_map(CertificateError::begins).min()
     }
 }
 
@@ -233,10 +241,12 @@ impl Server {
         let started = epoch.gateway.clone();
         drop(epoch);
 
-        let reloader = Reloader { started, epochs: Arc::clone(&epochs), state: Arc::clone(&state), shown, recorder };
+        let mut reloader =
+            Reloader { started, epochs: Arc::clone(&epochs), state: Arc::clone(&state), shown, recorder, begins: None };
         loop {
             tokio::select! {
                 () = watch.changed() => reloader.reload_if_changed(),
+                () = reloader.begun() => reloader.reload_if_changed(),
                 _ = signals.hangup.recv() => reloader.reload(),
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,

@@ -66,6 +66,27 @@ pub enum CertificateError {
     NoNames { path: PathBuf },
 }
 
+impl CertificateError {
+    /// When the certificate begins, where its time is to come: then it may be tried again.
+    #[must_use]
+    pub fn begins(&self) -> Option<UnixSeconds> {
+        match self {
+            Self::NotYet { begins, .. } => Some(UnixSeconds(*begins)),
+            Self::None
+            | Self::Read { .. }
+            | Self::NoCertificate { .. }
+            | Self::NoKey { .. }
+            | Self::Pem { .. }
+            | Self::Malformed { .. }
+            | Self::KeyKind { .. }
+            | Self::KeyMismatch { .. }
+            | Self::Chain { .. }
+            | Self::Expired { .. }
+            | Self::NoNames { .. } => None,
+        }
+    }
+}
+
 impl Certificates {
     /// Loads all `sources`.
     ///

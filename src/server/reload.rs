@@ -1,13 +1,17 @@
 //! The reload: policies and certificates come into force together, or nothing changes.
 
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::StartError;
 use crate::admin::{AdminState, EpochFacts, ReloadFacts};
 use crate::audit::Recorder;
-use crate::clock;
+use crate::clock::{self, UnixSeconds};
 use crate::edge::certificates::{Certificate, Certificates};
 use crate::edge::tls::ReloadableTls;
 use crate::epoch::{Epoch, Epochs};
@@ -22,19 +26,35 @@ pub(super) struct Reloader {
     pub(super) state: Arc<AdminState>,
     pub(super) shown: Vec<(Arc<str>, Arc<ReloadableTls>)>,
     pub(super) recorder: Recorder,
+    /// When the first certificate begins that was refused because its time is to come.
+    pub(super) begins: Option<UnixSeconds>,
 }
 
 impl Reloader {
     /// For events on the file system: most of them change nothing that we read.
-    pub(super) fn reload_if_changed(&self) {
-        if self.epochs.has_changed() {
+    pub(super) fn reload_if_changed(&mut self) {
+        let has_begun = self.begins.is_some_and(|begins| begins <= clock::now_seconds());
+        if has_begun || self.epochs.has_changed() {
             self.reload();
         }
     }
 
-    pub(super) fn reload(&self) {
+    /// Waits for the time of a certificate that was refused because it is to come; for ever where none was.
+    pub(super) async fn begun(&self) {
+        match self.begins {
+            Some(begins) => {
+                let seconds = begins.0.saturating_sub(clock::now_seconds().0);
+                sleep(Duration::from_secs(u64::try_from(seconds).unwrap_or(0))).await;
+            }
+            None => pending().await,
+        }
+    }
+
+    pub(super) fn reload(&mut self) {
         self.recorder.reopen();
-        let (result, findings) = match self.prepare() {
+        let prepared = self.prepare();
+        self.begins = prepared.as_ref().err().and_then(StartError::begins);
+        let (result, findings) = match prepared {
             Ok((epoch, certificates)) => {
                 for ((_, tls), certificates) in self.shown.iter().zip(certificates) {
                     if let Err(error) = tls.replace(certificates) {

@@ -6,6 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use http_body_util::Full;
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::json;
@@ -13,6 +14,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::support::client::{connect_tls, form_request};
 use crate::support::gateway::{ACME, BINARY, WORKERS, write_whole};
+use crate::support::token::now;
 use crate::support::{Bench, Client, SECRET, Setup, TestGateway, TestUpstream, Token, ping_form};
 
 const PING: &str = "/messenger/web/ping";
@@ -162,6 +164,22 @@ impl Certs {
         Self::read(&folder)
     }
 
+    /// A new one that is valid from `begins` (seconds since 1970) on, and its own authority.
+    fn valid_from(setup: &Setup, folder: &str, begins: i64) -> Self {
+        let folder = beside(setup, folder);
+        std::fs::create_dir(&folder).expect("a folder");
+        let mut params = CertificateParams::new(["localhost".to_owned()]).expect("parameters");
+        params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(begins.unsigned_abs());
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate").pem();
+        for (name, text) in
+            [("dev.pem", &certificate), ("dev-ca.pem", &certificate), ("dev-key.pem", &key.serialize_pem())]
+        {
+            std::fs::write(folder.join(name), text).expect("written");
+        }
+        Self::read(&folder)
+    }
+
     fn read(folder: &Path) -> Self {
         let chain = CertificateDer::from_pem_file(folder.join("dev.pem")).expect("a certificate");
         let ca_pem = std::fs::read_to_string(folder.join("dev-ca.pem")).expect("the CA");
@@ -303,6 +321,30 @@ async fn a_bad_pair_keeps_the_last_good_one_until_it_is_mended() {
     gateway.await_log("policy_reloaded");
     await_metric(&gateway, "countersign_policy_reload_failed 0");
     still_works(&mut kept).await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_comes_before_its_time_is_taken_up_when_it_begins() {
+    let upstream = TestUpstream::start().await;
+    let mut gateway = Setup::acme(upstream.address).start();
+    let certs = beside(&gateway.setup, "certs");
+    let first = Certs::read(&certs);
+    let next = Certs::valid_from(&gateway.setup, "next", now() + 3);
+    for name in ["dev-key.pem", "dev.pem"] {
+        next.take_the_place(name, &certs);
+    }
+    let mistake = loop {
+        let mistake = gateway.await_log("policy_mistake");
+        // Between the two renames the pair is none.
+        if !mistake.contains("is not that of") {
+            break mistake;
+        }
+    };
+    assert!(mistake.contains("begins only at"), "{mistake}");
+    assert_eq!(serial_shown(&gateway, &[&first]).await, first.serial);
+    // Nobody touches a file, and nobody asks.
+    await_renewal(&gateway, &first, &next).await;
+    await_metric(&gateway, "countersign_policy_reload_failed 0");
 }
 
 #[tokio::test]
