@@ -51,21 +51,23 @@ fn decode(text: &[u8]) -> Result<Cow<'_, str>, EnvelopeError> {
     if memchr::memchr(0, decoded.as_bytes()).is_some() { Err(EnvelopeError::Nul) } else { Ok(decoded) }
 }
 
-/// A word at a time where nothing in it is encoded, a byte at a time else: JSON in a form has something encoded every few bytes, and for
-/// runs as short as that a search and a copy by library would cost more than they save. `None`: a percent sign without two digits
-/// behind it.
+/// A word at a time where nothing in it is encoded, a byte at a time else: JSON in a form has something encoded every few bytes, and often
+/// several in a row. For runs as short as that a search and a copy by library would cost more than they save. `None`: a percent sign
+/// without two digits behind it.
 fn decode_bytes(text: &[u8]) -> Option<Vec<u8>> {
     // Nothing decodes to more than it was; the last word that is copied may be less than whole.
-    let mut decoded = vec![0; text.len() + size_of::<u64>()];
+    let mut decoded = vec![0; text.len() + size_of::<Word>()];
     let mut length = 0;
     let mut rest = text;
     loop {
-        if let Some(word) = rest.first_chunk() {
-            let plain = plain_bytes(u64::from_le_bytes(*word));
+        if rest.first() != Some(&b'%')
+            && let Some(word) = rest.first_chunk()
+        {
+            let plain = plain_bytes(Word::from_le_bytes(*word));
             *decoded.get_mut(length..)?.first_chunk_mut()? = *word;
             length += plain;
             rest = rest.get(plain..)?;
-            if plain == size_of::<u64>() {
+            if plain == size_of::<Word>() {
                 continue;
             }
         }
@@ -92,12 +94,15 @@ fn decode_bytes(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
+/// What is looked at at once.
+type Word = u128;
+
 /// How many bytes of a word, from its lowest, stand for themselves before the first percent or plus sign.
-fn plain_bytes(word: u64) -> usize {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+fn plain_bytes(word: Word) -> usize {
+    const ONES: Word = Word::from_ne_bytes([1; size_of::<Word>()]);
     // The high bit of each byte that is zero. The lowest one that is set is right, and all that is asked for.
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & (ONES << 7);
-    let coded = zeros(word ^ (ONES * u64::from(b'%'))) | zeros(word ^ (ONES * u64::from(b'+')));
+    let zeros = |word: Word| word.wrapping_sub(ONES) & !word & (ONES << 7);
+    let coded = zeros(word ^ (ONES * Word::from(b'%'))) | zeros(word ^ (ONES * Word::from(b'+')));
     (coded.trailing_zeros() / u8::BITS) as usize
 }
 
