@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -174,7 +174,8 @@ impl Protocols {
     /// Polls the connection, and beside it the drain and one timer, which is moved only when it has to ring earlier.
     async fn drive<C: Graceful>(&self, connection: &mut C, turns: &Turns) -> Ending {
         let mut begun = pin!(self.drain.begun());
-        let mut timer = pin!(sleep_until(Instant::now() + self.limits.idle_timeout));
+        let mut seen = Instant::now();
+        let mut timer = pin!(sleep_until(seen + self.limits.idle_timeout));
         let grace = GRACE.min(self.limits.idle_timeout);
         let (mut enlisted, mut closing, mut grace_ends) = (false, false, None);
         poll_fn(|context| {
@@ -191,9 +192,19 @@ impl Protocols {
                 return Poll::Ready(Ending::Closed);
             }
             loop {
-                let now = Instant::now();
                 let cut_at = self.drain.deadline();
                 let owed = turns.owed(&self.limits);
+                // Mostly the timer rings early enough as it is, and what time it is need not be known at each step.
+                let rings_by = match owed {
+                    Owed::Nothing => seen + self.limits.idle_timeout,
+                    Owed::Head(by) | Owed::Move(by) => by,
+                };
+                let is_set = cut_at.is_none() && grace_ends.is_none() && timer.deadline() <= rings_by;
+                if is_set && timer.as_mut().poll(context).is_pending() {
+                    return Poll::Pending;
+                }
+                let now = Instant::now();
+                seen = now;
                 let due = match owed {
                     // A request that came within the grace is answered.
                     Owed::Nothing => {
@@ -274,19 +285,32 @@ struct Service<A> {
 impl<A: Answer> hyper::service::Service<Request<Incoming>> for Service<A> {
     type Response = Response<AnswerBody>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answered;
 
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Answered {
         let exchange = Exchange::begin(&self.turns);
-        let turns = Arc::clone(&self.turns);
-        let answering = self.answer.answer(request);
-        Box::pin(async move {
-            let response = answering.await;
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                turns.become_tunnel();
-            }
-            Ok(response.map(|body| exchange.answer(body)))
-        })
+        Answered { answering: self.answer.answer(request), exchange: Some(exchange) }
+    }
+}
+
+/// An answer that is being made, and then counted as one.
+struct Answered {
+    answering: Answering,
+    /// Until it is given to the answer's body.
+    exchange: Option<Exchange>,
+}
+
+impl Future for Answered {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let response = ready!(self.answering.as_mut().poll(context));
+        // Whoever polls again what was ready waits in vain.
+        let Some(exchange) = self.exchange.take() else { return Poll::Pending };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            exchange.become_tunnel();
+        }
+        Poll::Ready(Ok(response.map(|body| exchange.answer(body))))
     }
 }
 

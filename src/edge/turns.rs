@@ -136,6 +136,11 @@ impl Exchange {
         Self { turns: Arc::clone(turns), turn: Some(Turn::take(turns)) }
     }
 
+    /// The request is the connection's last: what follows is no HTTP.
+    pub fn become_tunnel(&self) {
+        self.turns.become_tunnel();
+    }
+
     /// The answer's body, which says at each piece whose move is next: whoever asks for a piece has taken the last one.
     #[must_use]
     pub fn answer(self, body: Body) -> AnswerBody {
