@@ -213,9 +213,9 @@ fn listing<'c>(catalogue: &'c Catalogue, write: &Write<'_>, full: &str) -> Listi
 fn standing(catalogue: &Catalogue, write: &Write<'_>, full: &str, listing: Listing<'_>) -> Standing {
     // A lock on an object holds for all of its members, also where the path is spelled as one name with a dot in it.
     let of_object = catalogue.lock_of_objects_around(write.prefix);
-    let of_path = match full.rsplit_once('.') {
-        Some((path, _)) if write.name.contains('.') => catalogue.lock_of_objects_around(path),
-        Some(_) | None => None,
+    let of_path = match full.rsplit_once('.').filter(|_| write.name.contains('.')) {
+        Some((path, _)) => catalogue.lock_of_objects_around(path),
+        None => None,
     };
     match (write.role, listing) {
         // Whoever replaces or clears a whole object writes all of its members.
@@ -244,6 +244,10 @@ fn strictest(own: Lock, of_object: Option<Lock>, of_path: Option<Lock>) -> Lock 
 
 impl Catalogue {
     fn lock_of_objects_around(&self, prefix: &str) -> Option<Lock> {
+        // Most members are of no object.
+        if prefix.is_empty() {
+            return None;
+        }
         let ends = prefix.match_indices('.').map(|(index, _)| index).chain([prefix.len()]);
         ends.filter_map(|end| prefix.get(..end).filter(|object| !object.is_empty()))
             .filter_map(|object| self.find_object(object))
