@@ -26,7 +26,7 @@ struct TokenKey {
     key: DecodingKey,
 }
 
-/// The payload of a token whose signature holds. Only [`TokenKeys::verify`] puts anything in.
+/// Room for the payload of a token. Nothing is put in before the signature is found to hold.
 ///
 /// The claims of a token borrow from it, so that whoever has a token verified lends the room.
 #[derive(Default)]
