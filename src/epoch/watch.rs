@@ -26,8 +26,11 @@ const POLL: Duration = Duration::from_secs(30);
 /// Watches directories rather than files: editors and Kubernetes replace files by renaming.
 pub struct Watch {
     wake: Arc<Notify>,
+    directory: PathBuf,
     /// Absent where the system has no watches left; then the directory is only looked at regularly.
-    _policies: Option<RecommendedWatcher>,
+    policies: Option<RecommendedWatcher>,
+    /// Which directory it watches: the path may be a link, and lead to another one later.
+    policies_inode: Option<Inode>,
     /// A watcher of its own, since a directory that one watcher watches twice, whole and alone, is watched in the second way only.
     named: Option<RecommendedWatcher>,
     /// What the watcher of named files wakes for. Such a file may lie in a directory where much else is written, such as the record.
@@ -45,11 +48,6 @@ impl Watch {
     #[must_use]
     pub fn start(directory: &Path) -> Self {
         let wake = Arc::new(Notify::new());
-        let policies = waking(&wake, |_| true)
-            .and_then(|mut watcher| watcher.watch(directory, RecursiveMode::Recursive).map(|()| watcher));
-        if let Err(error) = &policies {
-            tracing::warn!(error = %error, seconds = POLL.as_secs(), "cannot watch the policy directory; looking at it regularly instead");
-        }
         let wanted = Arc::new(ArcSwap::default());
         let named = waking(&wake, {
             let wanted = Arc::clone(&wanted);
@@ -59,8 +57,10 @@ impl Watch {
             tracing::warn!(error = %error, seconds = POLL.as_secs(), "cannot watch certificates and secrets; looking at them regularly instead");
         }
         Self {
+            policies: watching_policies(&wake, directory),
+            policies_inode: inode(directory),
+            directory: directory.to_owned(),
             wake,
-            _policies: policies.ok(),
             named: named.ok(),
             wanted,
             watched: BTreeMap::new(),
@@ -68,11 +68,12 @@ impl Watch {
         }
     }
 
-    /// Watches whatever decides what these files are: after a reload, and after each change, since a link that leads elsewhere leads to
+    /// Watches whatever decides what these files, and the policy directory, are: after a reload, and after each change, since a link that leads elsewhere leads to
     /// another directory.
     pub fn follow(&mut self, files: &NamedFiles) {
+        self.follow_policies();
         let Some(watcher) = &mut self.named else { return };
-        let entries = lookup::entries(files.paths());
+        let entries = lookup::entries(files.paths().chain([self.directory.as_path()]));
         let directories: BTreeMap<PathBuf, Inode> = entries
             .iter()
             .filter_map(|entry| entry.parent())
@@ -110,6 +111,17 @@ impl Watch {
         }
     }
 
+    /// A watch stays with the directory that it began with.
+    fn follow_policies(&mut self) {
+        let inode = inode(&self.directory);
+        if inode != self.policies_inode {
+            self.policies_inode = inode;
+            self.policies = watching_policies(&self.wake, &self.directory);
+            // It may have changed after it was read and before it was watched.
+            self.wake.notify_one();
+        }
+    }
+
     /// Waits until something may have changed and it has been quiet for a moment; at the latest for `POLL`. Whether anything really did,
     /// the digests tell.
     pub async fn changed(&self) {
@@ -120,6 +132,16 @@ impl Watch {
         // Either is a reason to look.
         drop(time::timeout(POLL, quiet).await);
     }
+}
+
+/// A watcher of the policy directory and all below it.
+fn watching_policies(wake: &Arc<Notify>, directory: &Path) -> Option<RecommendedWatcher> {
+    let watcher = waking(wake, |_| true)
+        .and_then(|mut watcher| watcher.watch(directory, RecursiveMode::Recursive).map(|()| watcher));
+    if let Err(error) = &watcher {
+        tracing::warn!(error = %error, seconds = POLL.as_secs(), "cannot watch the policy directory; looking at it regularly instead");
+    }
+    watcher.ok()
 }
 
 /// A watcher that wakes for the events that are `wanted`, and for whatever is no event.

@@ -348,6 +348,32 @@ async fn a_certificate_that_comes_before_its_time_is_taken_up_when_it_begins() {
 }
 
 #[tokio::test]
+async fn a_link_to_the_policies_may_be_swapped_and_what_it_leads_to_then_is_watched() {
+    let upstream = TestUpstream::start().await;
+    let setup = Setup::acme(upstream.address);
+    setup.write();
+    let policies = setup.policies();
+    let version = |name: &str| policies.with_file_name(name);
+    std::fs::rename(&policies, version("v1")).expect("renamed");
+    symlink("v1", &policies).expect("linked");
+    let mut gateway = setup.start();
+    // Another release, and the link swapped by a rename, as deployments do it.
+    let copied = Command::new("cp").arg("-r").args([version("v1"), version("v2")]).status();
+    assert!(copied.expect("cp").success());
+    let unlock = |text: &str, lock: &str| {
+        let text = text.replace("plan = { lock = \"enforce\"", &format!("plan = {{ lock = \"{lock}\""));
+        write_whole(&version("v2").join("workspaces/acme.toml"), &text);
+    };
+    let text = std::fs::read_to_string(version("v1").join("workspaces/acme.toml")).expect("there");
+    unlock(&text, "observe");
+    symlink("v2", version("next")).expect("linked");
+    std::fs::rename(version("next"), &policies).expect("renamed");
+    gateway.await_log("policy_reloaded");
+    unlock(&text, "off");
+    gateway.await_log("policy_reloaded");
+}
+
+#[tokio::test]
 async fn files_that_a_reload_brings_are_watched_from_then_on_even_before_they_are_there() {
     let upstream = TestUpstream::start().await;
     let mut gateway = Setup::acme(upstream.address).start();
