@@ -20,6 +20,7 @@ pub mod peer;
 pub mod plain;
 pub mod private_file;
 pub mod read_body;
+pub mod runtimes;
 pub mod tls;
 mod turns;
 mod wire;

@@ -25,13 +25,14 @@ use crate::edge::connections::{Connections, Tally};
 use crate::edge::drain::{Drain, Finished};
 use crate::edge::listener::{TlsEdge, serve_tls};
 use crate::edge::plain::{PlainEdge, serve_plain};
+use crate::edge::runtimes::Runtimes;
 use crate::edge::tls::{ReloadableTls, TlsError};
 use crate::epoch::{Epochs, LoadError, SecretError, Watch, fetch_secret};
 use crate::gateway::Gateway;
 use crate::observe::{ConnectionsReading, Metrics};
 use crate::policy::Severity;
 use reload::{Reloader, load_certificates, tell_in_force};
-use workers::{Serving, Workers};
+use workers::Workers;
 
 /// Why the process does not start. One line each, with what to do.
 #[derive(Debug, thiserror::Error)]
@@ -193,9 +194,11 @@ impl Server {
         let gateway =
             Arc::new(Gateway::new(Arc::clone(&epochs), recorder.clone(), metrics, drain.clone(), tunnels.clone()));
 
+        let count = workers;
+        let workers = Workers::start(count).map_err(|source| StartError::Workers { count, source })?;
         let mut shown = Vec::new();
-        let mut edges = Vec::new();
-        for Bound { name, socket, tls } in listeners {
+        // Each listener is accepted from by one of the workers, and its connections are given to all.
+        for (Bound { name, socket, tls }, acceptor) in listeners.into_iter().zip(workers.handles().iter().cycle()) {
             shown.push((Arc::clone(&name), Arc::clone(&tls)));
             let edge = TlsEdge {
                 name,
@@ -204,20 +207,10 @@ impl Server {
                 connections: Arc::clone(&connections),
                 handler: Arc::clone(&gateway),
                 drain: drain.clone(),
+                runtimes: Runtimes::new(workers.handles().to_vec()),
             };
-            edges.push((socket, Arc::new(edge)));
+            acceptor.spawn(report(serve_tls(socket, Arc::new(edge))));
         }
-        let count = workers;
-        let workers = Workers::start(count, || {
-            let serving = edges.iter().map(|(socket, edge)| {
-                let serving: Serving = Box::pin(report(serve_tls(socket.try_clone()?, Arc::clone(edge))));
-                Ok(serving)
-            });
-            serving.collect()
-        });
-        let workers = workers.map_err(|source| StartError::Workers { count, source })?;
-        // The socket closes with the last worker's clone, when the drain begins.
-        drop(edges);
         if let Some((socket, redirect_port)) = plain {
             let edge = PlainEdge { redirect_port, limits: Arc::clone(&limits), connections, drain: drain.clone() };
             tokio::spawn(report(serve_plain(socket, Arc::new(edge))));

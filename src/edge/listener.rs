@@ -8,17 +8,18 @@ use std::time::Duration;
 use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::yield_now;
+use tokio::runtime;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Answer, Answering, Protocols, Serving};
 use super::connections::{Connections, Permit, Tally};
 use super::drain::Drain;
 use super::peer::{Alpn, Handle, Peer};
+use super::runtimes::Runtimes;
 use super::tls::ReloadableTls;
 use crate::policy::Limits;
 
-/// What a TLS listener needs. Several runtimes may each serve a clone of the socket with the same value.
+/// What a TLS listener needs.
 pub struct TlsEdge<H> {
     /// The listener's name in records.
     pub name: Arc<str>,
@@ -27,9 +28,11 @@ pub struct TlsEdge<H> {
     pub connections: Arc<Connections>,
     pub handler: Arc<H>,
     pub drain: Drain,
+    /// Who serves its connections.
+    pub runtimes: Runtimes,
 }
 
-/// Accepts connections and serves them until the drain begins; then the socket closes and this returns, while connections finish.
+/// Accepts connections and has them served until the drain begins; then the socket closes and this returns, while connections finish.
 /// [`Drain::finished`] waits for those.
 ///
 /// # Errors
@@ -38,27 +41,33 @@ pub struct TlsEdge<H> {
 pub async fn serve_tls<H: Handle>(listener: std::net::TcpListener, edge: Arc<TlsEdge<H>>) -> io::Result<()> {
     let protocols =
         Arc::new(Protocols::new(Arc::clone(&edge.limits), Arc::clone(&edge.connections), edge.drain.clone()));
-    accept(listener, &edge.connections, &edge.drain, |stream, address, permit| {
-        serve_connection(Arc::clone(&edge), Arc::clone(&protocols), stream, address, permit)
-    })
-    .await
+    let serve = {
+        let edge = Arc::clone(&edge);
+        move |stream, address, permit| {
+            serve_connection(Arc::clone(&edge), Arc::clone(&protocols), stream, address, permit)
+        }
+    };
+    accept(listener, &edge.runtimes, &edge.connections, &edge.drain, serve).await
 }
 
 /// After an error that is not of one connection: the process has no more descriptors or memory. Trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts connections and spawns what serves them, until the drain begins.
-pub(super) async fn accept<F>(
+/// Accepts connections and spawns what serves them, each on the runtime whose turn it is, until the drain begins.
+pub(super) async fn accept<S, F>(
     listener: std::net::TcpListener,
+    runtimes: &Runtimes,
     connections: &Arc<Connections>,
     drain: &Drain,
-    serve: impl Fn(TcpStream, SocketAddr, Permit) -> F,
+    serve: S,
 ) -> io::Result<()>
 where
+    S: Fn(TcpStream, SocketAddr, Permit) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
     listener.set_nonblocking(true)?;
     let listener = TcpListener::from_std(listener)?;
+    let own = runtime::Handle::current().id();
     loop {
         let accepted = tokio::select! {
             biased;
@@ -75,9 +84,22 @@ where
                 Tally::count(&connections.tally.accepted);
                 // A socket that cannot be told so is slower, not wrong.
                 drop(stream.set_nodelay(true));
-                drain.tasks().spawn(serve(stream, address, permit));
-                // Whoever has accepted one begins with that one, and leaves the next to others that have nothing to do.
-                yield_now().await;
+                match runtimes.next() {
+                    Some(runtime) if runtime.id() != own => {
+                        // This runtime watches it no longer. One that cannot be watched is gone.
+                        let Ok(stream) = stream.into_std() else { continue };
+                        let serve = serve.clone();
+                        let serving = async move {
+                            if let Ok(stream) = TcpStream::from_std(stream) {
+                                serve(stream, address, permit).await;
+                            }
+                        };
+                        drain.tasks().spawn_on(serving, runtime);
+                    }
+                    Some(_) | None => {
+                        drain.tasks().spawn(serve(stream, address, permit));
+                    }
+                }
             }
             Err(error) => {
                 Tally::count(&connections.tally.accept_errors);
@@ -160,5 +182,49 @@ impl<H: Handle> Answer for ByHandler<H> {
 
     fn strict_transport_security(&self) -> Option<HeaderValue> {
         self.handler.strict_transport_security()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::runtime::Builder;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn connections_are_served_by_the_runtimes_in_turn() {
+        let worker = || Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+        let (first, second) = (worker(), worker());
+        let handles = vec![runtime::Handle::current(), first.handle().clone(), second.handle().clone()];
+        let ids: Vec<_> = handles.iter().map(runtime::Handle::id).collect();
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        let address = listener.local_addr().expect("an address");
+        let (sender, mut served_by) = mpsc::unbounded_channel();
+        let serve = move |mut stream: TcpStream, _, permit: Permit| {
+            let sender = sender.clone();
+            async move {
+                // Only where the socket is watched does this end.
+                let byte = stream.read_u8().await.expect("a byte");
+                stream.write_all(&[byte]).await.expect("sent");
+                sender.send(runtime::Handle::current().id()).expect("somebody hears");
+                drop(permit);
+            }
+        };
+        tokio::spawn(async move {
+            let (runtimes, connections) = (Runtimes::new(handles), Connections::new(&Limits::default()));
+            accept(listener, &runtimes, &connections, &Drain::new(), serve).await
+        });
+        for id in ids.iter().chain(&ids) {
+            let mut client = TcpStream::connect(address).await.expect("a connection");
+            client.write_all(b"x").await.expect("sent");
+            assert_eq!(client.read_u8().await.expect("a byte"), b'x');
+            assert_eq!(served_by.recv().await, Some(*id));
+        }
+        first.shutdown_background();
+        second.shutdown_background();
     }
 }

@@ -16,6 +16,7 @@ use super::drain::Drain;
 use super::headers::apply_to_own_answer;
 use super::hygiene::{self, Framing};
 use super::listener::accept;
+use super::runtimes::Runtimes;
 use crate::policy::Limits;
 
 /// What a plain listener needs.
@@ -36,10 +37,8 @@ pub async fn serve_plain(listener: std::net::TcpListener, edge: Arc<PlainEdge>) 
     let protocols =
         Arc::new(Protocols::new(Arc::clone(&edge.limits), Arc::clone(&edge.connections), edge.drain.clone()));
     let answer = Arc::new(Redirect { port: edge.redirect_port });
-    accept(listener, &edge.connections, &edge.drain, |stream, _, permit| {
-        Arc::clone(&protocols).serve_http1(stream, permit, Arc::clone(&answer))
-    })
-    .await
+    let serve = move |stream, _, permit| Arc::clone(&protocols).serve_http1(stream, permit, Arc::clone(&answer));
+    accept(listener, &Runtimes::default(), &edge.connections, &edge.drain, serve).await
 }
 
 struct Redirect {

@@ -29,6 +29,7 @@ use super::listener::{TlsEdge, serve_tls};
 use super::peer::{Handle, Peer};
 use super::plain::{PlainEdge, serve_plain};
 use super::read_body::read_body;
+use super::runtimes::Runtimes;
 use super::tls::{ReloadableTls, provider};
 use crate::policy::{CertificateSource, Limits};
 
@@ -120,6 +121,7 @@ impl TestEdge {
             connections: Arc::clone(&connections),
             handler: Arc::clone(&recorder),
             drain: drain.clone(),
+            runtimes: Runtimes::default(),
         });
         tokio::spawn(serve_tls(listener, edge));
         Self { address, recorder, connections, tls, drain, dev }

@@ -1,43 +1,47 @@
 //! Workers: threads that serve connections, each with a runtime of its own.
 //!
-//! A connection stays with the worker that accepted it, and a connection to an upstream with the worker that opened it, so that no request
-//! wakes another thread. Measured beside one runtime whose threads take each other's work: see `docs/performance.md`.
+//! A connection stays with the worker that it was given to, and a connection to an upstream with the worker that opened it, so that no
+//! request wakes another thread. Measured beside one runtime whose threads take each other's work: see `docs/performance.md`.
 
 use std::io;
 use std::num::NonZeroUsize;
-use std::pin::Pin;
 use std::thread::{self, JoinHandle};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle};
 use tokio_util::sync::CancellationToken;
 
-/// What one worker serves, until the drain begins.
-pub(super) type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Threads that serve until they are stopped. Dropped, they are told to stop, and not waited for.
+/// Threads that run what is spawned on them until they are stopped. Dropped, they are told to stop, and not waited for.
 pub(super) struct Workers {
     threads: Vec<JoinHandle<()>>,
+    handles: Vec<Handle>,
     stop: CancellationToken,
 }
 
 impl Workers {
-    /// Starts `count` workers; `serving` gives what each of them serves.
+    /// Starts `count` workers.
     ///
     /// # Errors
     ///
-    /// A runtime or thread cannot be had, or `serving` fails.
-    pub(super) fn start(
-        count: NonZeroUsize,
-        mut serving: impl FnMut() -> io::Result<Vec<Serving>>,
-    ) -> io::Result<Self> {
-        let mut workers = Self { threads: Vec::with_capacity(count.get()), stop: CancellationToken::new() };
+    /// A runtime or thread cannot be had.
+    pub(super) fn start(count: NonZeroUsize) -> io::Result<Self> {
+        let mut workers = Self { threads: Vec::new(), handles: Vec::new(), stop: CancellationToken::new() };
         for number in 0..count.get() {
             let runtime = Builder::new_current_thread().enable_all().build()?;
-            let (serving, stop) = (serving()?, workers.stop.clone());
-            let thread = thread::Builder::new().name(format!("worker-{number}"));
-            workers.threads.push(thread.spawn(move || work(runtime, serving, &stop))?);
+            workers.handles.push(runtime.handle().clone());
+            let stop = workers.stop.clone();
+            let work = move || {
+                runtime.block_on(stop.cancelled());
+                // A name that is still being looked up holds nobody up.
+                runtime.shutdown_background();
+            };
+            workers.threads.push(thread::Builder::new().name(format!("worker-{number}")).spawn(work)?);
         }
         Ok(workers)
+    }
+
+    /// Their runtimes.
+    pub(super) fn handles(&self) -> &[Handle] {
+        &self.handles
     }
 
     /// Ends the workers, and with them what they still serve.
@@ -57,49 +61,35 @@ impl Drop for Workers {
     }
 }
 
-fn work(runtime: Runtime, serving: Vec<Serving>, stop: &CancellationToken) {
-    runtime.block_on(async {
-        for serving in serving {
-            tokio::spawn(serving);
-        }
-        // Connections outlive what accepted them.
-        stop.cancelled().await;
-    });
-    // A name that is still being looked up holds nobody up.
-    runtime.shutdown_background();
-}
-
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::future::pending;
     use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use tokio::sync::Barrier;
+    use std::sync::{Arc, Barrier};
 
     use super::*;
 
     #[test]
     fn each_worker_serves_on_a_thread_of_its_own_until_it_is_stopped() {
+        struct Ended(Arc<AtomicUsize>);
+        impl Drop for Ended {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
         let count = NonZeroUsize::new(3).expect("not zero");
+        let workers = Workers::start(count).expect("workers");
         // Whoever waits at it needs the others on other threads, or would wait for ever.
-        let all = Arc::new(std::sync::Barrier::new(count.get() + 1));
+        let all = Arc::new(Barrier::new(count.get() + 1));
         let ended = Arc::new(AtomicUsize::new(0));
-        let workers = Workers::start(count, || {
-            let (all, ended) = (Arc::clone(&all), Arc::clone(&ended));
-            let serving: Serving = Box::pin(async move {
-                struct Ended(Arc<AtomicUsize>);
-                impl Drop for Ended {
-                    fn drop(&mut self) {
-                        self.0.fetch_add(1, Ordering::SeqCst);
-                    }
-                }
-                let _ended = Ended(ended);
+        for worker in workers.handles() {
+            let (all, ended) = (Arc::clone(&all), Ended(Arc::clone(&ended)));
+            worker.spawn(async move {
+                let _ended = ended;
                 all.wait();
-                Barrier::new(2).wait().await;
+                pending::<()>().await;
             });
-            Ok(vec![serving])
-        })
-        .expect("workers");
+        }
         all.wait();
         assert_eq!(ended.load(Ordering::SeqCst), 0);
         workers.stop();
