@@ -471,8 +471,13 @@ fn slow_answer(
 async fn as_many_workers_serve_as_were_asked_for() {
     let upstream = TestUpstream::answering(slow_answer(Duration::from_millis(20))).await;
     let gateway = Setup::acme(upstream.address).start();
-    let workers = gateway.threads().into_iter().filter(|name| name.starts_with("worker-")).count();
-    assert_eq!(workers, WORKERS);
+    let workers = || gateway.threads().into_iter().filter(|name| name.starts_with("worker-")).count();
+    let patience = Instant::now() + Duration::from_secs(10);
+    // A thread gives itself its name when it begins to run.
+    while workers() < WORKERS && Instant::now() < patience {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(workers(), WORKERS);
     let mut requests = Vec::new();
     for number in 0..4 * WORKERS {
         let mut client = if number % 2 == 0 { gateway.http1().await } else { gateway.http2().await };

@@ -252,7 +252,9 @@ impl TestGateway {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let text = std::fs::read_to_string(&path).unwrap_or_default();
-            let lines: Vec<_> = text.lines().map(|line| line.parse().expect("a record")).collect();
+            // The last line may still be being written.
+            let (whole, _) = text.rsplit_once('\n').unwrap_or_default();
+            let lines: Vec<_> = whole.lines().map(|line| line.parse().expect("a record")).collect();
             if lines.len() >= count {
                 assert_eq!(lines.len(), count, "{text}");
                 return lines;
