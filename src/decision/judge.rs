@@ -213,9 +213,10 @@ fn listing<'c>(catalogue: &'c Catalogue, write: &Write<'_>, full: &str) -> Listi
 fn standing(catalogue: &Catalogue, write: &Write<'_>, full: &str, listing: Listing<'_>) -> Standing {
     // A lock on an object holds for all of its members, also where the path is spelled as one name with a dot in it.
     let of_object = catalogue.lock_of_objects_around(write.prefix);
-    let of_path = match full.rsplit_once('.').filter(|_| write.name.contains('.')) {
-        Some((path, _)) => catalogue.lock_of_objects_around(path),
-        None => None,
+    let of_path = if write.name.contains('.') {
+        full.rsplit_once('.').and_then(|(path, _)| catalogue.lock_of_objects_around(path))
+    } else {
+        None
     };
     match (write.role, listing) {
         // Whoever replaces or clears a whole object writes all of its members.

@@ -49,8 +49,8 @@ pub(super) enum FieldKind<'g> {
 const METHOD_OVERRIDE: &str = "_method";
 
 fn overrides_method(name: &str) -> bool {
-    if is_plain(name) {
-        return folds_to(name, METHOD_OVERRIDE);
+    if is_undivided(name) {
+        return name.eq_ignore_ascii_case(METHOD_OVERRIDE);
     }
     // `fold` takes brackets away in front, and PHP makes one of them into `_`.
     folds_to(&fold(name), METHOD_OVERRIDE) || folds_to(&name.trim_start().to_lowercase(), METHOD_OVERRIDE)
@@ -148,13 +148,12 @@ impl Guard {
     ///
     /// It is a document where none belongs, another spelling of a guarded name, or another method.
     pub(super) fn field(&self, name: &str) -> Result<FieldKind<'_>, EnvelopeError> {
-        // Such a name folds to its lower case, and could only be a guarded one as a whole.
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        if is_undivided(name) && !is(METHOD_OVERRIDE) && !self.names.iter().any(|guarded| is(&guarded.folded)) {
-            return Ok(FieldKind::Plain);
-        }
         if overrides_method(name) {
             return Err(EnvelopeError::MethodOverride);
+        }
+        // Such a name could only be a guarded one as a whole.
+        if is_undivided(name) && !self.names.iter().any(|guarded| name.eq_ignore_ascii_case(&guarded.folded)) {
+            return Ok(FieldKind::Plain);
         }
         for (index, guarded) in self.names.iter().enumerate() {
             let rest = name.strip_prefix(guarded.name.as_str());

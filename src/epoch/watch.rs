@@ -68,8 +68,8 @@ impl Watch {
         }
     }
 
-    /// Watches whatever decides what these files, and the policy directory, are: after a reload, and after each change, since a link that leads elsewhere leads to
-    /// another directory.
+    /// Watches whatever decides what these files, and the policy directory, are: after a reload, and after each change, since a link that
+    /// leads elsewhere leads to another directory.
     pub fn follow(&mut self, files: &NamedFiles) {
         self.follow_policies();
         let Some(watcher) = &mut self.named else { return };

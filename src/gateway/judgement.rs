@@ -174,7 +174,7 @@ impl<'j> Judgement<'j> {
                 let mut unnamed = self.route.tenants.iter().filter(unnamed);
                 (unnamed.next(), unnamed.next())
             }
-            named => named,
+            one_or_two => one_or_two,
         };
         match found {
             (Some(tenant), None) => Ok(tenant),

@@ -103,7 +103,10 @@ impl Scheme {
 /// is no address and no punycode, and at most a port that is not the scheme's own.
 fn is_spelled_once(text: &str) -> bool {
     let Some(rest) = text.strip_prefix(Scheme::Https.prefix()) else { return false };
-    let (host, port) = rest.split_once(':').unwrap_or((rest, "8443"));
+    let (host, port) = match rest.split_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (rest, None),
+    };
     let is_label = |label: &str| {
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         !label.is_empty() && label.bytes().all(is_plain) && !label.starts_with("xn--")
@@ -111,8 +114,10 @@ fn is_spelled_once(text: &str) -> bool {
     // A last label that begins with a digit may be a number, and the host an IPv4 address.
     let last_is_name =
         host.rsplit('.').next().is_some_and(|label| label.starts_with(|char: char| char.is_ascii_lowercase()));
-    let is_port = port.len() == 4 && port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
-    last_is_name && host.split('.').all(is_label) && is_port
+    // Of four digits, none of them a zero in front: neither the scheme's own port nor one that is too great.
+    let is_port =
+        |port: &str| port.len() == 4 && port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
+    last_is_name && host.split('.').all(is_label) && port.is_none_or(is_port)
 }
 
 impl fmt::Display for Origin {
