@@ -14,9 +14,13 @@
 mod claims;
 mod compact;
 mod demand;
+mod issue;
 mod jwt;
 mod keys;
+mod material;
 mod proofs;
+mod public_key;
+mod signing;
 mod subject;
 mod times;
 mod user_hash;
@@ -26,8 +30,11 @@ mod verifier;
 pub use claims::VerifiedClaims;
 pub use demand::{IdentityError, demand};
 pub use jwt::SignedPayload;
-pub use keys::{KEYS_PER_USE_MAX, KeyError, SECRET_BYTES_MIN};
+pub use keys::{KEYS_MAX, KeyError, SECRET_BYTES_MIN};
+pub use material::KeyMaterial;
 pub use proofs::{Presented, Proofs, SessionPresence};
+pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
+pub use signing::SigningKey;
 pub use verdict::{HashError, ProofError, ProofVerdict, TimeClaim, TokenError};
 pub use verifier::Verifier;
 

@@ -2,6 +2,7 @@
 //!
 //! Pure: it is given text and gives back values or findings; it opens no file and reads no secret.
 
+mod algorithm;
 mod case_file;
 mod cases;
 mod finding;
@@ -27,6 +28,7 @@ mod upstream_file;
 mod workspace;
 mod workspace_file;
 
+pub use algorithm::{Algorithm, KEY_TRIES_MAX, KeyKind};
 pub use case_file::parse_cases;
 pub use cases::{
     AppId, Case, CaseFile, CaseRequest, Content, Expectation, ExpectedOutcome, ExpectedVerdict, ExpectedVerdicts,
@@ -47,6 +49,6 @@ pub use set::{PolicyFiles, PolicySet, parse};
 pub use source::Source;
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use workspace::{
-    Admission, Algorithm, Expiry, IdentityPolicy, KeyPolicy, KeyUse, OnMisfit, OnReplace, Require, SecretSource,
-    Workspace,
+    Admission, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace, Require,
+    SecretEncoding, SecretSource, Workspace,
 };

@@ -7,7 +7,7 @@ use anyhow::Context;
 use countersign::clock::UnixSeconds;
 use countersign::decision::{Channel, Circumstances, Signed, judge};
 use countersign::envelope::{Decoded, Envelope, EnvelopeError, Guard, Rewritten, Wire};
-use countersign::identity::{Presented, Proofs, Secret, SessionPresence, SignedPayload, Verifier};
+use countersign::identity::{KeyMaterial, Presented, Proofs, Secret, SessionPresence, SignedPayload, Verifier};
 use countersign::policy::{self, Gateway, Paint, PolicyFiles, Source, Workspace};
 use countersign::profile::{Operation, PathParams, shipped};
 use http::header::CONTENT_TYPE;
@@ -110,7 +110,7 @@ impl Middle {
         let operation = workspace.operations.iter().find(|operation| operation.name == "ping").context("`ping`")?;
         let verifier = Verifier::new(
             &workspace.identity,
-            vec![Secret::from(sample::SECRET.as_bytes().to_vec())],
+            vec![KeyMaterial::Secret(Secret::from(sample::SECRET.as_bytes().to_vec()))],
             &workspace.profile,
             &set.gateway.limits,
         )?;

@@ -11,7 +11,7 @@ use http::HeaderName;
 use super::secrets::{self, SecretError};
 use crate::edge::headers::SecurityHeaders;
 use crate::envelope::Guard;
-use crate::identity::{KeyError, Secret, Verifier};
+use crate::identity::{KeyError, KeyMaterial, Verifier};
 use crate::observe::{Metrics, WorkspaceMetrics};
 use crate::policy::{Gateway, KeyPolicy, PolicySet, Workspace};
 use crate::profile::{Operation, Path, PathParams, Place, RouteError, Routes};
@@ -75,16 +75,16 @@ impl Epoch {
     ///
     /// The first thing that cannot be had.
     pub fn build(digest: &str, set: PolicySet, metrics: &Arc<Metrics>) -> Result<Self, BuildError> {
-        Self::assemble(digest, set, metrics, |_, key| secrets::fetch(&key.secret))
+        Self::assemble(digest, set, metrics, |_, key| secrets::fetch_key(&key.source))
     }
 
-    /// The same with the keys' secrets from wherever `secret_of` has them. Only this room may choose: [`Epoch::build`] for what serves,
+    /// The same with the keys' material from wherever `material_of` has it. Only this room may choose: [`Epoch::build`] for what serves,
     /// [`RehearsalEpoch`](super::RehearsalEpoch) for what does not.
     pub(super) fn assemble(
         digest: &str,
         set: PolicySet,
         metrics: &Arc<Metrics>,
-        secret_of: impl Fn(&Workspace, &KeyPolicy) -> Result<Secret, SecretError>,
+        material_of: impl Fn(&Workspace, &KeyPolicy) -> Result<KeyMaterial, SecretError>,
     ) -> Result<Self, BuildError> {
         let PolicySet { gateway, profiles: _, workspaces } = set;
         let mut authorities = HashMap::new();
@@ -98,7 +98,7 @@ impl Epoch {
         let security_headers = SecurityHeaders::from(&gateway.hsts);
         let tenants: Vec<Tenant> = workspaces
             .into_iter()
-            .map(|workspace| tenant(workspace, &gateway, metrics, &secret_of))
+            .map(|workspace| tenant(workspace, &gateway, metrics, &material_of))
             .collect::<Result<_, _>>()?;
         let routes = routes(&tenants);
         let mut token_headers: Vec<HeaderName> =
@@ -143,20 +143,20 @@ fn tenant(
     workspace: Workspace,
     gateway: &Gateway,
     metrics: &Arc<Metrics>,
-    secret_of: impl Fn(&Workspace, &KeyPolicy) -> Result<Secret, SecretError>,
+    material_of: impl Fn(&Workspace, &KeyPolicy) -> Result<KeyMaterial, SecretError>,
 ) -> Result<Tenant, BuildError> {
     let keys = &workspace.identity.keys;
-    let secrets = keys
+    let materials = keys
         .iter()
         .map(|key| {
-            secret_of(&workspace, key).map_err(|source| BuildError::Secret {
+            material_of(&workspace, key).map_err(|source| BuildError::Secret {
                 workspace: workspace.id.clone(),
                 key: key.id.clone(),
                 source,
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let verifier = Verifier::new(&workspace.identity, secrets, &workspace.profile, &gateway.limits)
+    let verifier = Verifier::new(&workspace.identity, materials, &workspace.profile, &gateway.limits)
         .map_err(|source| BuildError::Key { workspace: workspace.id.clone(), source })?;
     let metrics = Arc::new(WorkspaceMetrics::new(metrics, &workspace));
     let token_headers = token_headers(&workspace.identity.token_at);

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
-use crate::policy::{CertificateSource, Gateway, PolicySet, SecretSource};
+use crate::policy::{CertificateSource, Gateway, PolicySet};
 
 /// The files that one set of policies names, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,14 +36,8 @@ impl NamedFiles {
             paths.extend([certificate.clone(), key.clone()]);
         }
         paths.extend(upstreams.iter().filter_map(|upstream| upstream.ca.clone()));
-        for key in set.workspaces.iter().flat_map(|workspace| &workspace.identity.keys) {
-            match &key.secret {
-                SecretSource::File(path) => {
-                    paths.insert(path.clone());
-                }
-                SecretSource::Env(_) => {}
-            }
-        }
+        let keys = set.workspaces.iter().flat_map(|workspace| &workspace.identity.keys);
+        paths.extend(keys.filter_map(|key| key.source.file()).map(Path::to_owned));
         Self { paths }
     }
 

@@ -1,13 +1,12 @@
-//! An epoch that is never served: its keys' secrets were drawn a moment ago, and it knows no upstream.
+//! An epoch that is never served: its keys were drawn a moment ago, and it knows no upstream.
 
 use std::collections::HashMap;
 
-use aws_lc_rs::rand;
-
 use super::build::{BuildError, Epoch};
-use crate::identity::{SECRET_BYTES_MIN, Secret};
+use super::secrets::SecretError;
+use crate::identity::{KeyMaterial, SigningKey};
 use crate::observe::Metrics;
-use crate::policy::PolicySet;
+use crate::policy::{KeySource, PolicySet, SecretEncoding};
 
 /// An epoch to rehearse with.
 ///
@@ -21,7 +20,7 @@ use crate::policy::PolicySet;
 pub struct RehearsalEpoch {
     epoch: Epoch,
     /// By workspace and key.
-    secrets: HashMap<(String, String), [u8; SECRET_BYTES_MIN]>,
+    keys: HashMap<(String, String), SigningKey>,
 }
 
 impl RehearsalEpoch {
@@ -34,20 +33,25 @@ impl RehearsalEpoch {
     pub fn build(digest: &str, mut set: PolicySet) -> Result<Self, BuildError> {
         // Nothing is sent, and nothing is counted.
         set.gateway.upstreams.clear();
-        let mut secrets = HashMap::new();
-        for workspace in &set.workspaces {
-            for key in &workspace.identity.keys {
+        let mut keys = HashMap::new();
+        for workspace in &mut set.workspaces {
+            for key in &mut workspace.identity.keys {
                 // Drawn anew each time: should one ever get out, it opens nothing.
-                let mut secret = [0; SECRET_BYTES_MIN];
-                rand::fill(&mut secret).map_err(|_| BuildError::Random)?;
-                secrets.insert((workspace.id.clone(), key.id.clone()), secret);
+                let drawn = SigningKey::draw(key.algorithm).map_err(|_| BuildError::Random)?;
+                keys.insert((workspace.id.clone(), key.id.clone()), drawn);
+                // However the real one is written down, this one stands for itself.
+                if let KeySource::Secret { encoding, source: _ } = &mut key.source {
+                    *encoding = SecretEncoding::Text;
+                }
             }
         }
         let epoch = Epoch::assemble(digest, set, &Metrics::new(), |workspace, key| {
-            let secret = secrets.get(&(workspace.id.clone(), key.id.clone()));
-            Ok(Secret::from(secret.map(|secret| secret.to_vec()).unwrap_or_default()))
+            let drawn = keys.get(&(workspace.id.clone(), key.id.clone()));
+            let material = drawn.and_then(|drawn| drawn.material().ok());
+            // Nothing was drawn: nothing verifies.
+            Ok::<_, SecretError>(material.unwrap_or(KeyMaterial::PublicKey(Vec::new())))
         })?;
-        Ok(Self { epoch, secrets })
+        Ok(Self { epoch, keys })
     }
 
     /// The epoch, for the steps of the gateway.
@@ -56,10 +60,10 @@ impl RehearsalEpoch {
         &self.epoch
     }
 
-    /// The secret of a key, to sign with.
+    /// A key, to sign with.
     #[must_use]
-    pub fn secret(&self, workspace: &str, key: &str) -> Option<&[u8]> {
-        self.secrets.get(&(workspace.to_owned(), key.to_owned())).map(<[u8; SECRET_BYTES_MIN]>::as_slice)
+    pub fn key(&self, workspace: &str, key: &str) -> Option<&SigningKey> {
+        self.keys.get(&(workspace.to_owned(), key.to_owned()))
     }
 }
 
@@ -92,8 +96,11 @@ mod tests {
     fn neither_secrets_nor_files_are_needed_and_no_two_runs_share_a_key() {
         let [one, other] = [rehearsal(), rehearsal()];
         assert_eq!(one.epoch().tenants().len(), 1);
-        assert!(one.secret("acme", "web-2026-11").is_some());
-        assert_ne!(one.secret("acme", "web-2026-11"), other.secret("acme", "web-2026-11"));
-        assert_eq!(one.secret("acme", "another"), None);
+        let token = |rehearsal: &RehearsalEpoch| {
+            rehearsal.key("acme", "web-2026-11").map(|key| key.token(b"{}").expect("signed"))
+        };
+        assert!(token(&one).is_some());
+        assert_ne!(token(&one), token(&other));
+        assert!(one.key("acme", "another").is_none());
     }
 }

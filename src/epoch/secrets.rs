@@ -1,4 +1,4 @@
-//! Secrets: fetched from the environment or a file when an epoch is built, wiped when it goes.
+//! Secrets and public keys: fetched from the environment or a file when an epoch is built; secrets are wiped when it goes.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,8 @@ use secrecy::{SecretBox, SecretSlice};
 use zeroize::Zeroizing;
 
 use crate::edge::private_file::PrivateFile;
-use crate::policy::SecretSource;
+use crate::identity::KeyMaterial;
+use crate::policy::{KeySource, SecretSource};
 
 /// Why a secret cannot be had. It says where it was looked for, never what was found.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +25,8 @@ pub enum SecretError {
     FileEmpty(PathBuf),
     #[error("the secret file `{}` is larger than {SECRET_BYTES_MAX} bytes", .0.display())]
     FileTooLarge(PathBuf),
+    #[error("cannot read the public key `{}`", path.display())]
+    PublicKey { path: PathBuf, source: io::Error },
 }
 
 /// Secrets are short; a larger file is another file.
@@ -31,6 +34,25 @@ const SECRET_BYTES_MAX: usize = 64 * 1024;
 
 /// What group and world may do.
 const OPEN_TO_OTHERS: u32 = 0o077;
+
+/// A public key, or a set of them, that anybody may read.
+const PUBLIC_KEY_BYTES_MAX: usize = 256 * 1024;
+
+/// Fetches what a key is made of.
+///
+/// # Errors
+///
+/// As [`fetch`]; or the file of a public key cannot be read, or is larger than such files are.
+pub fn fetch_key(source: &KeySource) -> Result<KeyMaterial, SecretError> {
+    match source {
+        KeySource::Secret { source, encoding: _ } => fetch(source).map(KeyMaterial::Secret),
+        KeySource::PublicKey(path) => {
+            let content = PrivateFile::open(path).and_then(|file| file.read(PUBLIC_KEY_BYTES_MAX));
+            let content = content.map_err(|source| SecretError::PublicKey { path: path.clone(), source })?;
+            Ok(KeyMaterial::PublicKey(content.to_vec()))
+        }
+    }
+}
 
 /// Fetches the secret that `source` names. One line break at the end of a file is the editor's, not the secret's.
 ///

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::issue::IssueRules;
 use super::jwt::SignedPayload;
 use super::proofs::Presented;
 use super::subject::SubjectClaims;
@@ -42,6 +43,7 @@ pub struct VerifiedClaims<'t> {
 /// What is asked of claims.
 pub(super) struct ClaimRules {
     pub(super) times: TimeRules,
+    pub(super) issue: IssueRules,
     pub(super) subject: SubjectClaims,
 }
 
@@ -60,6 +62,7 @@ impl<'t> VerifiedClaims<'t> {
             return Err(TokenError::Malformed);
         }
         rules.times.admit(&claims, now)?;
+        rules.issue.admit(&claims)?;
         let user_id = rules.subject.bind(&claims, presented)?;
         Ok(Self { claims, user_id })
     }

@@ -17,7 +17,7 @@ pub(super) struct UnverifiedToken<'t> {
     pub(super) signature: &'t str,
     /// Decoded. For `jwt.rs` alone, which hands it on when the signature holds.
     pub(super) payload: Vec<u8>,
-    /// What the header says the algorithm is; `None` where no key could have it. It chooses nothing: a key has its own, and this must be it.
+    /// What the header says the algorithm is; `None` where no key could have it (RFC 7518 §3.1). It chooses nothing: a key has its own, and this must be it.
     pub(super) algorithm: Option<Algorithm>,
     /// What the header says the key is. It is compared, and never part of a path, a query or a log.
     pub(super) key_id: Option<String>,
@@ -66,7 +66,7 @@ fn read_header(header: &Value<'_>) -> Result<(Option<Algorithm>, Option<String>)
     let (mut algorithm, mut key_id) = (None, None);
     for (name, value) in header.as_object().ok_or(TokenError::Malformed)? {
         match &**name {
-            "alg" => algorithm = Some(named(text(value)?)),
+            "alg" => algorithm = Some(Algorithm::named(text(value)?)),
             "kid" => key_id = Some(text(value)?.to_owned()),
             // `JWT` in any case (RFC 7519 §5.1). An `at+jwt` or `dpop+jwt` was signed for another purpose.
             "typ" if text(value)?.eq_ignore_ascii_case("JWT") => {}
@@ -84,14 +84,6 @@ fn read_header(header: &Value<'_>) -> Result<(Option<Algorithm>, Option<String>)
 
 fn text<'v>(value: &'v Value<'_>) -> Result<&'v str, TokenError> {
     value.as_text().ok_or(TokenError::Malformed)
-}
-
-/// The algorithm of this name in a header (RFC 7518 §3.1), to the letter.
-fn named(name: &str) -> Option<Algorithm> {
-    match name {
-        "HS256" => Some(Algorithm::Hs256),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -1,16 +1,18 @@
-//! Secrets that may be keys: a secret that can be guessed lets anybody sign.
+//! Material that may be a key: a secret that can be guessed lets anybody sign.
 
 use secrecy::ExposeSecret;
 
 use super::Secret;
-use crate::policy::{KeyPolicy, KeyUse};
+use super::jwt::VerifyingKey;
+use super::material::{self, KeyMaterial};
+use super::public_key::{self, PublicKeyError};
+use crate::policy::{Algorithm, KEY_TRIES_MAX, KeyPolicy, KeySource, KeyUse, word};
 
-/// The shortest secret of a key for tokens, in bytes: as long as the hash (RFC 7518 §3.2). Of any shorter one, a single token is enough to
-/// find it by trying.
+/// The shortest secret of any key for tokens, in bytes. Of a shorter one, a single token is enough to find it by trying.
 pub const SECRET_BYTES_MIN: usize = 32;
 
-/// How many keys may be in force for one use. A token without `kid` costs a signature for each, so that there are few; two are a rotation.
-pub const KEYS_PER_USE_MAX: usize = 8;
+/// How many keys a workspace may have for tokens. A token with `kid` costs one signature whatever their number.
+pub const KEYS_MAX: usize = 64;
 
 /// A secret of tokens with fewer different bytes was typed, not drawn: 32 random hexadecimal digits have fewer in one case of a million.
 const DISTINCT_BYTES_MIN: usize = 8;
@@ -18,26 +20,64 @@ const DISTINCT_BYTES_MIN: usize = 8;
 /// Why a key cannot be in force. It names the key's id and nothing of the secret, not even its length.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    #[error("key `{id}`: no secret was given for it")]
+    #[error("key `{id}`: nothing was fetched for it")]
     Missing { id: String },
-    #[error("a secret was given that belongs to no key")]
+    #[error("something was fetched that belongs to no key")]
     Surplus,
     #[error("key `{id}`: another key has the same id")]
     Repeated { id: String },
-    #[error("key `{id}`: more than {KEYS_PER_USE_MAX} keys for one use")]
+    #[error("key `{id}`: more than {KEYS_MAX} keys for tokens, or {KEY_TRIES_MAX} for hashes")]
     TooMany { id: String },
     #[error("key `{id}`: the secret is empty")]
     Empty { id: String },
-    #[error("key `{id}`: expected a secret of at least {SECRET_BYTES_MIN} bytes for tokens")]
-    TooShort { id: String },
+    #[error("key `{id}`: expected a secret written in `{encoding}`")]
+    Encoding { id: String, encoding: &'static str },
+    #[error("key `{id}`: expected a secret of at least {bytes_min} bytes for tokens")]
+    TooShort { id: String, bytes_min: usize },
     #[error("key `{id}`: the secret is a well-known one or a placeholder")]
     WellKnown { id: String },
+    #[error("key `{id}`: {source}")]
+    PublicKey { id: String, source: PublicKeyError },
+    #[error("key `{id}`: its material is of another kind than its algorithm")]
+    OtherKind { id: String },
+}
+
+/// What a key may be used for.
+pub(super) struct Admitted {
+    /// Where it verifies tokens.
+    pub(super) token: Option<VerifyingKey>,
+    /// Where it verifies hashes.
+    pub(super) hash: Option<Secret>,
+}
+
+/// Admits what was fetched for a key, for the uses of the key.
+pub(super) fn admit(policy: &KeyPolicy, material: &KeyMaterial) -> Result<Admitted, KeyError> {
+    let id = || policy.id.clone();
+    let verifies = |wanted: KeyUse| policy.uses.contains(&wanted);
+    match (&policy.source, material) {
+        (KeySource::Secret { source: _, encoding }, KeyMaterial::Secret(written)) => {
+            admit_secret(policy, written)?;
+            let secret = material::decode(written, *encoding)
+                .ok_or_else(|| KeyError::Encoding { id: id(), encoding: word(*encoding) })?;
+            admit_secret(policy, &secret)?;
+            let token = verifies(KeyUse::Jwt).then(|| VerifyingKey::secret(&secret));
+            Ok(Admitted { token, hash: verifies(KeyUse::UserHash).then_some(secret) })
+        }
+        (KeySource::PublicKey(_), KeyMaterial::PublicKey(content)) => {
+            let key = public_key::read(content, policy.algorithm, &policy.id)
+                .map_err(|source| KeyError::PublicKey { id: id(), source })?;
+            Ok(Admitted { token: verifies(KeyUse::Jwt).then_some(VerifyingKey::Public(key)), hash: None })
+        }
+        (KeySource::Secret { .. }, KeyMaterial::PublicKey(_)) | (KeySource::PublicKey(_), KeyMaterial::Secret(_)) => {
+            Err(KeyError::OtherKind { id: id() })
+        }
+    }
 }
 
 /// Admits a secret for the uses of its key.
 ///
 /// A hash of users may have a shorter one, because the messengers that only know hashes hand out shorter ones.
-pub(super) fn admit(policy: &KeyPolicy, secret: &Secret) -> Result<(), KeyError> {
+fn admit_secret(policy: &KeyPolicy, secret: &Secret) -> Result<(), KeyError> {
     let id = || policy.id.clone();
     let secret = secret.expose_secret();
     if secret.iter().all(u8::is_ascii_whitespace) {
@@ -47,14 +87,34 @@ pub(super) fn admit(policy: &KeyPolicy, secret: &Secret) -> Result<(), KeyError>
         return Err(KeyError::WellKnown { id: id() });
     }
     if policy.uses.contains(&KeyUse::Jwt) {
-        if secret.len() < SECRET_BYTES_MIN {
-            return Err(KeyError::TooShort { id: id() });
+        let bytes_min = secret_bytes_min(policy.algorithm);
+        if secret.len() < bytes_min {
+            return Err(KeyError::TooShort { id: id(), bytes_min });
         }
         if has_few_distinct_bytes(secret) {
             return Err(KeyError::WellKnown { id: id() });
         }
     }
     Ok(())
+}
+
+/// As long as the hash (RFC 7518 §3.2).
+fn secret_bytes_min(algorithm: Algorithm) -> usize {
+    match algorithm {
+        Algorithm::Hs384 => 48,
+        Algorithm::Hs512 => 64,
+        Algorithm::Hs256
+        | Algorithm::Rs256
+        | Algorithm::Rs384
+        | Algorithm::Rs512
+        | Algorithm::Ps256
+        | Algorithm::Ps384
+        | Algorithm::Ps512
+        | Algorithm::Es256
+        | Algorithm::Es384
+        | Algorithm::Es512
+        | Algorithm::EdDsa => SECRET_BYTES_MIN,
+    }
 }
 
 /// Secrets that stand in lists of things to try, whole.
@@ -112,7 +172,8 @@ mod tests {
 
     #[track_caller]
     fn check(uses: &[KeyUse], text: &str, expected: Result<(), KeyError>) {
-        assert_eq!(admit(&key("web", uses), &secret(text.as_bytes())), expected, "{text}");
+        let material = KeyMaterial::Secret(secret(text.as_bytes()));
+        assert_eq!(admit(&key("web", uses), &material).map(|_| ()), expected, "{text}");
     }
 
     fn id() -> String {
@@ -125,8 +186,8 @@ mod tests {
         let short = "0123456789abcdefghijklmnopqrstu";
         assert_eq!((long_enough.len(), short.len()), (32, 31));
         check(&[KeyUse::Jwt], long_enough, Ok(()));
-        check(&[KeyUse::Jwt], short, Err(KeyError::TooShort { id: id() }));
-        check(&[KeyUse::Jwt, KeyUse::UserHash], short, Err(KeyError::TooShort { id: id() }));
+        check(&[KeyUse::Jwt], short, Err(KeyError::TooShort { id: id(), bytes_min: 32 }));
+        check(&[KeyUse::Jwt, KeyUse::UserHash], short, Err(KeyError::TooShort { id: id(), bytes_min: 32 }));
         check(&[KeyUse::UserHash], short, Ok(()));
     }
 
@@ -159,7 +220,8 @@ mod tests {
 
     #[test]
     fn an_error_names_the_key_and_nothing_of_the_secret() {
-        let error = admit(&key("web", &[KeyUse::Jwt]), &secret(b"canary")).expect_err("too short");
+        let material = KeyMaterial::Secret(secret(b"canary"));
+        let error = admit(&key("web", &[KeyUse::Jwt]), &material).map(|_| ()).expect_err("too short");
         assert_eq!(error.to_string(), "key `web`: expected a secret of at least 32 bytes for tokens");
         assert!(!format!("{error:?}").contains("canary"));
     }

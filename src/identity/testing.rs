@@ -7,10 +7,13 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{Presented, Secret, SessionPresence, Verifier};
+use super::{KeyMaterial, Presented, Secret, SessionPresence, Verifier};
 use crate::clock::UnixSeconds;
 use crate::decision::{Folding, Spelling, TokenReader};
-use crate::policy::{Algorithm, Expiry, IdentityPolicy, KeyPolicy, KeyUse, Limits, Require, SecretSource};
+use crate::policy::{
+    Algorithm, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, Require, SecretEncoding,
+    SecretSource,
+};
 use crate::profile::{Accepts, IdentityPlaces, Members, Profile, RefusalShapes, Rest, Shape, TokenPlaces};
 
 /// The secret of the vectors.
@@ -63,8 +66,14 @@ pub(super) fn presented() -> Presented<'static> {
 }
 
 pub(super) fn key(id: &str, uses: &[KeyUse]) -> KeyPolicy {
-    let secret = SecretSource::Env("UNUSED".into());
-    KeyPolicy { id: id.into(), algorithm: Algorithm::Hs256, secret, uses: uses.to_vec() }
+    let source = SecretSource::Env("UNUSED".into());
+    KeyPolicy {
+        id: id.into(),
+        algorithm: Algorithm::Hs256,
+        source: KeySource::Secret { source, encoding: SecretEncoding::Text },
+        uses: uses.to_vec(),
+        term: KeyTerm::default(),
+    }
 }
 
 pub(super) fn policy() -> IdentityPolicy {
@@ -73,6 +82,9 @@ pub(super) fn policy() -> IdentityPolicy {
         expiry: Expiry::Required,
         max_lifetime: None,
         leeway: Duration::from_secs(30),
+        issuers: vec![],
+        audiences: vec![],
+        required_claims: vec![],
         keys: vec![key("web", &[KeyUse::Jwt, KeyUse::UserHash])],
         token_at: vec![],
     }
@@ -115,6 +127,6 @@ pub(super) fn verifier() -> Verifier {
 
 /// A verifier all of whose keys have the secret of the vectors.
 pub(super) fn verifier_of(policy: &IdentityPolicy) -> Verifier {
-    let secrets = policy.keys.iter().map(|_| secret(SECRET)).collect();
-    Verifier::new(policy, secrets, &profile(), &Limits::default()).expect("good keys")
+    let materials = policy.keys.iter().map(|_| KeyMaterial::Secret(secret(SECRET))).collect();
+    Verifier::new(policy, materials, &profile(), &Limits::default()).expect("good keys")
 }

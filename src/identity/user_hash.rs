@@ -8,9 +8,17 @@ use secrecy::ExposeSecret;
 use super::Secret;
 use super::proofs::{Agreed, Presented};
 use super::verdict::HashError;
+use crate::clock::UnixSeconds;
+use crate::policy::KeyTerm;
 
-/// The keys in force for hashes, at most [`KEYS_PER_USE_MAX`](super::KEYS_PER_USE_MAX).
-pub(super) struct HashKeys(Vec<(String, hmac::Key)>);
+/// The keys of a workspace for hashes, at most [`KEY_TRIES_MAX`](crate::policy::KEY_TRIES_MAX): a hash does not say whose it is.
+pub(super) struct HashKeys(Vec<HashKey>);
+
+struct HashKey {
+    id: String,
+    term: KeyTerm,
+    key: hmac::Key,
+}
 
 /// Whose hash holds, and by which key.
 pub(super) struct HashedSubject<'k, 't> {
@@ -27,25 +35,31 @@ impl HashKeys {
         self.0.len()
     }
 
-    pub(super) fn push(&mut self, id: &str, secret: &Secret) {
-        self.0.push((id.to_owned(), hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret())));
+    pub(super) fn push(&mut self, id: &str, term: KeyTerm, secret: &Secret) {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret());
+        self.0.push(HashKey { id: id.to_owned(), term, key });
     }
 
     /// Verifies the hashes that a request presents; `None` where it presents none.
-    pub(super) fn verify<'t>(&self, presented: &'t Presented<'_>) -> Result<Option<HashedSubject<'_, 't>>, HashError> {
+    pub(super) fn verify<'t>(
+        &self,
+        presented: &'t Presented<'_>,
+        now: UnixSeconds,
+    ) -> Result<Option<HashedSubject<'_, 't>>, HashError> {
         let hash = match Agreed::of(&presented.user_hashes) {
             Agreed::Nothing => return Ok(None),
             Agreed::One(hash) => hash,
             Agreed::Several => return Err(HashError::TwoHashes),
         };
         let subject = subject(presented)?;
-        if self.0.is_empty() {
+        let mut in_force = self.0.iter().filter(|key| key.term.holds(now.0)).peekable();
+        if in_force.peek().is_none() {
             return Err(HashError::WithoutKey);
         }
         let tag = decode(hash).ok_or(HashError::Bad)?;
         // `hmac::verify` compares in constant time.
-        let signed = self.0.iter().find(|(_, key)| hmac::verify(key, subject.as_bytes(), &tag).is_ok());
-        let (key_id, _) = signed.ok_or(HashError::Bad)?;
+        let signed = in_force.find(|key| hmac::verify(&key.key, subject.as_bytes(), &tag).is_ok());
+        let key_id = &signed.ok_or(HashError::Bad)?.id;
         Ok(Some(HashedSubject { key_id, subject }))
     }
 }
@@ -90,15 +104,15 @@ mod tests {
     use std::borrow::Cow;
 
     use super::*;
-    use crate::identity::testing::{self, SECRET, hash_by, secret, user_hash};
+    use crate::identity::testing::{self, NOW, SECRET, hash_by, secret, user_hash};
 
     const OLD: &[u8] = b"an-older-secret";
 
     #[track_caller]
     fn check(hashes: &[&str], user_ids: &[&str], emails: &[&str], expected: Result<Option<(&str, &str)>, HashError>) {
         let mut keys = HashKeys::new();
-        keys.push("old", &secret(OLD));
-        keys.push("web", &secret(SECRET));
+        keys.push("old", KeyTerm::default(), &secret(OLD));
+        keys.push("web", KeyTerm::default(), &secret(SECRET));
         let texts = |texts: &[&str]| texts.iter().map(|text| Cow::Owned((*text).to_owned())).collect();
         let presented = Presented {
             user_hashes: texts(hashes),
@@ -106,7 +120,7 @@ mod tests {
             emails: texts(emails),
             ..testing::presented()
         };
-        let verified = keys.verify(&presented).map(|found| found.map(|found| (found.key_id, found.subject)));
+        let verified = keys.verify(&presented, NOW).map(|found| found.map(|found| (found.key_id, found.subject)));
         assert_eq!(verified, expected, "{hashes:?} {user_ids:?} {emails:?}");
     }
 
@@ -174,6 +188,22 @@ mod tests {
         check(&[&hash_by(b"nobodys-secret", "user-42")], &["user-42"], &[], Err(HashError::Bad));
         let presented =
             Presented { user_hashes: vec![OF_ID.into()], user_ids: vec!["user-42".into()], ..testing::presented() };
-        assert_eq!(HashKeys::new().verify(&presented).err(), Some(HashError::WithoutKey));
+        assert_eq!(HashKeys::new().verify(&presented, NOW).err(), Some(HashError::WithoutKey));
+    }
+
+    #[test]
+    fn a_key_out_of_its_term_is_none() {
+        #[track_caller]
+        fn check(not_before: Option<i64>, not_after: Option<i64>, expected: Result<&str, HashError>) {
+            let mut keys = HashKeys::new();
+            keys.push("web", KeyTerm { not_before, not_after }, &secret(SECRET));
+            let presented =
+                Presented { user_hashes: vec![OF_ID.into()], user_ids: vec!["user-42".into()], ..testing::presented() };
+            let verified = keys.verify(&presented, NOW).map(|found| found.map_or("", |found| found.key_id));
+            assert_eq!(verified, expected);
+        }
+        check(Some(NOW.0), Some(NOW.0 + 1), Ok("web"));
+        check(Some(NOW.0 + 1), None, Err(HashError::WithoutKey));
+        check(None, Some(NOW.0), Err(HashError::WithoutKey));
     }
 }

@@ -51,6 +51,9 @@ pub enum TokenError {
     WrongAlgorithm,
     #[error("no key in force has this id")]
     UnknownKey,
+    /// `not_before` or `not_after` of the policy.
+    #[error("its key is not in force now")]
+    KeyNotInForce,
     #[error("the signature does not hold")]
     BadSignature,
     #[error("a time is not an integer")]
@@ -67,6 +70,14 @@ pub enum TokenError {
     NotYetValid,
     #[error("it lives longer than the policy allows")]
     LifetimeTooLong,
+    /// `iss` (RFC 7519 §4.1.1).
+    #[error("not issued by whom the policy names")]
+    WrongIssuer,
+    /// `aud` (RFC 7519 §4.1.3).
+    #[error("not for whom the policy names")]
+    WrongAudience,
+    #[error("it lacks a claim that the policy asks for")]
+    ClaimMissing,
     #[error("it names no user")]
     MissingSubject,
     #[error("it is about somebody else than the request")]
@@ -75,7 +86,7 @@ pub enum TokenError {
 
 impl TokenError {
     /// Every failure, in the order in which it is looked for.
-    pub const ALL: [TokenError; 26] = [
+    pub const ALL: [TokenError; 30] = [
         TokenError::TwoTokens,
         TokenError::TooLarge,
         TokenError::Malformed,
@@ -86,6 +97,7 @@ impl TokenError {
         TokenError::WrongType,
         TokenError::WrongAlgorithm,
         TokenError::UnknownKey,
+        TokenError::KeyNotInForce,
         TokenError::BadSignature,
         TokenError::NotInteger(TimeClaim::Exp),
         TokenError::NotInteger(TimeClaim::Nbf),
@@ -100,6 +112,9 @@ impl TokenError {
         TokenError::Expired,
         TokenError::NotYetValid,
         TokenError::LifetimeTooLong,
+        TokenError::WrongIssuer,
+        TokenError::WrongAudience,
+        TokenError::ClaimMissing,
         TokenError::MissingSubject,
         TokenError::SubjectMismatch,
     ];
@@ -118,6 +133,7 @@ impl TokenError {
             TokenError::WrongType => "wrong_type",
             TokenError::WrongAlgorithm => "wrong_algorithm",
             TokenError::UnknownKey => "unknown_key",
+            TokenError::KeyNotInForce => "key_not_in_force",
             TokenError::BadSignature => "bad_signature",
             TokenError::NotInteger(TimeClaim::Exp) => "exp_not_integer",
             TokenError::NotInteger(TimeClaim::Nbf) => "nbf_not_integer",
@@ -132,6 +148,9 @@ impl TokenError {
             TokenError::Expired => "expired",
             TokenError::NotYetValid => "not_yet_valid",
             TokenError::LifetimeTooLong => "lifetime_too_long",
+            TokenError::WrongIssuer => "wrong_issuer",
+            TokenError::WrongAudience => "wrong_audience",
+            TokenError::ClaimMissing => "claim_missing",
             TokenError::MissingSubject => "missing_subject",
             TokenError::SubjectMismatch => "subject_mismatch",
         }

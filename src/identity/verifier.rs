@@ -3,18 +3,19 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use super::Secret;
 use super::claims::{ClaimRules, VerifiedClaims};
 use super::compact::UnverifiedToken;
+use super::issue::IssueRules;
 use super::jwt::{SignedPayload, TokenKeys};
-use super::keys::{self, KEYS_PER_USE_MAX, KeyError};
+use super::keys::{self, Admitted, KEYS_MAX, KeyError};
+use super::material::KeyMaterial;
 use super::proofs::{Agreed, Finding, Presented, Proofs};
 use super::subject::SubjectClaims;
 use super::times::TimeRules;
 use super::user_hash::HashKeys;
 use super::verdict::{ProofError, TokenError};
 use crate::clock::UnixSeconds;
-use crate::policy::{IdentityPolicy, KeyUse, Limits};
+use crate::policy::{IdentityPolicy, KEY_TRIES_MAX, Limits};
 use crate::profile::Profile;
 
 /// Verifies the proofs of requests to one workspace, by the keys that are in force there.
@@ -27,41 +28,45 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// Puts the keys of a policy in force. `secrets` are those of `policy.keys`, in the same order.
+    /// Puts the keys of a policy in force. `materials` are those of `policy.keys`, in the same order.
     ///
     /// # Errors
-    /// [`KeyError`] names the first key whose secret is missing or too weak, or whose id is another key's as well.
+    /// [`KeyError`] names the first key whose material is missing or too weak, or whose id is another key's as well.
     pub fn new(
         policy: &IdentityPolicy,
-        secrets: Vec<Secret>,
+        materials: Vec<KeyMaterial>,
         profile: &Profile,
         limits: &Limits,
     ) -> Result<Self, KeyError> {
         let (mut token_keys, mut hash_keys) = (TokenKeys::new(), HashKeys::new());
         let mut ids = HashSet::new();
-        let mut secrets = secrets.into_iter();
+        let mut materials = materials.into_iter();
         for key in &policy.keys {
             let id = || key.id.clone();
-            let secret = secrets.next().ok_or_else(|| KeyError::Missing { id: id() })?;
+            let material = materials.next().ok_or_else(|| KeyError::Missing { id: id() })?;
             // A `kid` must name one key.
             if !ids.insert(&key.id) {
                 return Err(KeyError::Repeated { id: id() });
             }
-            keys::admit(key, &secret)?;
-            if key.uses.contains(&KeyUse::Jwt) {
-                token_keys.push(&key.id, key.algorithm, &secret);
+            let Admitted { token, hash } = keys::admit(key, &material)?;
+            if let Some(verifying) = token {
+                token_keys.push(&key.id, key.algorithm, key.term, verifying);
             }
-            if key.uses.contains(&KeyUse::UserHash) {
-                hash_keys.push(&key.id, &secret);
+            if let Some(secret) = hash {
+                hash_keys.push(&key.id, key.term, &secret);
             }
-            if token_keys.len() > KEYS_PER_USE_MAX || hash_keys.len() > KEYS_PER_USE_MAX {
+            if token_keys.len() > KEYS_MAX || hash_keys.len() > KEY_TRIES_MAX {
                 return Err(KeyError::TooMany { id: id() });
             }
         }
-        if secrets.next().is_some() {
+        if materials.next().is_some() {
             return Err(KeyError::Surplus);
         }
-        let rules = ClaimRules { times: TimeRules::new(policy), subject: SubjectClaims::new(&profile.identity) };
+        let rules = ClaimRules {
+            times: TimeRules::new(policy),
+            issue: IssueRules::new(policy),
+            subject: SubjectClaims::new(&profile.identity),
+        };
         let key_ids = policy.keys.iter().map(|key| key.id.clone()).collect();
         Ok(Self { token_keys, hash_keys, rules, limits: limits.clone(), key_ids })
     }
@@ -78,7 +83,7 @@ impl Verifier {
         payload: &'t mut SignedPayload,
     ) -> Proofs<'t> {
         let (finding, key_id) = match Agreed::of(&presented.tokens) {
-            Agreed::Nothing => self.verify_hash(presented),
+            Agreed::Nothing => self.verify_hash(presented, now),
             Agreed::One(token) => self.verify_token(token, presented, now, payload),
             Agreed::Several => (Finding::Failed(ProofError::Token(TokenError::TwoTokens)), None),
         };
@@ -94,7 +99,7 @@ impl Verifier {
     ) -> (Finding<'t>, Option<&'t str>) {
         let failed = |error| Finding::Failed(ProofError::Token(error));
         let token = UnverifiedToken::parse(token, &self.limits);
-        let key_id = match token.and_then(|token| self.token_keys.verify(token, payload)) {
+        let key_id = match token.and_then(|token| self.token_keys.verify(token, now, payload)) {
             Ok(key_id) => key_id,
             Err(error) => return (failed(error), None),
         };
@@ -105,8 +110,8 @@ impl Verifier {
         (finding, Some(key_id))
     }
 
-    fn verify_hash<'t>(&'t self, presented: &'t Presented<'_>) -> (Finding<'t>, Option<&'t str>) {
-        match self.hash_keys.verify(presented) {
+    fn verify_hash<'t>(&'t self, presented: &'t Presented<'_>, now: UnixSeconds) -> (Finding<'t>, Option<&'t str>) {
+        match self.hash_keys.verify(presented, now) {
             Ok(None) => (Finding::Absent, None),
             Ok(Some(hashed)) => (Finding::Hash { subject: hashed.subject }, Some(hashed.key_id)),
             Err(error) => (Finding::Failed(ProofError::Hash(error)), None),

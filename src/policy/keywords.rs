@@ -1,8 +1,9 @@
 //! The words of the policy files: what `observe`, `identified` or `user_hash` mean.
 
+use super::algorithm::Algorithm;
 use super::gateway::{HttpVersion, ReadBack};
 use super::reader::Keyword;
-use super::workspace::{Admission, Algorithm, Expiry, KeyUse, OnMisfit, OnReplace, Require};
+use super::workspace::{Admission, Expiry, KeyUse, OnMisfit, OnReplace, Require, SecretEncoding};
 use crate::decision::{Collect, Kind, Lock, Mode, Unlisted};
 
 /// Gives an enum its words, for the reader and for the schema. A variant without a word does not compile.
@@ -55,7 +56,26 @@ keywords!(OnMisfit: "drop" => OnMisfit::Drop, "refuse" => OnMisfit::Refuse);
 keywords!(OnReplace: "refuse" => OnReplace::Refuse, "allow" => OnReplace::Allow);
 keywords!(Require: "never" => Require::Never, "identified" => Require::Identified, "always" => Require::Always);
 keywords!(Expiry: "required" => Expiry::Required, "optional" => Expiry::Optional);
-keywords!(Algorithm: "HS256" => Algorithm::Hs256);
+keywords!(
+    Algorithm: "HS256" => Algorithm::Hs256,
+    "HS384" => Algorithm::Hs384,
+    "HS512" => Algorithm::Hs512,
+    "RS256" => Algorithm::Rs256,
+    "RS384" => Algorithm::Rs384,
+    "RS512" => Algorithm::Rs512,
+    "PS256" => Algorithm::Ps256,
+    "PS384" => Algorithm::Ps384,
+    "PS512" => Algorithm::Ps512,
+    "ES256" => Algorithm::Es256,
+    "ES384" => Algorithm::Es384,
+    "ES512" => Algorithm::Es512,
+    "EdDSA" => Algorithm::EdDsa,
+);
+keywords!(
+    SecretEncoding: "text" => SecretEncoding::Text,
+    "base64url" => SecretEncoding::Base64Url,
+    "hex" => SecretEncoding::Hex,
+);
 keywords!(KeyUse: "jwt" => KeyUse::Jwt, "user_hash" => KeyUse::UserHash);
 keywords!(ReadBack: "on" => ReadBack::On, "off" => ReadBack::Off);
 keywords!(HttpVersion: "1.1" => HttpVersion::Http1, "2" => HttpVersion::Http2);

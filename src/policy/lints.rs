@@ -1,7 +1,8 @@
 //! Lints: what is legal in a workspace, but unwise. They run on files without mistakes.
 
+use super::algorithm::{Algorithm, KEY_TRIES_MAX};
 use super::finding::Findings;
-use super::reader::{one_of, quoted};
+use super::reader::{Keyword, one_of, quoted};
 use super::shapes;
 use super::source::Source;
 use super::workspace::{Admission, KeyUse, Workspace};
@@ -37,12 +38,32 @@ pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source
             )
             .help("two hours are usual: `max_lifetime = \"2h\"`");
     }
+    many_keys(workspace, landmarks, source, findings);
     reserved(workspace, landmarks, source, findings);
     if !signs && workspace.catalogue.mode() != Mode::Off {
         unsignable(workspace, landmarks, source, findings);
     }
     if workspace.catalogue.mode() != Mode::Off && landmarks.unlisted == Unlisted::Drop {
         incomplete_groups(workspace, landmarks, source, findings);
+    }
+}
+
+/// More keys of one algorithm than a token that names none is tried with.
+fn many_keys(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
+    let tried = |algorithm| {
+        let keys = workspace.identity.keys.iter();
+        keys.filter(|key| key.algorithm == algorithm && key.uses.contains(&KeyUse::Jwt)).count()
+    };
+    for (word, algorithm) in Algorithm::WORDS {
+        let count = tried(*algorithm);
+        if count > KEY_TRIES_MAX {
+            let message = format!(
+                "`identity.keys`: {count} of `{word}`, and a token without `kid` is tried with {KEY_TRIES_MAX}"
+            );
+            findings
+                .warning(source, landmarks.identity.clone(), message)
+                .help("let the server name the key in the token's header, or remove those that no longer sign");
+        }
     }
 }
 
@@ -181,6 +202,27 @@ mod tests {
             &["error: a.toml:8:1: unknown key `what` (known here: `profile`, `app_ids`, `hosts`, `upstream`, `mode`, \
                `trusted_domains`, `missing_origin`, `null_origin`, `unlisted`, `signed_unlisted`, `on_misfit`, \
                `on_replace`, `identity`, `attributes`, `routes`)"],
+        );
+    }
+
+    #[test]
+    fn more_keys_than_are_tried_are_warned_of() {
+        let more = |count: usize| {
+            let key = |index| {
+                format!(
+                    "[[identity.keys]]\nid = \"key-{index}\"\nalgorithm = \"ES256\"\npublic_key = \"{index}.pem\"\nuse = [\"jwt\"]\n"
+                )
+            };
+            (0..count).map(key).collect::<String>() + "[attributes]"
+        };
+        check("[attributes]", &more(8), &[]);
+        check(
+            "[attributes]",
+            &more(9),
+            &[
+                "warning: a.toml:8:1: `identity.keys`: 9 of `ES256`, and a token without `kid` is tried with 8 (let the \
+               server name the key in the token's header, or remove those that no longer sign)",
+            ],
         );
     }
 }

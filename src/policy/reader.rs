@@ -385,6 +385,20 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// A moment, as a date of TOML with time and offset: `2026-11-27T08:00:00Z`. Whole seconds since 1970.
+    pub fn moment(&self) -> Option<Placed<i64>> {
+        const EXPECTED: &str = "a moment with its offset such as `2026-11-27T08:00:00Z`, without quotes";
+        let Some(datetime) = self.value.get_ref().as_datetime() else {
+            return self.expected(EXPECTED);
+        };
+        // A date without time or offset begins at another moment wherever it is read.
+        let Ok(moment) = datetime.to_string().parse::<jiff::Timestamp>() else {
+            self.error(format!("expected {EXPECTED}, found `{datetime}`"));
+            return None;
+        };
+        Some(self.placed(moment.as_second()))
+    }
+
     /// One word of a closed set.
     pub fn keyword<K: Keyword>(&self) -> Option<Placed<K>> {
         let words = || K::WORDS.iter().map(|(word, _)| *word);

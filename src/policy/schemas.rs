@@ -91,6 +91,11 @@ spelled!(
     { "type": "string", "pattern": "^[0-9]+ ?(ms|s|m|h|d)$" }
 );
 spelled!(
+    /// A moment: a date of TOML with time and offset.
+    Moment,
+    { "type": "string", "format": "date-time" }
+);
+spelled!(
     /// How a number of bytes is spelled.
     Size,
     {

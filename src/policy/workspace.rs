@@ -1,9 +1,10 @@
 //! A workspace: one tenant of the messenger, its domains, keys and catalogue.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::algorithm::Algorithm;
 use super::trusted_domains::TrustedDomains;
 use crate::decision::Catalogue;
 use crate::profile::{Operation, Place, Profile};
@@ -79,25 +80,76 @@ pub struct IdentityPolicy {
     pub max_lifetime: Option<Duration>,
     /// By how much clocks may differ.
     pub leeway: Duration,
+    /// Who must have issued a token: one of these, where there are any.
+    pub issuers: Vec<String>,
+    /// For whom a token must be: one of these, where there are any.
+    pub audiences: Vec<String>,
+    /// Claims that a token must have, beside those that it must have anyway.
+    pub required_claims: Vec<String>,
     pub keys: Vec<KeyPolicy>,
     /// Places of the token beside the profile's, such as a header for messengers that know no tokens. It is taken out before sending.
     pub token_at: Vec<Place>,
 }
 
-/// One key in force.
+/// One key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyPolicy {
     /// Its name in records; a token's `kid` names it by this.
     pub id: String,
     pub algorithm: Algorithm,
-    pub secret: SecretSource,
+    pub source: KeySource,
     pub uses: Vec<KeyUse>,
+    pub term: KeyTerm,
 }
 
-/// The algorithm of a key; a token's header never chooses.
+/// Where a key is. Never the key itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// One secret for whoever signs and whoever verifies.
+    Secret { source: SecretSource, encoding: SecretEncoding },
+    /// The public half of a pair, in a file: PEM, a JWK, or a JWK Set.
+    PublicKey(PathBuf),
+}
+
+impl KeySource {
+    /// The file that it is in, where it is in one.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            KeySource::Secret { source: SecretSource::File(path), encoding: _ } | KeySource::PublicKey(path) => {
+                Some(path)
+            }
+            KeySource::Secret { source: SecretSource::Env(_), encoding: _ } => None,
+        }
+    }
+}
+
+/// How a secret is written down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Algorithm {
-    Hs256,
+pub enum SecretEncoding {
+    /// The text itself is the key, as with most messengers, also where it looks like base64url.
+    Text,
+    /// RFC 4648 §5, with or without padding.
+    Base64Url,
+    /// RFC 4648 §8, in either case.
+    Hex,
+}
+
+/// From when to when a key counts, in seconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeyTerm {
+    /// The first second.
+    pub not_before: Option<i64>,
+    /// The first second in which it does no longer.
+    pub not_after: Option<i64>,
+}
+
+impl KeyTerm {
+    /// Whether the key counts at `now`. No leeway: both ends are the operator's own, by our own clock.
+    #[must_use]
+    pub fn holds(self, now: i64) -> bool {
+        self.not_before.is_none_or(|begin| begin <= now) && self.not_after.is_none_or(|end| now < end)
+    }
 }
 
 /// What a key verifies.

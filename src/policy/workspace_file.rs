@@ -2,6 +2,7 @@
 
 mod attributes;
 mod identity;
+mod keys;
 mod routes;
 
 use std::collections::BTreeMap;

@@ -7,13 +7,15 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
+use super::NOW;
 use super::body::{DraftBody, Placed};
-use super::{NOW, sign};
 use crate::decision::Value;
 use crate::edge::cors::Preflight;
 use crate::edge::hygiene;
+use crate::envelope::json;
 use crate::epoch::{RehearsalEpoch, Tenant};
-use crate::policy::{AppId, Case, CaseRequest, KeyUse, Signer};
+use crate::identity::SigningKey;
+use crate::policy::{Algorithm, AppId, Case, CaseRequest, KeyUse, Signer};
 use crate::profile::{Operation, Place};
 
 /// Why a case cannot be made a request.
@@ -31,6 +33,8 @@ pub enum DraftError {
     NoPlaceForHash,
     #[error("the operation has no document for `update`: say it with `form` or `body`")]
     NoPlaceForUpdate,
+    #[error("the system has no random numbers to sign with")]
+    Unsigned,
     #[error("not a request that can be written")]
     Unwritable,
 }
@@ -48,9 +52,6 @@ const HOST: HeaderValue = HeaderValue::from_static("gateway.example");
 
 /// How long a token lives that does not say: ten minutes.
 const TOKEN_SECONDS: i64 = 600;
-
-/// Nobody's secret: what it signs is forged.
-const FORGED: &[u8] = b"forged: this secret is no key of anybody";
 
 /// Makes the request of a case.
 ///
@@ -140,15 +141,23 @@ impl Draft {
         let tokens = &workspace.profile.tokens;
         let first_for = |wanted: KeyUse| {
             let key = workspace.identity.keys.iter().find(|key| key.uses.contains(&wanted)).ok_or(DraftError::NoKey)?;
-            stage.secret(&workspace.id, &key.id).ok_or(DraftError::NoKey)
+            Ok((key.algorithm, stage.key(&workspace.id, &key.id).ok_or(DraftError::NoKey)?))
         };
         if let Some(claims) = &request.signed {
-            let secret = match &request.signer {
-                Signer::First => first_for(KeyUse::Jwt)?,
-                Signer::Key(id) => stage.secret(&workspace.id, id).ok_or_else(|| DraftError::UnknownKey(id.clone()))?,
-                Signer::Nobody => FORGED,
+            let stranger;
+            let key = match &request.signer {
+                Signer::First => first_for(KeyUse::Jwt)?.1,
+                Signer::Key(id) => stage.key(&workspace.id, id).ok_or_else(|| DraftError::UnknownKey(id.clone()))?,
+                // Right in all but whose it is.
+                Signer::Nobody => {
+                    let algorithm = first_for(KeyUse::Jwt).map_or(Algorithm::Hs256, |(algorithm, _)| algorithm);
+                    stranger = SigningKey::draw(algorithm).map_err(|_| DraftError::Unsigned)?;
+                    &stranger
+                }
             };
-            let token = sign::token(&with_expiry(claims, request.now.unwrap_or(NOW.0)), secret);
+            let mut payload = Vec::new();
+            json::write(&with_expiry(claims, request.now.unwrap_or(NOW.0)), &mut payload);
+            let token = key.token(&payload).map_err(|_| DraftError::Unsigned)?;
             // Where a workspace names a place of its own, its messenger knows none.
             let mut places = tokens.jwt.iter().chain(&workspace.identity.token_at);
             if !places.any(|place| self.place(place, &token)) {
@@ -156,7 +165,7 @@ impl Draft {
             }
         }
         if let Some(id) = &request.hashed {
-            let hash = sign::user_hash(id, first_for(KeyUse::UserHash)?);
+            let hash = first_for(KeyUse::UserHash)?.1.user_hash(id).ok_or(DraftError::NoKey)?;
             if !tokens.user_hash.iter().any(|place| self.place(place, &hash)) {
                 return Err(DraftError::NoPlaceForHash);
             }

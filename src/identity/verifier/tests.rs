@@ -4,10 +4,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decision::Subject;
+use crate::identity::public_key::vectors::P256_PEM;
 use crate::identity::testing::{
     self, HEADER, NOW, SECRET, key, presented, profile, secret, token, user_hash, verifier,
 };
 use crate::identity::{HashError, ProofVerdict, SessionPresence, TimeClaim};
+use crate::policy::{Algorithm, KeyPolicy, KeySource, KeyUse};
 
 const PAYLOAD: &str = r#"{"user_id":"user-42","email":"ada@example.com","plan":"pro","seats":5,"exp":4102444800}"#;
 const VECTOR: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJ1c2VyX2lkIjoidXNlci00MiIsImVtYWlsIjoiYWRhQGV4YW1wbGUuY29tIiwicGxhbiI6InBybyIsInNlYXRzIjo1LCJleHAiOjQxMDI0NDQ4MDB9.5GCB-fVWkgpWF_rknHcIoILv33LxkjWwScK0NQCA-PU";
@@ -125,7 +127,8 @@ fn claims_are_looked_at_in_an_order_and_only_behind_a_signature() {
 fn a_token_of_one_byte_more_than_the_limit_is_too_large() {
     let limits = |token_bytes_max| Limits { token_bytes_max, ..Limits::default() };
     let verdict = |limits: &Limits| {
-        let verifier = Verifier::new(&testing::policy(), vec![secret(SECRET)], &profile(), limits).expect("keys");
+        let verifier = Verifier::new(&testing::policy(), vec![KeyMaterial::Secret(secret(SECRET))], &profile(), limits)
+            .expect("keys");
         verifier
             .verify(&Presented { tokens: texts(&[VECTOR]), ..presented() }, NOW, &mut SignedPayload::default())
             .verdict()
@@ -181,23 +184,63 @@ fn a_key_verifies_what_it_is_for() {
 }
 
 #[track_caller]
-fn check_keys(ids: &[&str], secrets: usize, expected: Option<KeyError>) {
-    let keys = ids.iter().map(|id| key(id, &[KeyUse::Jwt])).collect();
+fn check_keys(uses: KeyUse, ids: &[&str], materials: usize, expected: Option<KeyError>) {
+    let keys = ids.iter().map(|id| key(id, &[uses])).collect();
     let policy = IdentityPolicy { keys, ..testing::policy() };
-    let secrets = (0..secrets).map(|_| secret(SECRET)).collect();
-    assert_eq!(Verifier::new(&policy, secrets, &profile(), &Limits::default()).err(), expected);
+    let materials = (0..materials).map(|_| KeyMaterial::Secret(secret(SECRET))).collect();
+    assert_eq!(Verifier::new(&policy, materials, &profile(), &Limits::default()).err(), expected);
 }
 
 #[test]
-fn every_key_has_its_secret_and_its_id() {
-    check_keys(&[], 0, None);
-    check_keys(&["a", "b"], 2, None);
-    check_keys(&["a", "b"], 1, Some(KeyError::Missing { id: "b".into() }));
-    check_keys(&["a", "b"], 3, Some(KeyError::Surplus));
-    check_keys(&["a", "a"], 2, Some(KeyError::Repeated { id: "a".into() }));
-    check_keys(&["a", "b", "c", "d", "e", "f", "g", "h"], 8, None);
-    let nine = ["a", "b", "c", "d", "e", "f", "g", "h", "i"];
-    check_keys(&nine, 9, Some(KeyError::TooMany { id: "i".into() }));
+fn every_key_has_its_material_and_its_id() {
+    check_keys(KeyUse::Jwt, &[], 0, None);
+    check_keys(KeyUse::Jwt, &["a", "b"], 2, None);
+    check_keys(KeyUse::Jwt, &["a", "b"], 1, Some(KeyError::Missing { id: "b".into() }));
+    check_keys(KeyUse::Jwt, &["a", "b"], 3, Some(KeyError::Surplus));
+    check_keys(KeyUse::Jwt, &["a", "a"], 2, Some(KeyError::Repeated { id: "a".into() }));
+}
+
+#[test]
+fn keys_have_a_limit_for_each_use() {
+    let ids: Vec<String> = (0..=KEYS_MAX).map(|index| format!("key-{index}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    for (uses, most) in [(KeyUse::Jwt, KEYS_MAX), (KeyUse::UserHash, KEY_TRIES_MAX)] {
+        check_keys(uses, &ids[..most], most, None);
+        check_keys(uses, &ids[..=most], most + 1, Some(KeyError::TooMany { id: format!("key-{most}") }));
+    }
+}
+
+#[test]
+fn a_public_key_is_no_secret_and_a_secret_no_public_key() {
+    let new = |policy: KeyPolicy, material| {
+        let policy = IdentityPolicy { keys: vec![policy], ..testing::policy() };
+        Verifier::new(&policy, vec![material], &profile(), &Limits::default()).err()
+    };
+    let pem = || KeyMaterial::PublicKey(P256_PEM.as_bytes().to_vec());
+    let source = KeySource::PublicKey("web.pem".into());
+    let public = || KeyPolicy { source: source.clone(), algorithm: Algorithm::Es256, ..key("web", &[KeyUse::Jwt]) };
+    assert_eq!(new(public(), pem()), None);
+    let other_kind = Some(KeyError::OtherKind { id: "web".into() });
+    assert_eq!(new(public(), KeyMaterial::Secret(secret(P256_PEM.as_bytes()))), other_kind);
+    assert_eq!(new(key("web", &[KeyUse::Jwt]), pem()), other_kind);
+}
+
+#[test]
+fn what_the_policy_asks_of_issuer_audience_and_claims_is_asked_after_the_times() {
+    let policy =
+        IdentityPolicy { issuers: vec!["acme".into()], required_claims: vec!["jti".into()], ..testing::policy() };
+    let verifier = testing::verifier_of(&policy);
+    let verdict = |payload: &str| {
+        let presented = Presented { tokens: vec![token(payload).into()], ..presented() };
+        verifier.verify(&presented, NOW, &mut SignedPayload::default()).verdict()
+    };
+    assert_eq!(verdict(r#"{"user_id":"user-42","exp":4102444800,"iss":"acme","jti":"1"}"#), ProofVerdict::Valid);
+    assert_eq!(
+        verdict(r#"{"user_id":"user-42","exp":4102444800,"iss":"acme"}"#),
+        token_failed(TokenError::ClaimMissing)
+    );
+    assert_eq!(verdict(r#"{"user_id":"user-42","exp":4102444800,"jti":"1"}"#), token_failed(TokenError::WrongIssuer));
+    assert_eq!(verdict(r#"{"user_id":"user-42","exp":1,"jti":"1"}"#), token_failed(TokenError::Expired));
 }
 
 #[test]

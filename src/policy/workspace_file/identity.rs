@@ -9,9 +9,10 @@ use super::super::finding::Findings;
 use super::super::limits_file::positive_duration;
 use super::super::reader::{Placed, Table, Value, quoted};
 use super::super::schemas::DurationText;
-use super::super::secret::RawSecret;
 use super::super::source::Source;
-use super::super::workspace::{Algorithm, Expiry, IdentityPolicy, KeyPolicy, KeyUse, Require};
+use super::super::workspace::{Expiry, IdentityPolicy, KeyPolicy, Require};
+use super::keys::RawKey;
+use super::plain;
 use crate::profile::Place;
 
 /// How users are proven.
@@ -32,25 +33,14 @@ pub(in super::super) struct RawIdentity {
     /// Places of the token beside the profile's, such as `header:x-user-token`. It is taken out before sending.
     #[schemars(with = "Option<Vec<String>>")]
     token_at: Option<Placed<Vec<Placed<Place>>>>,
+    /// Who must have issued a token (`iss`): one of these. Default: not asked.
+    issuers: Option<Placed<Vec<Placed<String>>>>,
+    /// For whom a token must be (`aud`): one of these. Default: not asked.
+    audiences: Option<Placed<Vec<Placed<String>>>>,
+    /// Claims that a token must have, beside those that it must have anyway.
+    required_claims: Option<Placed<Vec<Placed<String>>>>,
     /// The keys in force; during a rotation there are two.
     keys: Option<Placed<Vec<Placed<RawKey>>>>,
-}
-
-/// One key.
-#[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
-struct RawKey {
-    /// Its name in records; a token's `kid` names it by this.
-    #[schemars(required)]
-    id: Option<Placed<String>>,
-    /// A token's header never chooses.
-    #[schemars(required)]
-    algorithm: Option<Placed<Algorithm>>,
-    #[schemars(required)]
-    secret: Option<RawSecret>,
-    /// What the key verifies.
-    #[schemars(required, rename = "use", length(min = 1))]
-    uses: Option<Placed<Vec<Placed<KeyUse>>>>,
 }
 
 /// Clocks that differ by more are broken, and each second of leeway is a second for which a dead token lives.
@@ -65,12 +55,15 @@ impl RawIdentity {
             leeway: table.optional("leeway", leeway),
             exp: table.optional("exp", Value::keyword),
             token_at: table.optional("token_at", |value| value.list(|value| value.parsed(token_place))),
+            issuers: table.optional("issuers", names),
+            audiences: table.optional("audiences", names),
+            required_claims: table.optional("required_claims", names),
             keys: table.optional("keys", |value| value.list(|value| value.table(RawKey::read))),
         }
     }
 
     pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<IdentityPolicy> {
-        let Self { require, max_lifetime, leeway, exp, token_at, keys } = self;
+        let Self { require, max_lifetime, leeway, exp, token_at, issuers, audiences, required_claims, keys } = self;
         let keys = keys.map(|keys| keys.value).unwrap_or_default();
         let mut ids: Vec<String> = Vec::new();
         for id in keys.iter().filter_map(|key| key.value.id.as_ref()) {
@@ -79,17 +72,33 @@ impl RawIdentity {
             }
             ids.push(id.value.clone());
         }
+        // All of them, so that no mistake hides behind the first.
+        let keys: Vec<Option<KeyPolicy>> =
+            keys.into_iter().map(|key| key.value.resolve(source, base, findings)).collect();
         Some(IdentityPolicy {
             require: require?.value,
             expiry: exp.map_or(Expiry::Required, |word| word.value),
             max_lifetime: max_lifetime.map(|lifetime| lifetime.value),
             leeway: leeway.map_or(LEEWAY, |leeway| leeway.value),
-            keys: keys.into_iter().map(|key| key.value.resolve(base)).collect::<Option<_>>()?,
+            issuers: plain(issuers),
+            audiences: plain(audiences),
+            required_claims: plain(required_claims),
+            keys: keys.into_iter().collect::<Option<_>>()?,
             token_at: token_at
                 .map(|places| places.value.into_iter().map(|place| place.value).collect())
                 .unwrap_or_default(),
         })
     }
+}
+
+/// Names, at least one: an empty list would ask for what no token has.
+fn names(value: &Value<'_>) -> Option<Placed<Vec<Placed<String>>>> {
+    let names = value.list(Value::text)?;
+    if value.is_empty_list() {
+        value.error("an empty list asks for nothing: leave it out");
+        return None;
+    }
+    Some(names)
 }
 
 fn leeway(value: &Value<'_>) -> Option<Placed<Duration>> {
@@ -101,38 +110,6 @@ fn leeway(value: &Value<'_>) -> Option<Placed<Duration>> {
     Some(leeway)
 }
 
-impl RawKey {
-    fn read(table: &mut Table<'_>) -> Self {
-        let key = Self {
-            id: table.required("id", Value::text),
-            algorithm: table.required("algorithm", Value::keyword),
-            secret: table.required("secret", RawSecret::read),
-            uses: table.required("use", uses),
-        };
-        // A secret under a wrong name is still a secret.
-        table.conceal_unknown();
-        key
-    }
-
-    fn resolve(self, base: &Path) -> Option<KeyPolicy> {
-        let Self { id, algorithm, secret, uses } = self;
-        Some(KeyPolicy {
-            id: id?.value,
-            algorithm: algorithm?.value,
-            secret: secret?.resolve(base)?,
-            uses: uses?.value.into_iter().map(|word| word.value).collect(),
-        })
-    }
-}
-
-fn uses(value: &Value<'_>) -> Option<Placed<Vec<Placed<KeyUse>>>> {
-    let uses = value.list(Value::keyword)?;
-    if value.is_empty_list() {
-        value.error("a key that verifies nothing: expected `jwt`, `user_hash` or both");
-        return None;
-    }
-    Some(uses)
-}
 /// Where a token for this gateway alone may sit: where it can be taken out before the request goes on.
 fn token_place(text: &str) -> Result<Place, String> {
     match Place::try_from(text).map_err(|error| error.to_string())? {

@@ -179,10 +179,95 @@ fn keys_are_told_apart_and_have_a_use() {
             "error: a.toml:15:7: `identity.keys[0].use`: a key that verifies nothing: expected `jwt`, `user_hash` or both",
         ],
     );
-    check("HS256", "none", &["error: a.toml:13:13: `identity.keys[0].algorithm`: expected `HS256`, found `none`"]);
+    check(
+        "HS256",
+        "none",
+        &["error: a.toml:13:13: `identity.keys[0].algorithm`: expected `HS256`, `HS384`, `HS512`, `RS256`, `RS384`, \
+           `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `ES512` or `EdDSA`, found `none`"],
+    );
+    check(
+        "HS256",
+        "HS265",
+        &["error: a.toml:13:13: `identity.keys[0].algorithm`: expected `HS256`, `HS384`, `HS512`, `RS256`, `RS384`, \
+           `RS512`, `PS256`, `PS384`, `PS512`, `ES256`, `ES384`, `ES512` or `EdDSA`, found `HS265` (did you mean `HS256`?)"],
+    );
     let second = "[[identity.keys]]\nid = \"one\"\nalgorithm = \"HS256\"\nsecret = { env = \"B\" }\nuse = [\"jwt\"]\n[attributes]";
     check("[attributes]", second, &["error: a.toml:17:6: two keys are called `one`"]);
     check("[attributes]", &second.replace("one", "two"), &[]);
+}
+
+#[test]
+fn a_key_is_of_the_kind_that_its_algorithm_takes() {
+    let secret = "secret = { env = \"ACME_SECRET\" }";
+    let public = "public_key = \"idp.pem\"";
+    assert!(WORKSPACE.contains(secret), "{WORKSPACE}");
+    let key = |algorithm: &str, lines: &str| with(&with(WORKSPACE, "HS256", algorithm), secret, lines);
+    found(&key("ES256", public), &[]);
+    found(&key("HS512", &format!("{secret}\nencoding = \"base64url\"")), &[]);
+    found(&key("HS256", ""), &["error: a.toml:11:1: `identity.keys[0]`: `secret` is missing, or `public_key`"]);
+    found(
+        &key("HS256", public),
+        &[
+            "error: a.toml:14:14: key `one`: `HS256` takes a `secret`: a public key as its secret is one that everybody has",
+        ],
+    );
+    found(&key("RS256", secret), &["error: a.toml:13:13: key `one`: `RS256` takes a `public_key`, and no secret"]);
+    found(
+        &key("RS256", &format!("{secret}\n{public}")),
+        &["error: a.toml:13:13: key `one`: `RS256` takes a `public_key`, and no secret"],
+    );
+    found(
+        &key("EdDSA", &format!("{public}\nencoding = \"hex\"")),
+        &["error: a.toml:15:12: key `one`: `encoding` is that of a secret"],
+    );
+    found(
+        &with(&key("HS384", secret), "use = [\"jwt\"]", "use = [\"jwt\", \"user_hash\"]"),
+        &["error: a.toml:15:15: key `one`: a `user_hash` is verified by `HS256`, not by `HS384`"],
+    );
+}
+
+#[test]
+fn a_key_begins_before_it_ends() {
+    let uses = "use = [\"jwt\"]";
+    let term = |term: &str| format!("{uses}\n{term}");
+    check(uses, &term("not_before = 2026-11-27T08:00:00Z\nnot_after = 2026-11-27T10:00:01+02:00"), &[]);
+    check(
+        uses,
+        &term("not_before = 2026-11-27T08:00:00Z\nnot_after = 2026-11-27T10:00:00+02:00"),
+        &["error: a.toml:17:13: `not_after` is not after `not_before`: the key would never count"],
+    );
+    check(
+        uses,
+        &term("not_after = \"2026-11-27T08:00:00Z\""),
+        &["error: a.toml:16:13: `identity.keys[0].not_after`: expected a moment with its offset such as \
+           `2026-11-27T08:00:00Z`, without quotes, found text"],
+    );
+    // Whose midnight?
+    for wrong in ["2026-11-27", "2026-11-27T08:00:00", "08:00:00"] {
+        check(
+            uses,
+            &term(&format!("not_after = {wrong}")),
+            &[&format!(
+                "error: a.toml:16:13: `identity.keys[0].not_after`: expected a moment with its offset such as \
+                 `2026-11-27T08:00:00Z`, without quotes, found `{wrong}`"
+            )],
+        );
+    }
+}
+
+#[test]
+fn what_is_asked_of_claims_is_asked_of_some() {
+    let leeway = "max_lifetime = \"2h\"\n";
+    let more = |line: &str| format!("{leeway}{line}\n");
+    check(leeway, &more("issuers = [\"acme\"]\naudiences = [\"a\", \"b\"]\nrequired_claims = [\"jti\"]"), &[]);
+    for key in ["issuers", "audiences", "required_claims"] {
+        let place = key.len() + 4;
+        check(
+            leeway,
+            &more(&format!("{key} = []")),
+            &[&format!("error: a.toml:11:{place}: `identity.{key}`: an empty list asks for nothing: leave it out")],
+        );
+    }
 }
 
 #[test]
