@@ -1,8 +1,8 @@
 //! Proofs: who vouches for what.
 //!
-//! A request may present a token (a JWT that the company's own server signed) or a `user_hash` (an HMAC of the user's id). This room finds
+//! A request may present a token (a JWT that the company's own server signed), settings that the server encrypted, or a `user_hash` (an HMAC of the user's id). This room finds
 //! out whether they hold, at a moment it is told, and says so in types that nobody else can make: [`Proofs`], and in it
-//! [`VerifiedClaims`]. A token signs attributes; a hash says only who somebody is; a session never proves anything.
+//! [`VerifiedClaims`]. A token signs attributes, and so does what is encrypted; a hash says only who somebody is; a session never proves anything.
 //!
 //! It must not know where in a request the texts stood, what a verdict means to a client, or which attributes are locked. It reads no
 //! clock. `jsonwebtoken` is known to `jwt.rs` alone.
@@ -20,6 +20,7 @@ mod keys;
 mod material;
 mod proofs;
 mod public_key;
+mod sealed;
 mod signing;
 mod subject;
 mod times;
@@ -34,8 +35,9 @@ pub use keys::{KEYS_MAX, KeyError, SECRET_BYTES_MIN};
 pub use material::KeyMaterial;
 pub use proofs::{Presented, Proofs, SessionPresence};
 pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
+pub use sealed::SEALED_CHARS_MAX;
 pub use signing::SigningKey;
-pub use verdict::{HashError, ProofError, ProofVerdict, TimeClaim, TokenError};
+pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError};
 pub use verifier::Verifier;
 
 /// The bytes of a shared secret: wiped when dropped, and never shown.

@@ -49,6 +49,6 @@ pub use set::{PolicyFiles, PolicySet, parse};
 pub use source::Source;
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use workspace::{
-    Admission, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace, Require,
-    SecretEncoding, SecretSource, Workspace,
+    Admission, EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace,
+    Require, SecretEncoding, SecretSource, Workspace,
 };

@@ -188,6 +188,7 @@ impl Middle {
     fn presented<'e>(&self, envelope: &'e Envelope<'_>) -> Result<Presented<'e>, EnvelopeError> {
         let profile = &self.workspace.profile;
         Ok(Presented {
+            sealed: vec![],
             tokens: envelope.texts_at(&profile.tokens.jwt)?,
             user_hashes: envelope.texts_at(&profile.tokens.user_hash)?,
             user_ids: envelope.texts_at(&profile.identity.user_id)?,

@@ -16,8 +16,8 @@ use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
-use crate::identity::{Presented, Proofs, SessionPresence, SignedPayload, demand};
-use crate::policy::{OnMisfit, OnReplace};
+use crate::identity::{Presented, ProofVerdict, Proofs, SessionPresence, SignedPayload, demand};
+use crate::policy::{EncryptedPayload, OnMisfit, OnReplace};
 use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
 use crate::rejection::Rejection;
 
@@ -110,10 +110,16 @@ impl<'j> Judgement<'j> {
         let proofs = tenant.verifier.verify(&presented, now, &mut payload);
         witness.proofs(tenant, &proofs);
         let sealed = envelope.texts_at(&profile.tokens.sealed)?.iter().any(|text| is_said(text));
+        let unread = sealed
+            && match workspace.identity.encrypted_payload {
+                EncryptedPayload::Refuse => true,
+                EncryptedPayload::Open => proofs.verdict() != ProofVerdict::SealedValid,
+                EncryptedPayload::Drop => false,
+            };
         let objection = match demand(&proofs, &workspace.identity) {
             Err(error) => Some(Rejection::Identity(error)),
             // Attributes that nobody here can read nobody may send past us.
-            Ok(()) if sealed => Some(Rejection::Sealed),
+            Ok(()) if unread => Some(Rejection::Sealed),
             Ok(()) => None,
         };
         match objection {
@@ -123,9 +129,11 @@ impl<'j> Judgement<'j> {
         }
 
         let signed = proofs.claims().map(|claims| claims.signed(profile));
-        // Which tokens are for us alone is the workspace's to say; most have none in a body.
+        // What goes no further is the workspace's to say; most have nothing of the kind in a body.
         let is_in_body = |place: &Place| matches!(place, Place::Document(_) | Place::Body(_) | Place::Field(_));
-        if workspace.identity.token_at.iter().any(is_in_body) {
+        if sealed && workspace.identity.encrypted_payload == EncryptedPayload::Drop {
+            walked = envelope.walk(&[&workspace.identity.token_at[..], &profile.tokens.sealed].concat())?;
+        } else if workspace.identity.token_at.iter().any(is_in_body) {
             walked = envelope.walk(&workspace.identity.token_at)?;
         }
         let update = walked.update();
@@ -247,9 +255,18 @@ impl<'j> Judgement<'j> {
         tokens.extend(said_at(envelope, &tenant.workspace.identity.token_at)?);
         let mut user_ids = said_at(envelope, &profile.identity.user_id)?;
         user_ids.extend(said_at(envelope, &self.route.operation.subject)?);
+        let sealed = match tenant.workspace.identity.encrypted_payload {
+            EncryptedPayload::Open => {
+                let mut texts = envelope.texts_at(&profile.tokens.sealed)?;
+                texts.retain(|text| is_said(text));
+                texts
+            }
+            EncryptedPayload::Refuse | EncryptedPayload::Drop => Vec::new(),
+        };
         let session = envelope.texts_at(&profile.identity.session)?.iter().any(|text| is_said(text));
         Ok(Presented {
             tokens,
+            sealed,
             user_ids,
             user_hashes: said_at(envelope, &profile.tokens.user_hash)?,
             emails: said_at(envelope, &profile.identity.email)?,

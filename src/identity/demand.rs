@@ -36,7 +36,8 @@ pub fn demand(proofs: &Proofs<'_>, policy: &IdentityPolicy) -> Result<(), Identi
         Require::Always => true,
     };
     match (proofs.verdict(), required) {
-        (ProofVerdict::Valid | ProofVerdict::HashValid, _) | (ProofVerdict::Absent, false) => Ok(()),
+        (ProofVerdict::Valid | ProofVerdict::HashValid | ProofVerdict::SealedValid, _)
+        | (ProofVerdict::Absent, false) => Ok(()),
         (ProofVerdict::Absent, true) => Err(IdentityError::Missing),
         (ProofVerdict::Failed(error @ ProofError::Token(TokenError::SubjectMismatch)), _)
         | (ProofVerdict::Failed(error), true) => Err(IdentityError::Bad(error)),

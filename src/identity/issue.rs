@@ -20,6 +20,11 @@ impl IssueRules {
         }
     }
 
+    /// For encrypted settings, which say nothing of the kind.
+    pub(super) fn of_sealed() -> Self {
+        Self { issuers: Vec::new(), audiences: Vec::new(), required: Vec::new() }
+    }
+
     /// Admits claims that have what the policy asks for. A claim that is absent, or of another type, is never the right one.
     pub(super) fn admit(&self, claims: &Value<'_>) -> Result<(), TokenError> {
         // Compared to the letter: a StringOrURI is not normalised (RFC 7519 §2).

@@ -53,6 +53,11 @@ pub struct SignedPayload {
 }
 
 impl SignedPayload {
+    /// What was opened, of which the tag has shown that nobody changed it.
+    pub(super) fn hold(&mut self, opened: Vec<u8>) {
+        self.bytes = opened;
+    }
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }

@@ -26,7 +26,7 @@ pub enum KeyError {
     Surplus,
     #[error("key `{id}`: another key has the same id")]
     Repeated { id: String },
-    #[error("key `{id}`: more than {KEYS_MAX} keys for tokens, or {KEY_TRIES_MAX} for hashes")]
+    #[error("key `{id}`: more than {KEYS_MAX} keys for tokens, or {KEY_TRIES_MAX} for hashes or encrypted payloads")]
     TooMany { id: String },
     #[error("key `{id}`: the secret is empty")]
     Empty { id: String },
@@ -48,6 +48,8 @@ pub(super) struct Admitted {
     pub(super) token: Option<VerifyingKey>,
     /// Where it verifies hashes.
     pub(super) hash: Option<Secret>,
+    /// Where it opens encrypted payloads.
+    pub(super) sealed: Option<Secret>,
 }
 
 /// Admits what was fetched for a key, for the uses of the key.
@@ -61,12 +63,13 @@ pub(super) fn admit(policy: &KeyPolicy, material: &KeyMaterial) -> Result<Admitt
                 .ok_or_else(|| KeyError::Encoding { id: id(), encoding: word(*encoding) })?;
             admit_secret(policy, &secret)?;
             let token = verifies(KeyUse::Jwt).then(|| VerifyingKey::secret(&secret));
-            Ok(Admitted { token, hash: verifies(KeyUse::UserHash).then_some(secret) })
+            let hash = verifies(KeyUse::UserHash).then(|| secret.clone());
+            Ok(Admitted { token, hash, sealed: verifies(KeyUse::EncryptedPayload).then_some(secret) })
         }
         (KeySource::PublicKey(_), KeyMaterial::PublicKey(content)) => {
             let key = public_key::read(content, policy.algorithm, &policy.id)
                 .map_err(|source| KeyError::PublicKey { id: id(), source })?;
-            Ok(Admitted { token: verifies(KeyUse::Jwt).then_some(VerifyingKey::Public(key)), hash: None })
+            Ok(Admitted { token: verifies(KeyUse::Jwt).then_some(VerifyingKey::Public(key)), hash: None, sealed: None })
         }
         (KeySource::Secret { .. }, KeyMaterial::PublicKey(_)) | (KeySource::PublicKey(_), KeyMaterial::Secret(_)) => {
             Err(KeyError::OtherKind { id: id() })
@@ -86,7 +89,7 @@ fn admit_secret(policy: &KeyPolicy, secret: &Secret) -> Result<(), KeyError> {
     if is_well_known(secret) {
         return Err(KeyError::WellKnown { id: id() });
     }
-    if policy.uses.contains(&KeyUse::Jwt) {
+    if policy.uses.iter().any(|uses| matches!(uses, KeyUse::Jwt | KeyUse::EncryptedPayload)) {
         let bytes_min = secret_bytes_min(policy.algorithm);
         if secret.len() < bytes_min {
             return Err(KeyError::TooShort { id: id(), bytes_min });

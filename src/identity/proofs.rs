@@ -20,6 +20,8 @@ pub enum SessionPresence {
 pub struct Presented<'r> {
     pub tokens: Vec<Cow<'r, str>>,
     pub user_hashes: Vec<Cow<'r, str>>,
+    /// Encrypted settings that the workspace wants opened.
+    pub sealed: Vec<Cow<'r, str>>,
     /// Ids as text; a number is its digits as written.
     pub user_ids: Vec<Cow<'r, str>>,
     pub emails: Vec<Cow<'r, str>>,
@@ -29,7 +31,9 @@ pub struct Presented<'r> {
 impl Presented<'_> {
     /// A blank id counts: what the backend makes of one is not known. So does a proof, for a bad one is never "no proof".
     pub(super) fn names_a_user(&self) -> bool {
-        [&self.user_ids, &self.emails, &self.tokens, &self.user_hashes].iter().any(|texts| !texts.is_empty())
+        [&self.user_ids, &self.emails, &self.tokens, &self.user_hashes, &self.sealed]
+            .iter()
+            .any(|texts| !texts.is_empty())
     }
 }
 
@@ -39,6 +43,7 @@ impl fmt::Debug for Presented<'_> {
         f.debug_struct("Presented")
             .field("tokens", &self.tokens.len())
             .field("user_hashes", &self.user_hashes.len())
+            .field("sealed", &self.sealed.len())
             .field("user_ids", &self.user_ids.len())
             .field("emails", &self.emails.len())
             .field("session", &self.session)
@@ -88,6 +93,7 @@ pub struct Proofs<'t> {
 pub(super) enum Finding<'t> {
     Absent,
     Token(VerifiedClaims<'t>),
+    Sealed(VerifiedClaims<'t>),
     Hash { subject: &'t str },
     Failed(ProofError),
 }
@@ -99,6 +105,7 @@ impl<'t> Proofs<'t> {
         match &self.finding {
             Finding::Absent => ProofVerdict::Absent,
             Finding::Token(_) => ProofVerdict::Valid,
+            Finding::Sealed(_) => ProofVerdict::SealedValid,
             Finding::Hash { .. } => ProofVerdict::HashValid,
             Finding::Failed(error) => ProofVerdict::Failed(*error),
         }
@@ -114,17 +121,17 @@ impl<'t> Proofs<'t> {
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         match &self.finding {
-            Finding::Token(claims) => Some(claims.user_id()),
+            Finding::Token(claims) | Finding::Sealed(claims) => Some(claims.user_id()),
             Finding::Hash { subject } => Some(subject),
             Finding::Absent | Finding::Failed(_) => None,
         }
     }
 
-    /// What is signed: only a valid token signs anything. A hash says who, and never what.
+    /// What is signed: only a valid token signs anything, or what came encrypted. A hash says who, and never what.
     #[must_use]
     pub fn claims(&self) -> Option<&VerifiedClaims<'t>> {
         match &self.finding {
-            Finding::Token(claims) => Some(claims),
+            Finding::Token(claims) | Finding::Sealed(claims) => Some(claims),
             Finding::Absent | Finding::Hash { .. } | Finding::Failed(_) => None,
         }
     }

@@ -11,8 +11,8 @@ use super::{KeyMaterial, Presented, Secret, SessionPresence, Verifier};
 use crate::clock::UnixSeconds;
 use crate::decision::{Folding, Spelling, TokenReader};
 use crate::policy::{
-    Algorithm, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, Require, SecretEncoding,
-    SecretSource,
+    Algorithm, EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, Require,
+    SecretEncoding, SecretSource,
 };
 use crate::profile::{Accepts, IdentityPlaces, Members, Profile, RefusalShapes, Rest, Shape, TokenPlaces};
 
@@ -59,6 +59,7 @@ pub(super) fn presented() -> Presented<'static> {
     Presented {
         tokens: vec![],
         user_hashes: vec![],
+        sealed: vec![],
         user_ids: vec![],
         emails: vec![],
         session: SessionPresence::Absent,
@@ -87,6 +88,7 @@ pub(super) fn policy() -> IdentityPolicy {
         required_claims: vec![],
         keys: vec![key("web", &[KeyUse::Jwt, KeyUse::UserHash])],
         token_at: vec![],
+        encrypted_payload: EncryptedPayload::Refuse,
     }
 }
 

@@ -35,6 +35,11 @@ impl TimeRules {
         }
     }
 
+    /// For encrypted settings, of which none must say when it ends: those that do are held to it.
+    pub(super) fn of_sealed(policy: &IdentityPolicy) -> Self {
+        Self { expiry: Expiry::Optional, lifetime_seconds_max: None, ..Self::new(policy) }
+    }
+
     /// Admits claims that are in force at `now` and not for longer than they may be.
     pub(super) fn admit(&self, claims: &Value<'_>, now: UnixSeconds) -> Result<(), TokenError> {
         let exp = seconds(claims, TimeClaim::Exp)?;

@@ -195,6 +195,49 @@ impl HashError {
     }
 }
 
+/// Why encrypted settings are not opened. What stands in those that are is then read as claims are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum SealedError {
+    #[error("two different payloads in one request")]
+    Two,
+    /// Which of the two the backend believes is not known.
+    #[error("a token beside it")]
+    BesideToken,
+    #[error("longer than such payloads are")]
+    TooLarge,
+    #[error("its base64 is broken, or it is too short")]
+    Malformed,
+    #[error("no key in force opens such payloads")]
+    WithoutKey,
+    #[error("made with another key, or changed")]
+    Bad,
+}
+
+impl SealedError {
+    /// Every failure, in the order in which it is looked for.
+    pub const ALL: [SealedError; 6] = [
+        SealedError::Two,
+        SealedError::BesideToken,
+        SealedError::TooLarge,
+        SealedError::Malformed,
+        SealedError::WithoutKey,
+        SealedError::Bad,
+    ];
+
+    /// The stable name.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            SealedError::Two => "two_sealed",
+            SealedError::BesideToken => "sealed_beside_token",
+            SealedError::TooLarge => "sealed_too_large",
+            SealedError::Malformed => "sealed_malformed",
+            SealedError::WithoutKey => "sealed_without_key",
+            SealedError::Bad => "bad_sealed",
+        }
+    }
+}
+
 /// Why the proof that a request presents is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ProofError {
@@ -202,6 +245,8 @@ pub enum ProofError {
     Token(TokenError),
     #[error("user hash: {0}")]
     Hash(HashError),
+    #[error("encrypted settings: {0}")]
+    Sealed(SealedError),
 }
 
 impl ProofError {
@@ -211,6 +256,7 @@ impl ProofError {
         match self {
             ProofError::Token(error) => error.code(),
             ProofError::Hash(error) => error.code(),
+            ProofError::Sealed(error) => error.code(),
         }
     }
 }
@@ -224,6 +270,8 @@ pub enum ProofVerdict {
     Valid,
     /// A hash holds: it says who.
     HashValid,
+    /// Encrypted settings were opened: they say who, and what.
+    SealedValid,
     /// One was presented and does not hold. It is never taken for absent.
     Failed(ProofError),
 }
@@ -236,6 +284,7 @@ impl ProofVerdict {
             ProofVerdict::Absent => "absent",
             ProofVerdict::Valid => "valid",
             ProofVerdict::HashValid => "hash_valid",
+            ProofVerdict::SealedValid => "sealed_valid",
             ProofVerdict::Failed(error) => error.code(),
         }
     }
@@ -249,11 +298,10 @@ mod tests {
 
     #[test]
     fn every_verdict_has_a_code_of_its_own() {
-        let failed = TokenError::ALL.map(ProofError::Token).into_iter().chain(HashError::ALL.map(ProofError::Hash));
-        let verdicts: Vec<ProofVerdict> = [ProofVerdict::Absent, ProofVerdict::Valid, ProofVerdict::HashValid]
-            .into_iter()
-            .chain(failed.map(ProofVerdict::Failed))
-            .collect();
+        let tokens = TokenError::ALL.map(ProofError::Token).into_iter();
+        let failed = tokens.chain(HashError::ALL.map(ProofError::Hash)).chain(SealedError::ALL.map(ProofError::Sealed));
+        let fine = [ProofVerdict::Absent, ProofVerdict::Valid, ProofVerdict::HashValid, ProofVerdict::SealedValid];
+        let verdicts: Vec<ProofVerdict> = fine.into_iter().chain(failed.map(ProofVerdict::Failed)).collect();
         let codes: HashSet<&str> = verdicts.iter().map(|verdict| verdict.code()).collect();
         assert_eq!(codes.len(), verdicts.len());
     }

@@ -10,10 +10,11 @@ use super::jwt::{SignedPayload, TokenKeys};
 use super::keys::{self, Admitted, KEYS_MAX, KeyError};
 use super::material::KeyMaterial;
 use super::proofs::{Agreed, Finding, Presented, Proofs};
+use super::sealed::SealedKeys;
 use super::subject::SubjectClaims;
 use super::times::TimeRules;
 use super::user_hash::HashKeys;
-use super::verdict::{ProofError, TokenError};
+use super::verdict::{ProofError, SealedError, TokenError};
 use crate::clock::UnixSeconds;
 use crate::policy::{IdentityPolicy, KEY_TRIES_MAX, Limits};
 use crate::profile::Profile;
@@ -22,7 +23,9 @@ use crate::profile::Profile;
 pub struct Verifier {
     token_keys: TokenKeys,
     hash_keys: HashKeys,
+    sealed_keys: SealedKeys,
     rules: ClaimRules,
+    sealed_rules: ClaimRules,
     limits: Limits,
     key_ids: Vec<String>,
 }
@@ -38,7 +41,7 @@ impl Verifier {
         profile: &Profile,
         limits: &Limits,
     ) -> Result<Self, KeyError> {
-        let (mut token_keys, mut hash_keys) = (TokenKeys::new(), HashKeys::new());
+        let (mut token_keys, mut hash_keys, mut sealed_keys) = (TokenKeys::new(), HashKeys::new(), SealedKeys::new());
         let mut ids = HashSet::new();
         let mut materials = materials.into_iter();
         for key in &policy.keys {
@@ -48,14 +51,18 @@ impl Verifier {
             if !ids.insert(&key.id) {
                 return Err(KeyError::Repeated { id: id() });
             }
-            let Admitted { token, hash } = keys::admit(key, &material)?;
+            let Admitted { token, hash, sealed } = keys::admit(key, &material)?;
             if let Some(verifying) = token {
                 token_keys.push(&key.id, key.algorithm, key.term, verifying);
             }
             if let Some(secret) = hash {
                 hash_keys.push(&key.id, key.term, &secret);
             }
-            if token_keys.len() > KEYS_MAX || hash_keys.len() > KEY_TRIES_MAX {
+            if let Some(secret) = sealed {
+                sealed_keys.push(&key.id, key.term, &secret);
+            }
+            let untold = hash_keys.len().max(sealed_keys.len());
+            if token_keys.len() > KEYS_MAX || untold > KEY_TRIES_MAX {
                 return Err(KeyError::TooMany { id: id() });
             }
         }
@@ -67,8 +74,13 @@ impl Verifier {
             issue: IssueRules::new(policy),
             subject: SubjectClaims::new(&profile.identity),
         };
+        let sealed_rules = ClaimRules {
+            times: TimeRules::of_sealed(policy),
+            issue: IssueRules::of_sealed(),
+            subject: SubjectClaims::new(&profile.identity),
+        };
         let key_ids = policy.keys.iter().map(|key| key.id.clone()).collect();
-        Ok(Self { token_keys, hash_keys, rules, limits: limits.clone(), key_ids })
+        Ok(Self { token_keys, hash_keys, sealed_keys, rules, sealed_rules, limits: limits.clone(), key_ids })
     }
 
     /// Looks at everything that a request presents, as of `now`. What a token signs is in `payload` afterwards, where its signature holds.
@@ -82,10 +94,14 @@ impl Verifier {
         now: UnixSeconds,
         payload: &'t mut SignedPayload,
     ) -> Proofs<'t> {
-        let (finding, key_id) = match Agreed::of(&presented.tokens) {
-            Agreed::Nothing => self.verify_hash(presented, now),
-            Agreed::One(token) => self.verify_token(token, presented, now, payload),
-            Agreed::Several => (Finding::Failed(ProofError::Token(TokenError::TwoTokens)), None),
+        let unopened = |error| (Finding::Failed(ProofError::Sealed(error)), None);
+        let (finding, key_id) = match (Agreed::of(&presented.sealed), Agreed::of(&presented.tokens)) {
+            (Agreed::Nothing, Agreed::Nothing) => self.verify_hash(presented, now),
+            (Agreed::Nothing, Agreed::One(token)) => self.verify_token(token, presented, now, payload),
+            (Agreed::Nothing, Agreed::Several) => (Finding::Failed(ProofError::Token(TokenError::TwoTokens)), None),
+            (Agreed::One(sealed), Agreed::Nothing) => self.open_sealed(sealed, presented, now, payload),
+            (Agreed::One(_), Agreed::One(_) | Agreed::Several) => unopened(SealedError::BesideToken),
+            (Agreed::Several, _) => unopened(SealedError::Two),
         };
         Proofs { finding, key_id, names_a_user: presented.names_a_user(), session: presented.session }
     }
@@ -106,6 +122,27 @@ impl Verifier {
         let finding = match VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now) {
             Ok(claims) => Finding::Token(claims),
             Err(error) => failed(error),
+        };
+        (finding, Some(key_id))
+    }
+
+    fn open_sealed<'t>(
+        &'t self,
+        sealed: &str,
+        presented: &'t Presented<'_>,
+        now: UnixSeconds,
+        payload: &'t mut SignedPayload,
+    ) -> (Finding<'t>, Option<&'t str>) {
+        let key_id = match self.sealed_keys.open(sealed, now) {
+            Ok(opened) => {
+                payload.hold(opened.plain);
+                opened.key_id
+            }
+            Err(error) => return (Finding::Failed(ProofError::Sealed(error)), None),
+        };
+        let finding = match VerifiedClaims::admit(payload, &self.sealed_rules, &self.limits, presented, now) {
+            Ok(claims) => Finding::Sealed(claims),
+            Err(error) => Finding::Failed(ProofError::Token(error)),
         };
         (finding, Some(key_id))
     }

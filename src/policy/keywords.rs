@@ -3,7 +3,7 @@
 use super::algorithm::Algorithm;
 use super::gateway::{HttpVersion, ReadBack};
 use super::reader::Keyword;
-use super::workspace::{Admission, Expiry, KeyUse, OnMisfit, OnReplace, Require, SecretEncoding};
+use super::workspace::{Admission, EncryptedPayload, Expiry, KeyUse, OnMisfit, OnReplace, Require, SecretEncoding};
 use crate::decision::{Collect, Kind, Lock, Mode, Unlisted};
 
 /// Gives an enum its words, for the reader and for the schema. A variant without a word does not compile.
@@ -76,7 +76,12 @@ keywords!(
     "base64url" => SecretEncoding::Base64Url,
     "hex" => SecretEncoding::Hex,
 );
-keywords!(KeyUse: "jwt" => KeyUse::Jwt, "user_hash" => KeyUse::UserHash);
+keywords!(KeyUse: "jwt" => KeyUse::Jwt, "user_hash" => KeyUse::UserHash, "encrypted_payload" => KeyUse::EncryptedPayload);
+keywords!(
+    EncryptedPayload: "refuse" => EncryptedPayload::Refuse,
+    "open" => EncryptedPayload::Open,
+    "drop" => EncryptedPayload::Drop,
+);
 keywords!(ReadBack: "on" => ReadBack::On, "off" => ReadBack::Off);
 keywords!(HttpVersion: "1.1" => HttpVersion::Http1, "2" => HttpVersion::Http2);
 

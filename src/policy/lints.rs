@@ -5,7 +5,7 @@ use super::finding::Findings;
 use super::reader::{Keyword, one_of, quoted};
 use super::shapes;
 use super::source::Source;
-use super::workspace::{Admission, KeyUse, Workspace};
+use super::workspace::{Admission, EncryptedPayload, KeyUse, Workspace};
 use super::workspace_file::Landmarks;
 use crate::decision::{Lock, Mode, Unlisted};
 
@@ -40,7 +40,8 @@ pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source
     }
     many_keys(workspace, landmarks, source, findings);
     reserved(workspace, landmarks, source, findings);
-    if !signs && workspace.catalogue.mode() != Mode::Off {
+    let opens = workspace.identity.encrypted_payload == EncryptedPayload::Open;
+    if !signs && !opens && workspace.catalogue.mode() != Mode::Off {
         unsignable(workspace, landmarks, source, findings);
     }
     if workspace.catalogue.mode() != Mode::Off && landmarks.unlisted == Unlisted::Drop {

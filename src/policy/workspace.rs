@@ -87,6 +87,7 @@ pub struct IdentityPolicy {
     /// Claims that a token must have, beside those that it must have anyway.
     pub required_claims: Vec<String>,
     pub keys: Vec<KeyPolicy>,
+    pub encrypted_payload: EncryptedPayload,
     /// Places of the token beside the profile's, such as a header for messengers that know no tokens. It is taken out before sending.
     pub token_at: Vec<Place>,
 }
@@ -157,6 +158,18 @@ impl KeyTerm {
 pub enum KeyUse {
     Jwt,
     UserHash,
+    EncryptedPayload,
+}
+
+/// What to do with settings that came encrypted. Unread they never pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EncryptedPayload {
+    /// Refuse the request.
+    Refuse,
+    /// Open them: what they hold counts as signed.
+    Open,
+    /// Send the request without them.
+    Drop,
 }
 
 /// Where a secret is. Never the secret itself.

@@ -12,6 +12,7 @@ mod carriers;
 mod chatwoot;
 mod demo;
 mod edge;
+mod encrypted;
 mod json_api;
 mod keys;
 mod lifecycle;

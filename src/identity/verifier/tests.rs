@@ -266,6 +266,7 @@ fn debug_shows_no_secret_token_or_claim() {
     let verifier = verifier();
     let hash = user_hash("user-42");
     let with = |tokens: &[&'static str]| Presented {
+        sealed: vec![],
         tokens: texts(tokens),
         user_hashes: texts(&[&hash]),
         user_ids: texts(&["user-42"]),
@@ -324,4 +325,40 @@ proptest! {
         let verdict = verifier.verify(&presented, UnixSeconds(exp + late), &mut SignedPayload::default()).verdict();
         prop_assert_eq!(verdict == ProofVerdict::Valid, late < 30);
     }
+}
+
+/// `{"user_id":"user-42","plan":"pro"}` under the secret of the vectors, made with another library.
+const SEALED: &str = "AAAAAAAAAAAAAAAAtcBVpVKbrUti9qHBV7sNU0YaoV8TYcNGTaiXvZas+u4zcw/h+TjicJnEGZqawM29RdE=";
+
+#[test]
+fn what_came_encrypted_says_who_and_what() {
+    let uses = [KeyUse::Jwt, KeyUse::UserHash, KeyUse::EncryptedPayload];
+    let policy = IdentityPolicy { keys: vec![key("web", &uses)], issuers: vec!["acme".into()], ..testing::policy() };
+    let verifier = testing::verifier_of(&policy);
+    let verdict =
+        |sealed: &[&'static str], user_ids: &[&'static str], tokens: &[&'static str], hashes: &[&'static str]| {
+            let presented = Presented {
+                sealed: texts(sealed),
+                user_ids: texts(user_ids),
+                tokens: texts(tokens),
+                user_hashes: texts(hashes),
+                ..presented()
+            };
+            let mut payload = SignedPayload::default();
+            let proofs = verifier.verify(&presented, NOW, &mut payload);
+            let valid = proofs.verdict() == ProofVerdict::SealedValid;
+            assert_eq!(proofs.claims().is_some(), valid);
+            assert_eq!(proofs.subject(), valid.then_some("user-42"));
+            proofs.verdict()
+        };
+    let failed = |error| ProofVerdict::Failed(ProofError::Sealed(error));
+    assert_eq!(verdict(&[SEALED], &[], &[], &[]), ProofVerdict::SealedValid);
+    assert_eq!(verdict(&[SEALED, SEALED], &["user-42"], &[], &[]), ProofVerdict::SealedValid);
+    assert_eq!(verdict(&[SEALED], &["user-42"], &[], &["anything"]), ProofVerdict::SealedValid);
+    assert_eq!(verdict(&[SEALED], &["user-43"], &[], &[]), token_failed(TokenError::SubjectMismatch));
+    assert_eq!(verdict(&[SEALED, "AAAA"], &[], &[], &[]), failed(SealedError::Two));
+    assert_eq!(verdict(&[SEALED], &[], &[VECTOR], &[]), failed(SealedError::BesideToken));
+    assert_eq!(verdict(&["AAAA"], &["user-42"], &[], &[]), failed(SealedError::Malformed));
+    let hash: &'static str = "14255644703afde09642fd12b8e9d2f3727b47a90950fde862ce8fca029cbb34";
+    assert_eq!(verdict(&["AAAA"], &["user-42"], &[], &[hash]), failed(SealedError::Malformed), "no hash mends it");
 }

@@ -10,7 +10,7 @@ use super::super::limits_file::positive_duration;
 use super::super::reader::{Placed, Table, Value, quoted};
 use super::super::schemas::DurationText;
 use super::super::source::Source;
-use super::super::workspace::{Expiry, IdentityPolicy, KeyPolicy, Require};
+use super::super::workspace::{EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeyUse, Require};
 use super::keys::RawKey;
 use super::plain;
 use crate::profile::Place;
@@ -33,6 +33,8 @@ pub(in super::super) struct RawIdentity {
     /// Places of the token beside the profile's, such as `header:x-user-token`. It is taken out before sending.
     #[schemars(with = "Option<Vec<String>>")]
     token_at: Option<Placed<Vec<Placed<Place>>>>,
+    /// Settings that came encrypted: refuse the request, open them with a key of that use, or send the request without them. Default: refuse.
+    encrypted_payload: Option<Placed<EncryptedPayload>>,
     /// Who must have issued a token (`iss`): one of these. Default: not asked.
     issuers: Option<Placed<Vec<Placed<String>>>>,
     /// For whom a token must be (`aud`): one of these. Default: not asked.
@@ -55,6 +57,7 @@ impl RawIdentity {
             leeway: table.optional("leeway", leeway),
             exp: table.optional("exp", Value::keyword),
             token_at: table.optional("token_at", |value| value.list(|value| value.parsed(token_place))),
+            encrypted_payload: table.optional("encrypted_payload", Value::keyword),
             issuers: table.optional("issuers", names),
             audiences: table.optional("audiences", names),
             required_claims: table.optional("required_claims", names),
@@ -63,7 +66,18 @@ impl RawIdentity {
     }
 
     pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<IdentityPolicy> {
-        let Self { require, max_lifetime, leeway, exp, token_at, issuers, audiences, required_claims, keys } = self;
+        let Self {
+            require,
+            max_lifetime,
+            leeway,
+            exp,
+            token_at,
+            encrypted_payload,
+            issuers,
+            audiences,
+            required_claims,
+            keys,
+        } = self;
         let keys = keys.map(|keys| keys.value).unwrap_or_default();
         let mut ids: Vec<String> = Vec::new();
         for id in keys.iter().filter_map(|key| key.value.id.as_ref()) {
@@ -75,11 +89,20 @@ impl RawIdentity {
         // All of them, so that no mistake hides behind the first.
         let keys: Vec<Option<KeyPolicy>> =
             keys.into_iter().map(|key| key.value.resolve(source, base, findings)).collect();
+        if let Some(word) = &encrypted_payload
+            && word.value == EncryptedPayload::Open
+            && !keys.iter().flatten().any(|key| key.uses.contains(&KeyUse::EncryptedPayload))
+        {
+            let message = "`identity.encrypted_payload`: no key has `use = [\"encrypted_payload\"]`";
+            findings.error(source, word.span.clone(), message);
+            return None;
+        }
         Some(IdentityPolicy {
             require: require?.value,
             expiry: exp.map_or(Expiry::Required, |word| word.value),
             max_lifetime: max_lifetime.map(|lifetime| lifetime.value),
             leeway: leeway.map_or(LEEWAY, |leeway| leeway.value),
+            encrypted_payload: encrypted_payload.map_or(EncryptedPayload::Refuse, |word| word.value),
             issuers: plain(issuers),
             audiences: plain(audiences),
             required_claims: plain(required_claims),

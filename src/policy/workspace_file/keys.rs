@@ -101,12 +101,16 @@ impl RawKey {
             // That both are missing, the reader has said.
             (_, None, None) => None,
         };
-        // Messengers hash by SHA-256 and nothing else.
+        // Messengers hash by SHA-256 and nothing else, and encrypt under the hash of the same secret.
+        let only_by_hs256 = |uses: KeyUse| matches!(uses, KeyUse::UserHash | KeyUse::EncryptedPayload);
         if algorithm.value != Algorithm::Hs256
-            && let Some(hash) = uses.iter().find(|word| word.value == KeyUse::UserHash)
+            && let Some(hash) = uses.iter().find(|word| only_by_hs256(word.value))
         {
-            return mistaken(hash.span.clone(), format!("a `user_hash` is verified by `HS256`, not by `{spelled}`"))
-                .and(None);
+            return mistaken(
+                hash.span.clone(),
+                format!("`{}` takes a key of `HS256`, not of `{spelled}`", word(hash.value)),
+            )
+            .and(None);
         }
         Some(KeyPolicy {
             id,
@@ -124,7 +128,7 @@ impl RawKey {
 fn uses(value: &Value<'_>) -> Option<Placed<Vec<Placed<KeyUse>>>> {
     let uses = value.list(Value::keyword)?;
     if value.is_empty_list() {
-        value.error("a key that verifies nothing: expected `jwt`, `user_hash` or both");
+        value.error("a key that verifies nothing: expected `jwt`, `user_hash` or `encrypted_payload`");
         return None;
     }
     Some(uses)

@@ -176,7 +176,7 @@ fn keys_are_told_apart_and_have_a_use() {
         "use = [\"jwt\"]",
         "use = []",
         &[
-            "error: a.toml:15:7: `identity.keys[0].use`: a key that verifies nothing: expected `jwt`, `user_hash` or both",
+            "error: a.toml:15:7: `identity.keys[0].use`: a key that verifies nothing: expected `jwt`, `user_hash` or `encrypted_payload`",
         ],
     );
     check(
@@ -222,8 +222,19 @@ fn a_key_is_of_the_kind_that_its_algorithm_takes() {
     );
     found(
         &with(&key("HS384", secret), "use = [\"jwt\"]", "use = [\"jwt\", \"user_hash\"]"),
-        &["error: a.toml:15:15: key `one`: a `user_hash` is verified by `HS256`, not by `HS384`"],
+        &["error: a.toml:15:15: key `one`: `user_hash` takes a key of `HS256`, not of `HS384`"],
     );
+}
+
+#[test]
+fn encrypted_settings_are_opened_by_a_key_that_is_for_that() {
+    let leeway = "max_lifetime = \"2h\"\n";
+    for word in ["refuse", "drop"] {
+        check(leeway, &format!("{leeway}encrypted_payload = \"{word}\"\n"), &[]);
+    }
+    let open = with(WORKSPACE, leeway, &format!("{leeway}encrypted_payload = \"open\"\n"));
+    found(&open, &["error: a.toml:11:21: `identity.encrypted_payload`: no key has `use = [\"encrypted_payload\"]`"]);
+    found(&with(&open, "use = [\"jwt\"]", "use = [\"jwt\", \"encrypted_payload\"]"), &[]);
 }
 
 #[test]
