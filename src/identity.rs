@@ -17,6 +17,7 @@ mod demand;
 mod jwt;
 mod keys;
 mod proofs;
+pub(crate) mod signing;
 mod subject;
 mod times;
 mod user_hash;

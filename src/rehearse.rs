@@ -8,7 +8,6 @@ mod body;
 mod compare;
 mod found;
 mod request;
-mod sign;
 
 use serde::Serialize;
 

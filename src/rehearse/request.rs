@@ -7,12 +7,13 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
+use super::NOW;
 use super::body::{DraftBody, Placed};
-use super::{NOW, sign};
 use crate::decision::Value;
 use crate::edge::cors::Preflight;
 use crate::edge::hygiene;
 use crate::epoch::{RehearsalEpoch, Tenant};
+use crate::identity::signing;
 use crate::policy::{AppId, Case, CaseRequest, KeyUse, Signer};
 use crate::profile::{Operation, Place};
 
@@ -148,7 +149,7 @@ impl Draft {
                 Signer::Key(id) => stage.secret(&workspace.id, id).ok_or_else(|| DraftError::UnknownKey(id.clone()))?,
                 Signer::Nobody => FORGED,
             };
-            let token = sign::token(&with_expiry(claims, request.now.unwrap_or(NOW.0)), secret);
+            let token = signing::token(&with_expiry(claims, request.now.unwrap_or(NOW.0)), secret);
             // Where a workspace names a place of its own, its messenger knows none.
             let mut places = tokens.jwt.iter().chain(&workspace.identity.token_at);
             if !places.any(|place| self.place(place, &token)) {
@@ -156,7 +157,7 @@ impl Draft {
             }
         }
         if let Some(id) = &request.hashed {
-            let hash = sign::user_hash(id, first_for(KeyUse::UserHash)?);
+            let hash = signing::user_hash(id, first_for(KeyUse::UserHash)?);
             if !tokens.user_hash.iter().any(|place| self.place(place, &hash)) {
                 return Err(DraftError::NoPlaceForHash);
             }

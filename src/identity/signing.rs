@@ -1,4 +1,6 @@
-//! Tokens and hashes for rehearsals, signed with secrets that were drawn for them.
+//! Proofs made rather than looked at: tokens and hashes for rehearsals and for tests of an installation.
+//!
+//! Nothing that serves signs anything.
 
 use aws_lc_rs::hmac;
 use base64::Engine;
@@ -8,7 +10,7 @@ use crate::decision::Value;
 use crate::envelope::json;
 
 /// A JSON Web Token (RFC 7519) of these claims, by HS256.
-pub(super) fn token(claims: &Value<'_>, secret: &[u8]) -> String {
+pub(crate) fn token(claims: &Value<'_>, secret: &[u8]) -> String {
     let mut payload = Vec::new();
     json::write(claims, &mut payload);
     let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"HS256","typ":"JWT"}"#);
@@ -18,7 +20,7 @@ pub(super) fn token(claims: &Value<'_>, secret: &[u8]) -> String {
 }
 
 /// The `user_hash` of an id: HMAC-SHA-256, in hexadecimal digits.
-pub(super) fn user_hash(id: &str, secret: &[u8]) -> String {
+pub(crate) fn user_hash(id: &str, secret: &[u8]) -> String {
     tag(id.as_bytes(), secret).as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
