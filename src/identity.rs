@@ -4,6 +4,9 @@
 //! out whether they hold, at a moment it is told, and says so in types that nobody else can make: [`Proofs`], and in it
 //! [`VerifiedClaims`]. A token signs attributes; a hash says only who somebody is; a session never proves anything.
 //!
+//! Two files serve people rather than requests: `diagnosis.rs` explains to an operator what is wrong with a token, and `mint.rs` makes one to
+//! try an installation with. Neither makes a proof.
+//!
 //! It must not know where in a request the texts stood, what a verdict means to a client, or which attributes are locked. It reads no
 //! clock. `jsonwebtoken` is known to `jwt.rs` alone.
 //!
@@ -14,8 +17,10 @@
 mod claims;
 mod compact;
 mod demand;
+mod diagnosis;
 mod jwt;
 mod keys;
+mod mint;
 mod proofs;
 pub(crate) mod signing;
 mod subject;
@@ -26,8 +31,10 @@ mod verifier;
 
 pub use claims::VerifiedClaims;
 pub use demand::{IdentityError, demand};
+pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, diagnose};
 pub use jwt::SignedPayload;
 pub use keys::{KEYS_PER_USE_MAX, KeyError, SECRET_BYTES_MIN};
+pub use mint::{MintError, Minting, mint, signing_key};
 pub use proofs::{Presented, Proofs, SessionPresence};
 pub use verdict::{HashError, ProofError, ProofVerdict, TimeClaim, TokenError};
 pub use verifier::Verifier;

@@ -79,30 +79,28 @@ impl Verifier {
     ) -> Proofs<'t> {
         let (finding, key_id) = match Agreed::of(&presented.tokens) {
             Agreed::Nothing => self.verify_hash(presented),
-            Agreed::One(token) => self.verify_token(token, presented, now, payload),
+            Agreed::One(token) => {
+                let (claims, key_id) = self.verify_token(token, presented, now, payload);
+                (claims.map_or_else(|error| Finding::Failed(ProofError::Token(error)), Finding::Token), key_id)
+            }
             Agreed::Several => (Finding::Failed(ProofError::Token(TokenError::TwoTokens)), None),
         };
         Proofs { finding, key_id, names_a_user: presented.names_a_user(), session: presented.session }
     }
 
-    fn verify_token<'t>(
+    /// Verifies one token. The key that signed it is given also where the token fails otherwise.
+    pub(super) fn verify_token<'t>(
         &'t self,
         token: &str,
         presented: &'t Presented<'_>,
         now: UnixSeconds,
         payload: &'t mut SignedPayload,
-    ) -> (Finding<'t>, Option<&'t str>) {
-        let failed = |error| Finding::Failed(ProofError::Token(error));
+    ) -> (Result<VerifiedClaims<'t>, TokenError>, Option<&'t str>) {
         let token = UnverifiedToken::parse(token, &self.limits);
-        let key_id = match token.and_then(|token| self.token_keys.verify(token, payload)) {
-            Ok(key_id) => key_id,
-            Err(error) => return (failed(error), None),
-        };
-        let finding = match VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now) {
-            Ok(claims) => Finding::Token(claims),
-            Err(error) => failed(error),
-        };
-        (finding, Some(key_id))
+        match token.and_then(|token| self.token_keys.verify(token, payload)) {
+            Ok(key_id) => (VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now), Some(key_id)),
+            Err(error) => (Err(error), None),
+        }
     }
 
     fn verify_hash<'t>(&'t self, presented: &'t Presented<'_>) -> (Finding<'t>, Option<&'t str>) {

@@ -18,4 +18,5 @@ mod policies;
 mod readers;
 mod realtime;
 mod record;
+mod token_command;
 mod tokens;
