@@ -7,6 +7,7 @@ mod log;
 mod schema;
 mod serve;
 mod test;
+mod token;
 
 use std::process::ExitCode;
 
@@ -34,6 +35,8 @@ enum Command {
     Schema(schema::Arguments),
     /// Make certificates for trying things out.
     Certs(certs::Arguments),
+    /// Say what is wrong with a token, or make one to try an installation with.
+    Token(token::Arguments),
 }
 
 /// A command that could not do its work.
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Certs(arguments) => certs::run(&arguments),
+        Command::Token(arguments) => token::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -20,7 +20,7 @@ pub use build::{BuildError, Epoch, Route, Tenant};
 pub use files::{FilesError, PolicyDirectory};
 pub use named_files::NamedFiles;
 pub use rehearsal::RehearsalEpoch;
-pub use secrets::{SecretError, fetch as fetch_secret};
+pub use secrets::{SecretError, fetch as fetch_secret, fetch_key};
 pub use watch::Watch;
 
 use crate::observe::Metrics;

@@ -4,6 +4,9 @@
 //! out whether they hold, at a moment it is told, and says so in types that nobody else can make: [`Proofs`], and in it
 //! [`VerifiedClaims`]. A token signs attributes, and so does what is encrypted; a hash says only who somebody is; a session never proves anything.
 //!
+//! Two files serve people rather than requests: `diagnosis.rs` explains to an operator what is wrong with a token, and `mint.rs` makes one to
+//! try an installation with. Neither makes a proof.
+//!
 //! It must not know where in a request the texts stood, what a verdict means to a client, or which attributes are locked. It reads no
 //! clock. `jsonwebtoken` is known to `jwt.rs` alone.
 //!
@@ -14,10 +17,12 @@
 mod claims;
 mod compact;
 mod demand;
+mod diagnosis;
 mod issue;
 mod jwt;
 mod keys;
 mod material;
+mod mint;
 mod proofs;
 mod public_key;
 mod sealed;
@@ -30,9 +35,11 @@ mod verifier;
 
 pub use claims::VerifiedClaims;
 pub use demand::{IdentityError, demand};
+pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, diagnose};
 pub use jwt::SignedPayload;
 pub use keys::{KEYS_MAX, KeyError, SECRET_BYTES_MIN};
 pub use material::KeyMaterial;
+pub use mint::{MintError, Minting, mint, signing_key};
 pub use proofs::{Presented, Proofs, SessionPresence};
 pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use sealed::SEALED_CHARS_MAX;

@@ -48,6 +48,7 @@ pub use schemas::schemas;
 pub use set::{PolicyFiles, PolicySet, parse};
 pub use source::Source;
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
+pub use units::duration as parse_duration;
 pub use workspace::{
     Admission, EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace,
     Require, SecretEncoding, SecretSource, Workspace,

@@ -10,7 +10,7 @@ use super::Secret;
 use crate::policy::SecretEncoding;
 
 /// What was fetched for a key, not yet looked at.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum KeyMaterial {
     /// A secret, as it is written down.
     Secret(Secret),

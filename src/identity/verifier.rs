@@ -97,7 +97,10 @@ impl Verifier {
         let unopened = |error| (Finding::Failed(ProofError::Sealed(error)), None);
         let (finding, key_id) = match (Agreed::of(&presented.sealed), Agreed::of(&presented.tokens)) {
             (Agreed::Nothing, Agreed::Nothing) => self.verify_hash(presented, now),
-            (Agreed::Nothing, Agreed::One(token)) => self.verify_token(token, presented, now, payload),
+            (Agreed::Nothing, Agreed::One(token)) => {
+                let (claims, key_id) = self.verify_token(token, presented, now, payload);
+                (claims.map_or_else(|error| Finding::Failed(ProofError::Token(error)), Finding::Token), key_id)
+            }
             (Agreed::Nothing, Agreed::Several) => (Finding::Failed(ProofError::Token(TokenError::TwoTokens)), None),
             (Agreed::One(sealed), Agreed::Nothing) => self.open_sealed(sealed, presented, now, payload),
             (Agreed::One(_), Agreed::One(_) | Agreed::Several) => unopened(SealedError::BesideToken),
@@ -106,24 +109,19 @@ impl Verifier {
         Proofs { finding, key_id, names_a_user: presented.names_a_user(), session: presented.session }
     }
 
-    fn verify_token<'t>(
+    /// Verifies one token. The key that signed it is given also where the token fails otherwise.
+    pub(super) fn verify_token<'t>(
         &'t self,
         token: &str,
         presented: &'t Presented<'_>,
         now: UnixSeconds,
         payload: &'t mut SignedPayload,
-    ) -> (Finding<'t>, Option<&'t str>) {
-        let failed = |error| Finding::Failed(ProofError::Token(error));
+    ) -> (Result<VerifiedClaims<'t>, TokenError>, Option<&'t str>) {
         let token = UnverifiedToken::parse(token, &self.limits);
-        let key_id = match token.and_then(|token| self.token_keys.verify(token, now, payload)) {
-            Ok(key_id) => key_id,
-            Err(error) => return (failed(error), None),
-        };
-        let finding = match VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now) {
-            Ok(claims) => Finding::Token(claims),
-            Err(error) => failed(error),
-        };
-        (finding, Some(key_id))
+        match token.and_then(|token| self.token_keys.verify(token, now, payload)) {
+            Ok(key_id) => (VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now), Some(key_id)),
+            Err(error) => (Err(error), None),
+        }
     }
 
     fn open_sealed<'t>(

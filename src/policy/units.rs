@@ -11,7 +11,11 @@ pub(super) const SIZE_EXPECTED: &str = "expected a size such as `512 B`, `256 Ki
 const DURATION_DAYS_MAX: u64 = 36_500;
 
 /// Reads a whole number and one of `ms`, `s`, `m`, `h`, `d`.
-pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+///
+/// # Errors
+///
+/// What was expected.
+pub fn duration(text: &str) -> Result<Duration, &'static str> {
     let (number, unit) = number_and_unit(text).ok_or(DURATION_EXPECTED)?;
     let unit = match unit {
         "ms" => Duration::from_millis(1),

@@ -20,4 +20,5 @@ mod policies;
 mod readers;
 mod realtime;
 mod record;
+mod token_command;
 mod tokens;
