@@ -20,5 +20,6 @@ mod policies;
 mod readers;
 mod realtime;
 mod record;
+mod renewal;
 mod token_command;
 mod tokens;
