@@ -26,6 +26,7 @@ mod mint;
 mod proofs;
 mod public_key;
 mod sealed;
+mod seen;
 mod signing;
 mod subject;
 mod times;

@@ -31,17 +31,17 @@ impl IssueRules {
         let is_one_of = |names: &[String], value: &Value<'_>| {
             value.as_text().is_some_and(|text| names.iter().any(|name| name == text))
         };
-        let issuer = claims.member("iss");
-        if !self.issuers.is_empty() && !issuer.is_some_and(|issuer| is_one_of(&self.issuers, issuer)) {
+        let is_from = || claims.member("iss").is_some_and(|issuer| is_one_of(&self.issuers, issuer));
+        if !self.issuers.is_empty() && !is_from() {
             return Err(TokenError::WrongIssuer);
         }
         // One audience may stand without a list (§4.1.3).
-        let is_for_us = match claims.member("aud") {
+        let is_for_us = || match claims.member("aud") {
             Some(Value::List(audiences)) => audiences.iter().any(|audience| is_one_of(&self.audiences, audience)),
             Some(audience) => is_one_of(&self.audiences, audience),
             None => false,
         };
-        if !self.audiences.is_empty() && !is_for_us {
+        if !self.audiences.is_empty() && !is_for_us() {
             return Err(TokenError::WrongAudience);
         }
         let has = |name: &String| claims.member(name).is_some_and(|value| !matches!(value, Value::Null));
