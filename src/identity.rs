@@ -4,6 +4,8 @@
 //! out whether they hold, at a moment it is told, and says so in types that nobody else can make: [`Proofs`], and in it
 //! [`VerifiedClaims`]. A token signs attributes; a hash says only who somebody is; a session never proves anything.
 //!
+//! It also knows the secrets of all keys again when a browser sends one: [`ConfiguredSecrets`].
+//!
 //! It must not know where in a request the texts stood, what a verdict means to a client, or which attributes are locked. It reads no
 //! clock. `jsonwebtoken` is known to `jwt.rs` alone.
 //!
@@ -13,6 +15,7 @@
 
 mod claims;
 mod compact;
+mod configured;
 mod demand;
 mod jwt;
 mod keys;
@@ -24,6 +27,7 @@ mod verdict;
 mod verifier;
 
 pub use claims::VerifiedClaims;
+pub use configured::{ConfiguredSecrets, NoRandomness, Owner, SECRET_BYTES_WITHIN_MIN};
 pub use demand::{IdentityError, demand};
 pub use jwt::SignedPayload;
 pub use keys::{KEYS_PER_USE_MAX, KeyError, SECRET_BYTES_MIN};

@@ -13,6 +13,7 @@ mod chatwoot;
 mod demo;
 mod edge;
 mod json_api;
+mod leaks;
 mod lifecycle;
 mod policies;
 mod readers;
