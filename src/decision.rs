@@ -5,6 +5,7 @@
 
 mod catalogue;
 mod judge;
+mod leak;
 mod name;
 mod update;
 mod value;
@@ -12,6 +13,7 @@ mod verdict;
 
 pub use catalogue::{Attribute, Catalogue, CatalogueError, Collect, Kind, Listing, Lock, Mode, Unlisted, ValueRule};
 pub use judge::{Additions, Channel, Circumstances, Context, Subject, TokenReader, judge};
+pub use leak::{KnownSecrets, Leak, LeakPlace, Leaked, NoSecrets, Screen, SecretIndex, WITHHELD};
 pub use name::{Folding, Key};
 pub use update::{Change, Group, GroupIndex, Role, Signed, Spelling, Update, Write};
 pub use value::{Entry, Value};

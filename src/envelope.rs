@@ -2,7 +2,8 @@
 //!
 //! [`coding`] inflates, [`Decoded`] cuts the body into fields or takes it as JSON, [`Envelope`] finds the attribute documents in it,
 //! [`Walked`] says what they want to change and writes the body anew around what was kept. What two backends might read differently is
-//! refused, never mended. Pure: it knows no secret, no verdict's reason, and no HTTP status.
+//! refused, never mended. Pure: it knows no verdict's reason and no HTTP status, and of secrets only
+//! whether a text holds one, from who knows.
 
 mod brackets;
 pub mod coding;

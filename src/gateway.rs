@@ -22,7 +22,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use judgement::{Cleared, Judgement, Witness};
+pub use judgement::{Cleared, Judgement, LeakFound, Witness};
 
 use crate::audit::{Begin, Event, Outcome, Recorder, Tally};
 use crate::clock;

@@ -7,6 +7,8 @@
 //! Two files serve people rather than requests: `diagnosis.rs` explains to an operator what is wrong with a token, and `mint.rs` makes one to
 //! try an installation with. Neither makes a proof.
 //!
+//! It also knows the secrets of all keys again when a browser sends one: [`ConfiguredSecrets`].
+//!
 //! It must not know where in a request the texts stood, what a verdict means to a client, or which attributes are locked. It reads no
 //! clock. `jsonwebtoken` is known to `jwt.rs` alone.
 //!
@@ -16,6 +18,7 @@
 
 mod claims;
 mod compact;
+mod configured;
 mod demand;
 mod diagnosis;
 mod issue;
@@ -35,6 +38,7 @@ mod verdict;
 mod verifier;
 
 pub use claims::VerifiedClaims;
+pub use configured::{ConfiguredSecrets, NoRandomness, Owner, SECRET_BYTES_WITHIN_MIN};
 pub use demand::{IdentityError, demand};
 pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, diagnose};
 pub use jwt::SignedPayload;

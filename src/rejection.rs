@@ -49,6 +49,9 @@ pub enum Rejection {
     /// The operation clears what it does not name, and a locked attribute is among that.
     #[error("would erase a locked attribute")]
     ErasesLocked,
+    /// A token that the backend reads carries a secret, and nobody can take it out.
+    #[error("a secret in a token")]
+    SecretSigned,
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error(transparent)]
@@ -103,6 +106,7 @@ impl Rejection {
             Rejection::Misfit => "misfit",
             Rejection::NothingLeft => "nothing_left",
             Rejection::ErasesLocked => "erases_locked",
+            Rejection::SecretSigned => "secret_signed",
             Rejection::Handshake(HandshakeError::Request) => "websocket_request",
             Rejection::Handshake(HandshakeError::Upgrade) => "websocket_upgrade",
             Rejection::Handshake(HandshakeError::Version) => "websocket_version",
@@ -146,7 +150,8 @@ impl Rejection {
             | Rejection::ServerOnly
             | Rejection::Sealed
             | Rejection::NothingLeft
-            | Rejection::ErasesLocked => StatusCode::FORBIDDEN,
+            | Rejection::ErasesLocked
+            | Rejection::SecretSigned => StatusCode::FORBIDDEN,
             Rejection::Body(BodyError::TooLarge) | Rejection::Upstream(UpstreamError::RequestBodyTooLong) => {
                 StatusCode::PAYLOAD_TOO_LARGE
             }
@@ -192,7 +197,9 @@ impl Rejection {
             | Rejection::Upstream(UpstreamError::ClientBody | UpstreamError::Target(_)) => "The request is broken",
             Rejection::Envelope(error) => envelope_words(*error),
             Rejection::Identity(_) | Rejection::Sealed => "The identity could not be verified",
-            Rejection::Misfit | Rejection::NothingLeft | Rejection::ErasesLocked => "The update is not allowed",
+            Rejection::Misfit | Rejection::NothingLeft | Rejection::ErasesLocked | Rejection::SecretSigned => {
+                "The update is not allowed"
+            }
             Rejection::Handshake(_) => "Not a WebSocket handshake",
             Rejection::Upstream(
                 UpstreamError::Unknown
@@ -244,7 +251,8 @@ impl Rejection {
             | Rejection::Sealed
             | Rejection::Misfit
             | Rejection::NothingLeft
-            | Rejection::ErasesLocked => "countersign; error=http_request_denied",
+            | Rejection::ErasesLocked
+            | Rejection::SecretSigned => "countersign; error=http_request_denied",
         }
     }
 
@@ -282,6 +290,7 @@ impl Rejection {
             | Rejection::Misfit
             | Rejection::NothingLeft
             | Rejection::ErasesLocked
+            | Rejection::SecretSigned
             | Rejection::Handshake(_) => Party::Client,
         }
     }
@@ -326,6 +335,7 @@ impl Rejection {
             | Rejection::Misfit
             | Rejection::NothingLeft
             | Rejection::ErasesLocked
+            | Rejection::SecretSigned
             | Rejection::Handshake(_)
             | Rejection::Upstream(
                 UpstreamError::Unknown

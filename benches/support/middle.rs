@@ -7,7 +7,9 @@ use anyhow::Context;
 use countersign::clock::UnixSeconds;
 use countersign::decision::{Channel, Circumstances, Signed, judge};
 use countersign::envelope::{Decoded, Envelope, EnvelopeError, Guard, Rewritten, Wire};
-use countersign::identity::{KeyMaterial, Presented, Proofs, Secret, SessionPresence, SignedPayload, Verifier};
+use countersign::identity::{
+    ConfiguredSecrets, KeyMaterial, Presented, Proofs, Secret, SessionPresence, SignedPayload, Verifier,
+};
 use countersign::policy::{self, Gateway, Paint, PolicyFiles, Source, Workspace};
 use countersign::profile::{Operation, PathParams, shipped};
 use http::header::CONTENT_TYPE;
@@ -80,6 +82,7 @@ pub struct Middle {
     operation: Arc<Operation>,
     guard: Guard,
     verifier: Verifier,
+    secrets: ConfiguredSecrets,
     headers: HeaderMap,
     params: PathParams<'static>,
 }
@@ -108,24 +111,31 @@ impl Middle {
         let set = set.with_context(|| findings.render(Paint::Plain))?;
         let workspace = set.workspaces.into_iter().next().context("one workspace")?;
         let operation = workspace.operations.iter().find(|operation| operation.name == "ping").context("`ping`")?;
-        let verifier = Verifier::new(
-            &workspace.identity,
-            vec![KeyMaterial::Secret(Secret::from(sample::SECRET.as_bytes().to_vec()))],
-            &workspace.profile,
-            &set.gateway.limits,
-        )?;
+        let secret = Secret::from(sample::SECRET.as_bytes().to_vec());
+        let secrets = ConfiguredSecrets::of([("acme", "bench", &secret)]).ok().context("random numbers")?;
+        let materials = vec![KeyMaterial::Secret(secret)];
+        let verifier = Verifier::new(&workspace.identity, materials, &workspace.profile, &set.gateway.limits)?;
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let operation = Arc::clone(operation);
         let guard = Guard::new(&workspace.profile, &operation);
-        Ok(Self { gateway: set.gateway, workspace, operation, guard, verifier, headers, params: PathParams::new() })
+        Ok(Self {
+            gateway: set.gateway,
+            workspace,
+            operation,
+            guard,
+            verifier,
+            secrets,
+            headers,
+            params: PathParams::new(),
+        })
     }
 
     /// Walks the whole way once, then lends `run` one step of it, to be done as often as it likes.
     pub fn lend<R>(&self, body: &str, step: Step, run: impl FnOnce(&mut dyn FnMut()) -> R) -> anyhow::Result<R> {
         let decoded = self.decode(body)?;
         let envelope = self.open(&decoded)?;
-        let walked = envelope.walk(&[])?;
+        let walked = envelope.walk(&[], &self.secrets)?;
         let update = walked.update();
         let presented = self.presented(&envelope)?;
         let mut payload = SignedPayload::default();
@@ -133,7 +143,7 @@ impl Middle {
         let signed = self.signed(&proofs);
         signed.as_ref().context("the token is refused")?;
         let circumstances = self.circumstances(&envelope, &proofs);
-        let judged = judge(&self.workspace.catalogue, circumstances, signed.as_ref(), update);
+        let judged = judge(&self.workspace.catalogue, circumstances, &self.secrets, signed.as_ref(), update);
         self.whole(body)?;
         Ok(match step {
             Step::Open => run(&mut || {
@@ -146,7 +156,13 @@ impl Middle {
             }),
             Step::Judge => run(&mut || {
                 let update = black_box(update);
-                drop(black_box(judge(&self.workspace.catalogue, circumstances, signed.as_ref(), update)));
+                drop(black_box(judge(
+                    &self.workspace.catalogue,
+                    circumstances,
+                    &self.secrets,
+                    signed.as_ref(),
+                    update,
+                )));
             }),
             Step::Rewrite => run(&mut || {
                 drop(black_box(black_box(&walked).rewrite(&judged, self.gateway.read_back)));
@@ -162,10 +178,10 @@ impl Middle {
         let mut payload = SignedPayload::default();
         let proofs = self.verifier.verify(&presented, NOW, &mut payload);
         let signed = self.signed(&proofs);
-        let walked = envelope.walk(&[])?;
+        let walked = envelope.walk(&[], &self.secrets)?;
         let update = walked.update();
         let circumstances = self.circumstances(&envelope, &proofs);
-        let judged = judge(&self.workspace.catalogue, circumstances, signed.as_ref(), update);
+        let judged = judge(&self.workspace.catalogue, circumstances, &self.secrets, signed.as_ref(), update);
         Ok(walked.rewrite(&judged, self.gateway.read_back)?)
     }
 
@@ -173,7 +189,7 @@ impl Middle {
     fn count(&self, body: &str) -> Result<usize, EnvelopeError> {
         let decoded = self.decode(body)?;
         let envelope = self.open(&decoded)?;
-        Ok(black_box(envelope.walk(&[])?).update().writes.len())
+        Ok(black_box(envelope.walk(&[], &self.secrets)?).update().writes.len())
     }
 
     fn decode<'r>(&'r self, body: &'r str) -> Result<Decoded<'r>, EnvelopeError> {

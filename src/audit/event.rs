@@ -14,7 +14,7 @@ use super::line::{Attributes, Line, Micros};
 use super::name::{AttributeVerdict, ORIGIN_CHARACTERS_MAX, RecordedName, harmless};
 use super::recorder::Recorder;
 use super::subject::Hash;
-use crate::decision::{Catalogue, Code, Judged, Update, Verdict};
+use crate::decision::{Catalogue, Code, Judged, Update, Verdict, WITHHELD};
 use crate::profile::Class;
 
 /// What is known when a request's head has come.
@@ -191,12 +191,23 @@ impl Event {
             attributes.push(&AttributeVerdict { name, code: verdict.code, force: verdict.force });
         };
         self.attributes.reserve(update.writes.len() + judged.unnamed().len());
-        for (write, verdict) in update.writes.iter().zip(judged.verdicts()) {
-            recorded(write.full_name(), verdict, &mut self.attributes);
+        for (index, (write, verdict)) in update.writes.iter().zip(judged.verdicts()).enumerate() {
+            let name = if verdict.code == Code::Secret && judged.is_name_withheld(index) {
+                Cow::Borrowed(WITHHELD)
+            } else {
+                write.full_name()
+            };
+            recorded(name, verdict, &mut self.attributes);
         }
         for (name, verdict) in judged.unnamed() {
             recorded(Cow::Borrowed(name), verdict, &mut self.attributes);
         }
+    }
+
+    /// A peer's name of an attribute as a line of the log may say it: as the record does.
+    #[must_use]
+    pub fn harmless_name<'n>(&self, name: &'n str) -> Cow<'n, str> {
+        RecordedName::foreign(name, self.recorder.subject_key()).text
     }
 
     /// In a workspace that only observes: the code with which the request would have been refused. The first one stays.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::catalogue::{Attribute, Catalogue, Collect, Listing, Lock, Mode, Unlisted};
+use super::leak::{KnownSecrets, Leak, LeakPlace, Leaked, Part, Screen, WITHHELD};
 use super::update::{Change, Group, GroupIndex, Role, Signed, Spelling, Update, Write};
 use super::value::Value;
 use super::verdict::{Addition, Code, Effect, Force, Judged, Verdict};
@@ -58,20 +59,38 @@ pub struct Circumstances {
     pub additions: Additions,
 }
 
-/// Gives every write of `update`, and everything that `signed` carries beside it, exactly one verdict.
+/// Gives every write of `update`, and everything that `signed` carries beside it, exactly one verdict. None of them lets one of `secrets` go on.
 #[must_use]
 pub fn judge<'a>(
     catalogue: &Catalogue,
     circumstances: Circumstances,
+    secrets: &dyn KnownSecrets,
     signed: Option<&'a Signed<'a>>,
     update: &'a Update<'a>,
 ) -> Judged<'a> {
-    let mut claims = Claims::of(catalogue, signed);
-    let mut verdicts: Vec<Verdict<'a>> =
-        update.writes.iter().map(|write| verdict(catalogue, circumstances, &mut claims, update, write)).collect();
-    leave_out_incomplete_groups(catalogue.mode, update, &mut verdicts);
+    let screen = Screen::new(secrets);
+    let mut claims = Claims::of(catalogue, screen, signed);
+    let mut leaks = Vec::new();
+    let mut verdicts = Vec::with_capacity(update.writes.len());
+    for (index, write) in update.writes.iter().enumerate() {
+        let leak = screen.leak_of(write);
+        if let Some((part, leak)) = leak {
+            let place = match part {
+                Part::Name => LeakPlace::Name(index),
+                Part::Value => LeakPlace::Value(index),
+            };
+            leaks.push(Leaked { leak, place });
+        }
+        let secrecy = if leak.is_some() { Secrecy::Leaks } else { Secrecy::Keeps };
+        verdicts.push(verdict(catalogue, circumstances, &mut claims, update, write, secrecy));
+    }
+    // Elsewhere nothing is left out but what leaks.
+    if catalogue.mode == Mode::Enforce || verdicts.iter().any(|verdict| verdict.code == Code::Secret) {
+        leave_out_incomplete_groups(update, &mut verdicts);
+    }
+    leaks.extend(claims.leaks.iter().map(ClaimLeak::leaked));
     let (unnamed, additions) = claims.unnamed(catalogue, circumstances);
-    Judged { verdicts, unnamed, additions }
+    Judged { verdicts, unnamed, additions, leaks }
 }
 
 /// What is known of a write before its fate is decided: the columns of the table.
@@ -88,6 +107,8 @@ enum Standing {
 #[derive(Clone, Copy)]
 enum Token<'a> {
     Silent,
+    /// It says what nobody may say.
+    Leaks,
     Agrees(&'a Value<'a>),
     Differs(&'a Value<'a>),
 }
@@ -98,6 +119,15 @@ enum Deed {
     Sets,
     SetsUnfit,
     Erases,
+    /// Its name or value holds a secret.
+    Leaks,
+}
+
+/// Whether the write holds a secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrecy {
+    Keeps,
+    Leaks,
 }
 
 /// Whether this is an answer that a lead may give.
@@ -115,13 +145,16 @@ fn verdict<'a>(
     claims: &mut Claims<'a>,
     update: &'a Update<'a>,
     write: &'a Write<'a>,
+    secrecy: Secrecy,
 ) -> Verdict<'a> {
-    match write.role {
-        Role::Credential => return passed(Code::Credential),
-        Role::OwnCredential => {
+    // What leaks comes to the table, also where everything else passes unjudged.
+    match (write.role, secrecy) {
+        (Role::Credential, Secrecy::Keeps) => return passed(Code::Credential),
+        (Role::OwnCredential, Secrecy::Keeps) => {
             return Verdict { code: Code::Credential, force: Force::Applied, effect: Effect::LeftOut, attribute: None };
         }
-        Role::Setting | Role::Attribute | Role::WholeGroup => {}
+        (Role::Setting | Role::Attribute | Role::WholeGroup, _)
+        | (Role::Credential | Role::OwnCredential, Secrecy::Leaks) => {}
     }
     let full = write.full_name();
     let listing = listing(catalogue, write, &full);
@@ -130,24 +163,31 @@ fn verdict<'a>(
         Listing::Unlisted => None,
     };
     // A reserved name that the operator lists is an attribute: the operator knows better than the profile.
-    if write.role == Role::Setting && found.is_none() {
+    if write.role == Role::Setting && found.is_none() && secrecy == Secrecy::Keeps {
         return passed(Code::Setting);
     }
-    if catalogue.mode == Mode::Off {
+    if catalogue.mode == Mode::Off && secrecy == Secrecy::Keeps {
         return Verdict { attribute: found.map(|(index, _)| index), ..passed(Code::Open) };
     }
     let group = write.group.and_then(|GroupIndex(index)| update.groups.get(index));
     let standing = standing(catalogue, write, &full, listing);
     // An alias takes no signature: the token names the attribute by its own spelling, and the value goes on there. Nor does a name that
     // signers may not create.
-    let token = match (standing, catalogue.signed_unlisted) {
-        (Standing::Alias(_), _) => Token::Silent,
-        (standing, signed_unlisted) => match (claims.token(&full, group, write.change), standing, signed_unlisted) {
-            (_, Standing::Unlisted, Unlisted::Drop | Unlisted::Observe) => Token::Silent,
-            (token, Standing::Listed(_) | Standing::Alias(_) | Standing::Unlisted, _) => token,
-        },
+    // Nor does what leaks: the payload has not named what it may not say, so that the signed value takes its place.
+    let token = match (standing, secrecy, catalogue.signed_unlisted) {
+        (Standing::Alias(_), _, _) | (_, Secrecy::Leaks, _) => Token::Silent,
+        (standing, Secrecy::Keeps, signed_unlisted) => {
+            match (claims.token(&full, group, write.change), standing, signed_unlisted) {
+                (Token::Leaks, _, _) => Token::Leaks,
+                (_, Standing::Unlisted, Unlisted::Drop | Unlisted::Observe) => Token::Silent,
+                (token, Standing::Listed(_) | Standing::Alias(_) | Standing::Unlisted, _) => token,
+            }
+        }
     };
-    let deed = deed(write, found.map(|(_, attribute)| attribute));
+    let deed = match secrecy {
+        Secrecy::Leaks => Deed::Leaks,
+        Secrecy::Keeps => deed(write, found.map(|(_, attribute)| attribute)),
+    };
     let answer = answer(circumstances, found.map(|(_, attribute)| attribute));
     let (code, effect) = decide(standing, token, deed, answer, catalogue.unlisted);
     let force = force(catalogue, standing, code);
@@ -162,6 +202,8 @@ fn verdict<'a>(
 fn decide(standing: Standing, token: Token<'_>, deed: Deed, answer: Answer, unlisted: Unlisted) -> (Code, Effect<'_>) {
     use Lock::{Enforce, Observe, Off};
     match (standing, token, deed, answer) {
+        // A secret goes nowhere, whoever sends or signs it: the messenger would keep it and show it.
+        (_, _, Deed::Leaks, _) | (_, Token::Leaks, _, _) => (Code::Secret, Effect::LeftOut),
         // Another spelling of a locked name is a way around the lock, whatever it carries.
         (Standing::Alias(Observe | Enforce), _, _, _) => (Code::Alias, Effect::LeftOut),
         // A signed value is the truth, whatever the lock; it is written as it was signed.
@@ -194,7 +236,7 @@ fn decide(standing: Standing, token: Token<'_>, deed: Deed, answer: Answer, unli
         (Standing::Unlisted, Token::Silent, deed, _) => match (unlisted, deed) {
             (Unlisted::Drop | Unlisted::Observe, _) => (Code::Unlisted, Effect::LeftOut),
             (Unlisted::Keep, Deed::SetsUnfit) => (Code::Type, Effect::LeftOut),
-            (Unlisted::Keep, Deed::Sets | Deed::Erases) => (Code::Open, Effect::Kept),
+            (Unlisted::Keep, Deed::Sets | Deed::Erases | Deed::Leaks) => (Code::Open, Effect::Kept),
         },
     }
 }
@@ -288,9 +330,10 @@ fn answer(circumstances: Circumstances, attribute: Option<&Attribute>) -> Answer
     }
 }
 
-/// Whether a verdict is carried out: the workspace's mode is the ceiling, the attribute's own lock may be lower.
+/// Whether a verdict is carried out: the workspace's mode is the ceiling, the attribute's own lock may be lower. A leak has no ceiling.
 fn force(catalogue: &Catalogue, standing: Standing, code: Code) -> Force {
     let applied = match (catalogue.mode, standing) {
+        _ if code == Code::Secret => true,
         (Mode::Off | Mode::Observe, _) => false,
         (Mode::Enforce, Standing::Listed(lock) | Standing::Alias(lock)) => lock != Lock::Observe,
         (Mode::Enforce, Standing::Unlisted) => code != Code::Unlisted || catalogue.unlisted == Unlisted::Drop,
@@ -307,8 +350,8 @@ struct Required {
 }
 
 /// Leaves out what is left of an object that lost what it cannot do without: a company without its id would be another company.
-fn leave_out_incomplete_groups<'a>(mode: Mode, update: &'a Update<'a>, verdicts: &mut [Verdict<'a>]) {
-    if mode != Mode::Enforce || update.groups.is_empty() {
+fn leave_out_incomplete_groups<'a>(update: &'a Update<'a>, verdicts: &mut [Verdict<'a>]) {
+    if update.groups.is_empty() {
         return;
     }
     let mut required: Vec<Vec<Required>> =
@@ -344,6 +387,20 @@ struct Claim<'a> {
     group: Option<&'a str>,
     value: &'a Value<'a>,
     named: bool,
+    secrecy: Secrecy,
+}
+
+/// A claim that holds a secret.
+struct ClaimLeak {
+    name: String,
+    attribute: Option<usize>,
+    leak: Leak,
+}
+
+impl ClaimLeak {
+    fn leaked(&self) -> Leaked {
+        Leaked { leak: self.leak, place: LeakPlace::Claim(self.name.clone()) }
+    }
 }
 
 /// The claims of a token, found by attribute and object.
@@ -351,16 +408,25 @@ struct Claims<'a> {
     claims: Vec<Claim<'a>>,
     /// Where each is, in a token of many claims.
     by_name: HashMap<(Cow<'a, str>, Option<&'a str>), usize>,
+    /// Also of what is no attribute: where the token goes on, all of it does.
+    leaks: Vec<ClaimLeak>,
 }
 
 /// Up to so many claims it is quicker to look at each than to hash their names.
 const FEW_CLAIMS: usize = 16;
 
 impl<'a> Claims<'a> {
-    fn of(catalogue: &Catalogue, signed: Option<&'a Signed<'a>>) -> Self {
-        let mut all = Self { claims: Vec::new(), by_name: HashMap::new() };
-        let Some(update) = signed.map(Signed::claims).filter(|_| catalogue.mode != Mode::Off) else { return all };
+    fn of(catalogue: &Catalogue, screen: Screen<'_>, signed: Option<&'a Signed<'a>>) -> Self {
+        let mut all = Self { claims: Vec::new(), by_name: HashMap::new(), leaks: Vec::new() };
+        let Some(update) = signed.map(Signed::claims) else { return all };
         for write in &update.writes {
+            let secrecy = match screen.leak_of(write) {
+                Some(leak) => all.leak(catalogue, write, leak),
+                None => Secrecy::Keeps,
+            };
+            if catalogue.mode == Mode::Off {
+                continue;
+            }
             let (Role::Attribute | Role::Setting, Spelling::Own, Change::Set(value)) =
                 (write.role, write.spelling, write.change)
             else {
@@ -389,10 +455,22 @@ impl<'a> Claims<'a> {
             };
             // The same object twice: the first one counts, as nothing says which was meant.
             if all.find(&name, group).is_none() {
-                all.push(Claim { name, attribute, lock, group, value, named: false });
+                all.push(Claim { name, attribute, lock, group, value, named: false, secrecy });
             }
         }
         all
+    }
+
+    /// Remembers a claim that holds a secret.
+    fn leak(&mut self, catalogue: &Catalogue, write: &Write<'_>, (part, leak): (Part, Leak)) -> Secrecy {
+        let full = write.full_name();
+        let (name, attribute) = match (part, listing(catalogue, write, &full)) {
+            (Part::Name, _) => (WITHHELD.to_owned(), None),
+            (Part::Value, Listing::Own(index, _) | Listing::Alias(index, _)) => (full.into_owned(), Some(index)),
+            (Part::Value, Listing::Unlisted) => (full.into_owned(), None),
+        };
+        self.leaks.push(ClaimLeak { name, attribute, leak });
+        Secrecy::Leaks
     }
 
     fn find(&self, name: &str, group: Option<&'a str>) -> Option<usize> {
@@ -421,12 +499,13 @@ impl<'a> Claims<'a> {
         let Some(claim) = found.and_then(|index| self.claims.get_mut(index)) else { return Token::Silent };
         claim.named = true;
         match change {
+            _ if claim.secrecy == Secrecy::Leaks => Token::Leaks,
             Change::Set(value) if value.means_the_same_as(claim.value) => Token::Agrees(claim.value),
             Change::Set(_) | Change::Delete => Token::Differs(claim.value),
         }
     }
 
-    /// Verdicts for the claims that the payload did not name.
+    /// Verdicts for the claims that the payload did not name, and for those that leak.
     fn unnamed(
         self,
         catalogue: &Catalogue,
@@ -434,7 +513,7 @@ impl<'a> Claims<'a> {
     ) -> (Vec<(String, Verdict<'a>)>, Vec<Addition<'a>>) {
         let mut verdicts = Vec::new();
         let mut additions = Vec::new();
-        for claim in self.claims.into_iter().filter(|claim| !claim.named) {
+        for claim in self.claims.into_iter().filter(|claim| !claim.named && claim.secrecy == Secrecy::Keeps) {
             let code =
                 match (circumstances.token_reader, circumstances.additions, claim.lock, catalogue.signed_unlisted) {
                     (TokenReader::Upstream, _, _, _) => Code::Signed,
@@ -460,6 +539,10 @@ impl<'a> Claims<'a> {
                 additions.push(Addition { name: name.clone(), value: claim.value, attribute: claim.attribute });
             }
             verdicts.push((name, Verdict { code, force, effect, attribute: claim.attribute }));
+        }
+        for ClaimLeak { name, attribute, leak: _ } in self.leaks {
+            let (force, effect) = (Force::Applied, Effect::LeftOut);
+            verdicts.push((name, Verdict { code: Code::Secret, force, effect, attribute }));
         }
         (verdicts, additions)
     }

@@ -1,5 +1,6 @@
 //! Verdicts: what became of each attribute, and why.
 
+use super::leak::{LeakPlace, Leaked};
 use super::value::Value;
 
 /// Why an attribute was kept or left out. The names are stable: records, metrics and runbooks use them.
@@ -19,11 +20,12 @@ pub enum Code {
     NotLead,
     Setting,
     Credential,
+    Secret,
 }
 
 impl Code {
     /// Every code, in the order of the table.
-    pub const ALL: [Code; 14] = [
+    pub const ALL: [Code; 15] = [
         Code::Open,
         Code::Signed,
         Code::SignedAdded,
@@ -38,6 +40,7 @@ impl Code {
         Code::NotLead,
         Code::Setting,
         Code::Credential,
+        Code::Secret,
     ];
 
     /// The stable name.
@@ -58,6 +61,7 @@ impl Code {
             Code::NotLead => "not_lead",
             Code::Setting => "setting",
             Code::Credential => "credential",
+            Code::Secret => "secret",
         }
     }
 
@@ -79,6 +83,7 @@ impl Code {
             Code::NotLead => "locked, and not an answer that a bot asked of a lead",
             Code::Setting => "a setting of the messenger, no attribute",
             Code::Credential => "a token or hash",
+            Code::Secret => "a secret or a private key: it goes nowhere",
         }
     }
 }
@@ -132,6 +137,7 @@ pub struct Judged<'a> {
     pub(super) verdicts: Vec<Verdict<'a>>,
     pub(super) unnamed: Vec<(String, Verdict<'a>)>,
     pub(super) additions: Vec<Addition<'a>>,
+    pub(super) leaks: Vec<Leaked>,
 }
 
 impl<'a> Judged<'a> {
@@ -141,7 +147,7 @@ impl<'a> Judged<'a> {
         &self.verdicts
     }
 
-    /// Verdicts for what only the token carries, by name. Those with [`Code::SignedAdded`] are also in [`additions`](Self::additions).
+    /// Verdicts for what only the token carries, and for what no token may carry ([`Code::Secret`]), by name. Those with [`Code::SignedAdded`] are also in [`additions`](Self::additions).
     #[must_use]
     pub fn unnamed(&self) -> &[(String, Verdict<'a>)] {
         &self.unnamed
@@ -151,6 +157,30 @@ impl<'a> Judged<'a> {
     #[must_use]
     pub fn additions(&self) -> &[Addition<'a>] {
         &self.additions
+    }
+
+    /// The secrets that were found, those of writes first and in their order; each has its verdict, [`Code::Secret`].
+    #[must_use]
+    pub fn leaks(&self) -> &[Leaked] {
+        &self.leaks
+    }
+
+    /// Whether the name of the write of this index is a secret.
+    #[must_use]
+    pub fn is_name_withheld(&self, write: usize) -> bool {
+        // They are in the order of the writes, and a peer may have made them many.
+        let before = |leaked: &Leaked| match leaked.place {
+            LeakPlace::Name(index) | LeakPlace::Value(index) => index < write,
+            LeakPlace::Claim(_) => false,
+        };
+        let here = self.leaks.get(self.leaks.partition_point(before));
+        here.is_some_and(|leaked| leaked.place == LeakPlace::Name(write))
+    }
+
+    /// Whether a token carries a secret: where the token itself goes on, nobody can take it out.
+    #[must_use]
+    pub fn is_secret_signed(&self) -> bool {
+        self.leaks.iter().any(|leaked| matches!(leaked.place, LeakPlace::Claim(_)))
     }
 
     /// Takes back additions, by name: those for which this request has no place after all.

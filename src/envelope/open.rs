@@ -408,7 +408,7 @@ pub(super) mod tests {
     use super::super::walk::tests as shapes;
     use super::super::{BracketsError, JsonError};
     use super::*;
-    use crate::decision::{Folding, TokenReader};
+    use crate::decision::{Folding, NoSecrets, TokenReader};
     use crate::profile::{
         Accepts, Class, IdentityPlaces, Members, Nested, Place, RefusalShapes, Replaces, Rest, TokenPlaces, Upgrade,
         WhenEmpty,
@@ -483,7 +483,7 @@ pub(super) mod tests {
     }
 
     fn writes<'v>(envelope: &'v Envelope<'_>, own: &[Place]) -> Vec<Write<'v>> {
-        envelope.walk(own).expect("documents of their shape").update().writes.clone()
+        envelope.walk(own, &NoSecrets).expect("documents of their shape").update().writes.clone()
     }
 
     /// Opens a request and looks at it.
@@ -509,7 +509,7 @@ pub(super) mod tests {
         let profile = profile();
         let decoded = Decoded::decode(operation, &wire, &Limits::default())?;
         let envelope = decoded.open(&Guard::new(&profile, operation), &profile, operation, &Limits::default())?;
-        envelope.walk(&[])?;
+        envelope.walk(&[], &NoSecrets)?;
         Ok(look(&envelope))
     }
 

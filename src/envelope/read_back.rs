@@ -16,7 +16,7 @@ use super::form::Pair;
 use super::open::{Envelope, Parsed, Part, attribute_of};
 use super::rewrite::bracket_text;
 use super::walk::Walk;
-use super::walked::Walked;
+use super::walked::{Removed, Walked};
 use crate::decision::{Change, Effect, Entry, Folding, Judged, Role, Value, Write};
 use crate::policy::Limits;
 use crate::profile::{Document, DocumentAt, Shape};
@@ -29,7 +29,7 @@ use crate::profile::{Document, DocumentAt, Shape};
 pub(super) fn compare(
     walked: &Walked<'_>,
     judged: &Judged<'_>,
-    removed: &[&Value<'_>],
+    removed: &Removed,
     body: &[u8],
 ) -> Result<(), RewriteError> {
     let envelope = walked.envelope;
@@ -46,12 +46,12 @@ pub(super) fn compare(
                 let value = pointer_of(document)?.iter().try_fold(&seen, |at, name| at.member(name))?;
                 Some(Found { document, value: Cow::Borrowed(value), reading: Reading::Exact })
             });
-            compare_documents(walked, judged, &found.collect::<Vec<_>>())
+            compare_documents(walked, judged, removed, &found.collect::<Vec<_>>())
         }
         Parsed::Form(parts) => {
             let pairs = parse_form(body)?;
             let found = read_form(envelope, parts, &pairs, removed)?;
-            compare_documents(walked, judged, &found)
+            compare_documents(walked, judged, removed, &found)
         }
     }
 }
@@ -96,7 +96,12 @@ impl Reading {
 }
 
 /// Every write that is found was kept, replaced or added; every one that was, is found; in the order in which they were judged.
-fn compare_documents(walked: &Walked<'_>, judged: &Judged<'_>, found: &[Found<'_>]) -> Result<(), RewriteError> {
+fn compare_documents(
+    walked: &Walked<'_>,
+    judged: &Judged<'_>,
+    removed: &Removed,
+    found: &[Found<'_>],
+) -> Result<(), RewriteError> {
     let folding = &walked.envelope.profile.folding;
     let mut expected = walked.update.writes.iter().zip(judged.verdicts()).filter_map(|(write, verdict)| {
         match (verdict.effect, write.change) {
@@ -136,7 +141,11 @@ fn compare_documents(walked: &Walked<'_>, judged: &Judged<'_>, found: &[Found<'_
         match &*document.shape {
             Shape::Opaque => {
                 let original = walked.envelope.documents().find(|opened| std::ptr::eq(opened.document, *document));
-                if !original.is_some_and(|original| reading.same(original.value, value)) {
+                let same = |original: &Value<'_>| match left_of(original, removed) {
+                    Some(left) => reading.same(&left, value),
+                    None => is_hollow(value),
+                };
+                if !original.is_some_and(|original| same(original.value)) {
                     return Err(RewriteError::Mismatch);
                 }
             }
@@ -145,6 +154,36 @@ fn compare_documents(walked: &Walked<'_>, judged: &Judged<'_>, found: &[Found<'_
     }
     let all_found = next.into_iter().chain(expected).all(|(judged, _)| judged.role == Role::Setting);
     if all_found && added.is_empty() { Ok(()) } else { Err(RewriteError::Mismatch) }
+}
+
+/// What is left of a value of no shape; nothing where what was taken out of it emptied it.
+fn left_of<'v>(value: &'v Value<'v>, removed: &Removed) -> Option<Cow<'v, Value<'v>>> {
+    if removed.is_empty() {
+        return Some(Cow::Borrowed(value));
+    }
+    if removed.has(value) {
+        return None;
+    }
+    let left = match value {
+        Value::List(items) => {
+            Value::List(items.iter().filter_map(|item| left_of(item, removed)).map(Cow::into_owned).collect())
+        }
+        Value::Object(entries) => {
+            let left =
+                entries.iter().filter_map(|(name, value)| Some((name.clone(), left_of(value, removed)?.into_owned())));
+            Value::Object(left.collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => return Some(Cow::Borrowed(value)),
+    };
+    (is_hollow(value) || !is_hollow(&left)).then_some(Cow::Owned(left))
+}
+
+fn is_hollow(value: &Value<'_>) -> bool {
+    match value {
+        Value::List(items) => items.is_empty(),
+        Value::Object(entries) => entries.is_empty(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => false,
+    }
 }
 
 /// Of an answer that was left out nothing stays, not even the name by which it would be walked.
@@ -183,21 +222,30 @@ fn plain_name(full: &str, folding: &Folding) -> String {
 }
 
 /// Whether two bodies are the same but for their documents and what was taken out.
-fn same_around(original: &Value<'_>, seen: &Value<'_>, documents: &[&[String]], removed: &[&Value<'_>]) -> bool {
+fn same_around(original: &Value<'_>, seen: &Value<'_>, documents: &[&[String]], removed: &Removed) -> bool {
     if documents.iter().any(|pointer| pointer.is_empty()) {
         return true;
     }
-    let (Value::Object(original), Value::Object(seen)) = (original, seen) else { return original == seen };
     if documents.is_empty() && removed.is_empty() {
         return original == seen;
     }
+    let (original, seen) = match (original, seen) {
+        (Value::Object(original), Value::Object(seen)) => (original, seen),
+        (Value::List(original), Value::List(seen)) => {
+            let mut seen = seen.iter();
+            let mut kept = original.iter().filter(|item| !removed.has(item));
+            return kept.all(|item| seen.next().is_some_and(|seen| same_around(item, seen, &[], removed)))
+                && seen.next().is_none();
+        }
+        (original, seen) => return original == seen,
+    };
     let below = |name: &str| -> Vec<&[String]> {
         let steps = documents.iter().filter_map(|pointer| pointer.split_first());
         steps.filter(|(first, _)| *first == name).map(|(_, rest)| rest).collect()
     };
     let mut seen = seen.iter();
     for (name, value) in original {
-        if removed.iter().any(|removed| std::ptr::eq(*removed, value)) {
+        if removed.has(value) && below(name).is_empty() {
             continue;
         }
         match seen.next() {
@@ -264,10 +312,10 @@ fn read_form<'f>(
     envelope: &'f Envelope<'_>,
     parts: &[Part<'_>],
     pairs: &'f [Pair<'f>],
-    removed: &[&Value<'_>],
+    removed: &Removed,
 ) -> Result<Vec<Found<'f>>, RewriteError> {
     let mut fields = parts.iter().filter_map(|part| match part {
-        Part::Field { value, .. } if removed.iter().any(|removed| std::ptr::eq(*removed, value)) => None,
+        Part::Field { value, .. } if removed.has(value) => None,
         Part::Field { name, value } => Some((*name, value.as_text().unwrap_or_default())),
         Part::Document { .. } => None,
     });

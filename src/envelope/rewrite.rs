@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::open::{Envelope, Opened, Parsed, Part, Spelled, field_of};
 use super::walk::Node;
-use super::walked::Walked;
+use super::walked::{Removed, Walked};
 use super::{brackets, form, json, read_back};
 use crate::decision::{Addition, Additions, Effect, Folding, Judged, Value, Verdict};
 use crate::policy::ReadBack;
@@ -128,8 +128,15 @@ impl Walked<'_> {
         if self.update.writes.len() != judged.verdicts().len() {
             return Err(RewriteError::Foreign);
         }
-        let kept = self.documents.iter().map(|(Opened { document, spelled, .. }, node)| {
-            let out = keep(node, judged.verdicts())?.unwrap_or_else(|| Out::empty(&document.shape));
+        let removed = self.removed_beside(judged);
+        let kept = self.documents.iter().map(|(Opened { document, spelled, value }, node)| {
+            let out = match (&*document.shape, removed.is_empty()) {
+                (Shape::Opaque, false) => without(value, &removed).unwrap_or_else(|| Out::emptied(value)),
+                (
+                    Shape::Opaque | Shape::Members(_) | Shape::Collected(_) | Shape::Names { .. } | Shape::Pairs(_),
+                    _,
+                ) => keep(node, judged.verdicts())?.unwrap_or_else(|| Out::empty(&document.shape)),
+            };
             Ok(DocumentOut { document, spelled: *spelled, out })
         });
         kept.collect()
@@ -222,6 +229,16 @@ impl Out<'_> {
         }
     }
 
+    /// What is left of a value of which nothing is.
+    fn emptied(value: &Value<'_>) -> Self {
+        match value {
+            Value::List(_) => Out::List(Vec::new()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::Object(_) => {
+                Out::Object(Vec::new())
+            }
+        }
+    }
+
     fn is_empty(&self) -> bool {
         match self {
             Out::Value(_) => false,
@@ -279,6 +296,27 @@ fn keep<'v>(node: &Node<'v>, verdicts: &[Verdict<'v>]) -> Result<Option<Out<'v>>
                 }
             }
             Ok(Some(Out::Object(kept)))
+        }
+    }
+}
+
+/// A value of no shape, without what was taken out of it. What is emptied by that goes too.
+fn without<'v>(value: &'v Value<'v>, removed: &Removed) -> Option<Out<'v>> {
+    if removed.has(value) {
+        return None;
+    }
+    match value {
+        Value::List(items) if !items.is_empty() => {
+            let kept: Vec<Out<'_>> = items.iter().filter_map(|item| without(item, removed)).collect();
+            (!kept.is_empty()).then_some(Out::List(kept))
+        }
+        Value::Object(entries) if !entries.is_empty() => {
+            let kept = entries.iter().filter_map(|(name, value)| Some((&**name, without(value, removed)?)));
+            let kept: Vec<(&str, Out<'_>)> = kept.collect();
+            (!kept.is_empty()).then_some(Out::Object(kept))
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) | Value::Object(_) => {
+            Some(Out::Value(value))
         }
     }
 }
@@ -389,7 +427,7 @@ fn member_of<'n>(full: &'n str, prefix: &str, folding: &Folding) -> Option<&'n s
     path.eq(prefix.split('.').filter(|segment| !segment.is_empty())).then_some(member)
 }
 
-fn write_json<'v>(body: &'v Value<'v>, outs: Vec<DocumentOut<'v>>, removed: &[&Value<'_>], room: usize) -> Vec<u8> {
+fn write_json<'v>(body: &'v Value<'v>, outs: Vec<DocumentOut<'v>>, removed: &Removed, room: usize) -> Vec<u8> {
     let slots = outs.into_iter().filter_map(|out| match &out.document.at {
         DocumentAt::Body(pointer) => Some((pointer.names(), out.out)),
         DocumentAt::Field(_) | DocumentAt::Fields(_) => None,
@@ -402,22 +440,31 @@ fn write_json<'v>(body: &'v Value<'v>, outs: Vec<DocumentOut<'v>>, removed: &[&V
 const NO_MEMBERS: &Value<'static> = &Value::Object(Vec::new());
 
 /// The body with its documents in their places.
-fn embed<'v>(value: &'v Value<'v>, mut slots: Vec<(&'v [String], Out<'v>)>, removed: &[&Value<'_>]) -> Out<'v> {
+fn embed<'v>(value: &'v Value<'v>, mut slots: Vec<(&'v [String], Out<'v>)>, removed: &Removed) -> Out<'v> {
     if let Some(here) = slots.iter().position(|(pointer, _)| pointer.is_empty()) {
         return slots.swap_remove(here).1;
     }
-    let Value::Object(entries) = value else { return Out::Value(value) };
     if slots.is_empty() && removed.is_empty() {
         return Out::Value(value);
     }
+    let entries = match value {
+        Value::Object(entries) => entries,
+        Value::List(items) => {
+            let kept = items.iter().filter(|item| !removed.has(item));
+            return Out::List(kept.map(|item| embed(item, Vec::new(), removed)).collect());
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) => return Out::Value(value),
+    };
     let mut below = |name: &str| -> Vec<(&'v [String], Out<'v>)> {
         let taken = slots.extract_if(.., |(pointer, _)| pointer.first().is_some_and(|first| first == name));
         taken.map(|(pointer, out)| (pointer.get(1..).unwrap_or_default(), out)).collect()
     };
     let mut out = Vec::with_capacity(entries.len());
     for (name, value) in entries {
-        if !removed.iter().any(|removed| std::ptr::eq(*removed, value)) {
-            out.push((&**name, embed(value, below(name), removed)));
+        let below = below(name);
+        // What is left of a document stands in its slot.
+        if !removed.has(value) || !below.is_empty() {
+            out.push((&**name, embed(value, below, removed)));
         }
     }
     while let Some((Some(name), _)) = slots.first().map(|(pointer, out)| (pointer.first(), out)) {
@@ -431,7 +478,7 @@ fn embed<'v>(value: &'v Value<'v>, mut slots: Vec<(&'v [String], Out<'v>)>, remo
 fn write_form(
     parts: &[Part<'_>],
     outs: &[DocumentOut<'_>],
-    removed: &[&Value<'_>],
+    removed: &Removed,
     room: usize,
 ) -> Result<Vec<u8>, RewriteError> {
     let mut bytes = Vec::with_capacity(room);
@@ -439,7 +486,7 @@ fn write_form(
     for part in parts {
         match part {
             Part::Field { name, value } => {
-                if !removed.iter().any(|removed| std::ptr::eq(*removed, value)) {
+                if !removed.has(value) {
                     form::write(name, value.as_text().unwrap_or_default().as_bytes(), &mut bytes);
                 }
             }

@@ -11,7 +11,7 @@ use http::HeaderName;
 use super::secrets::{self, SecretError};
 use crate::edge::headers::SecurityHeaders;
 use crate::envelope::Guard;
-use crate::identity::{KeyError, KeyMaterial, Verifier};
+use crate::identity::{ConfiguredSecrets, KeyError, KeyMaterial, NoRandomness, Verifier};
 use crate::observe::{Metrics, WorkspaceMetrics};
 use crate::policy::{Gateway, KeyPolicy, PolicySet, Workspace};
 use crate::profile::{Operation, Path, PathParams, Place, RouteError, Routes};
@@ -34,6 +34,8 @@ pub struct Epoch {
     pub upstreams: Upstreams,
     /// The headers in which any tenant takes a token for us alone: they come in whatever they are called.
     pub token_headers: Vec<HeaderName>,
+    /// The secrets of all tenants' keys: no update may hold one.
+    pub secrets: ConfiguredSecrets,
     tenants: Vec<Tenant>,
     routes: Routes<Served>,
 }
@@ -68,6 +70,12 @@ pub enum BuildError {
     Random,
 }
 
+impl From<NoRandomness> for BuildError {
+    fn from(_: NoRandomness) -> Self {
+        BuildError::Random
+    }
+}
+
 impl Epoch {
     /// Makes everything ready: secrets are fetched, keys built, upstreams set up.
     ///
@@ -96,17 +104,19 @@ impl Epoch {
         }
         let upstreams = Upstreams::new(&gateway.upstreams, &|name| authorities.get(name).cloned(), &gateway.limits)?;
         let security_headers = SecurityHeaders::from(&gateway.hsts);
+        let mut known = ConfiguredSecrets::new()?;
         let tenants: Vec<Tenant> = workspaces
             .into_iter()
-            .map(|workspace| tenant(workspace, &gateway, metrics, &material_of))
+            .map(|workspace| tenant(workspace, &gateway, metrics, &material_of, &mut known))
             .collect::<Result<_, _>>()?;
+        known.arrange();
         let routes = routes(&tenants);
         let mut token_headers: Vec<HeaderName> =
             tenants.iter().flat_map(|tenant| &tenant.token_headers).cloned().collect();
         token_headers.sort_unstable_by(|a, b| a.as_str().cmp(b.as_str()));
         token_headers.dedup();
         let digest = digest.into();
-        Ok(Self { digest, gateway, security_headers, upstreams, token_headers, tenants, routes })
+        Ok(Self { digest, gateway, security_headers, upstreams, token_headers, secrets: known, tenants, routes })
     }
 
     /// The name of the epoch.
@@ -144,6 +154,7 @@ fn tenant(
     gateway: &Gateway,
     metrics: &Arc<Metrics>,
     material_of: impl Fn(&Workspace, &KeyPolicy) -> Result<KeyMaterial, SecretError>,
+    known: &mut ConfiguredSecrets,
 ) -> Result<Tenant, BuildError> {
     let keys = &workspace.identity.keys;
     let materials = keys
@@ -156,6 +167,13 @@ fn tenant(
             })
         })
         .collect::<Result<Vec<_>, _>>()?;
+    for (key, material) in keys.iter().zip(&materials) {
+        match material {
+            KeyMaterial::Secret(secret) => known.add(&workspace.id, &key.id, secret),
+            // Anybody may have it.
+            KeyMaterial::PublicKey(_) => {}
+        }
+    }
     let verifier = Verifier::new(&workspace.identity, materials, &workspace.profile, &gateway.limits)
         .map_err(|source| BuildError::Key { workspace: workspace.id.clone(), source })?;
     let metrics = Arc::new(WorkspaceMetrics::new(metrics, &workspace));

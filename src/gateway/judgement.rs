@@ -9,14 +9,14 @@ use http::request::Parts;
 
 use crate::clock::UnixSeconds;
 use crate::decision::{
-    Additions, Catalogue, Change, Channel, Circumstances, Code, Context, Effect, Judged, Lock, Mode, Role, TokenReader,
-    Update, Verdict, judge,
+    Additions, Catalogue, Change, Channel, Circumstances, Code, Context, Effect, Judged, Leak, LeakPlace, Leaked, Lock,
+    Mode, Role, TokenReader, Update, WITHHELD, judge,
 };
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
-use crate::identity::{Presented, ProofVerdict, Proofs, SessionPresence, SignedPayload, demand};
+use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SessionPresence, SignedPayload, demand};
 use crate::policy::{EncryptedPayload, OnMisfit, OnReplace};
 use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
 use crate::rejection::Rejection;
@@ -39,6 +39,17 @@ pub trait Witness {
     fn would_refuse(&mut self, code: &'static str);
     /// The verdicts.
     fn judged(&mut self, tenant: &Tenant, update: &Update<'_>, judged: &Judged<'_>);
+    /// A secret in the update, one call for each.
+    fn leaked(&mut self, _: &Tenant, _: &LeakFound<'_>) {}
+}
+
+/// A secret that a request carries.
+pub struct LeakFound<'l> {
+    pub leak: Leak,
+    /// The attribute's name as the peer spelled it, or what stands in its place where that is the secret.
+    pub name: &'l str,
+    /// Whose the secret is, where it is one of ours.
+    pub owner: Option<&'l Owner>,
 }
 
 /// A request that may go on.
@@ -97,7 +108,8 @@ impl<'j> Judgement<'j> {
             Wire { headers: &self.parts.headers, query: self.head.query(), params: &self.route.params, body: &body };
         let decoded = Decoded::decode(self.route.operation, &wire, limits)?;
         let envelope = decoded.open(self.route.guard, profile, self.route.operation, limits)?;
-        let mut walked = envelope.walk(&[])?;
+        let secrets = &self.epoch.secrets;
+        let mut walked = envelope.walk(&[], secrets)?;
 
         let tenant = self.tenant(&envelope.texts_at(&profile.workspace_at)?)?;
         witness.tenant(tenant, self.route.operation);
@@ -132,17 +144,22 @@ impl<'j> Judgement<'j> {
         // What goes no further is the workspace's to say; most have nothing of the kind in a body.
         let is_in_body = |place: &Place| matches!(place, Place::Document(_) | Place::Body(_) | Place::Field(_));
         if sealed && workspace.identity.encrypted_payload == EncryptedPayload::Drop {
-            walked = envelope.walk(&[&workspace.identity.token_at[..], &profile.tokens.sealed].concat())?;
+            walked = envelope.walk(&[&workspace.identity.token_at[..], &profile.tokens.sealed].concat(), secrets)?;
         } else if workspace.identity.token_at.iter().any(is_in_body) {
-            walked = envelope.walk(&workspace.identity.token_at)?;
+            walked = envelope.walk(&workspace.identity.token_at, secrets)?;
         }
         let update = walked.update();
         let circumstances = self.circumstances(&envelope, &proofs);
-        let mut judged = judge(&workspace.catalogue, circumstances, signed.as_ref(), update);
+        let mut judged = judge(&workspace.catalogue, circumstances, secrets, signed.as_ref(), update);
         // A token signs for every kind of request, and not each of them has a place for each attribute.
         let placeless = walked.placeless(&judged).map_err(|error| self.bug(error))?;
         judged.forgo(&placeless);
         witness.judged(tenant, update, &judged);
+        self.tell(judged.leaks(), tenant, update, witness);
+        // Out of a token that the backend reads nobody can take a claim.
+        if judged.is_secret_signed() && circumstances.token_reader == TokenReader::Upstream {
+            return Err(Rejection::SecretSigned);
+        }
         if workspace.on_misfit == OnMisfit::Refuse && judged.applied(Code::Type) {
             return Err(Rejection::Misfit);
         }
@@ -157,14 +174,40 @@ impl<'j> Judgement<'j> {
         }
         // A query goes on as it came, and Rails and PHP merge it into the body.
         let query = envelope.query_update();
-        let kept = |verdict: &Verdict<'_>| verdict.effect == Effect::Kept;
-        if !query.writes.is_empty()
-            && !judge(&workspace.catalogue, circumstances, signed.as_ref(), &query).verdicts().iter().all(kept)
-        {
-            return Err(Rejection::Envelope(EnvelopeError::QueryDocument));
+        if !query.writes.is_empty() {
+            let judged = judge(&workspace.catalogue, circumstances, secrets, signed.as_ref(), &query);
+            // What the token holds was told above.
+            let leaks = judged.leaks().iter().filter(|leaked| !matches!(leaked.place, LeakPlace::Claim(_)));
+            self.tell(leaks, tenant, &query, witness);
+            if judged.verdicts().iter().any(|verdict| verdict.effect != Effect::Kept) {
+                return Err(Rejection::Envelope(EnvelopeError::QueryDocument));
+            }
         }
         let rewritten = walked.rewrite(&judged, self.epoch.gateway.read_back).map_err(|error| self.bug(error))?;
         Ok(Cleared { tenant, origin, rewritten, consumed: &tenant.token_headers })
+    }
+
+    fn tell<'l>(
+        &self,
+        leaks: impl IntoIterator<Item = &'l Leaked>,
+        tenant: &Tenant,
+        update: &Update<'_>,
+        witness: &mut impl Witness,
+    ) {
+        for leaked in leaks {
+            let name = match &leaked.place {
+                LeakPlace::Name(_) => Cow::Borrowed(WITHHELD),
+                LeakPlace::Value(index) => {
+                    update.writes.get(*index).map_or(Cow::Borrowed(WITHHELD), |write| write.full_name())
+                }
+                LeakPlace::Claim(name) => Cow::Borrowed(name.as_str()),
+            };
+            let owner = match leaked.leak {
+                Leak::ConfiguredSecret(index) => self.epoch.secrets.owner(index),
+                Leak::PrivateKey => None,
+            };
+            witness.leaked(tenant, &LeakFound { leak: leaked.leak, name: &name, owner });
+        }
     }
 
     /// The tenant that the request names, or the only one that needs no name.

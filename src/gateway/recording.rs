@@ -1,8 +1,9 @@
 //! What the record, the metrics and the answer have to know of a request's way.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use super::{Arriving, Progress, Witness};
+use super::{Arriving, LeakFound, Progress, Witness};
 use crate::audit::{Ended, Event, Tally};
 use crate::decision::{Judged, Update};
 use crate::epoch::Tenant;
@@ -50,6 +51,20 @@ impl Witness for Event {
     fn judged(&mut self, tenant: &Tenant, update: &Update<'_>, judged: &Judged<'_>) {
         Event::judged(self, &tenant.workspace.catalogue, update, judged);
         tenant.metrics.judged(judged);
+    }
+
+    fn leaked(&mut self, tenant: &Tenant, found: &LeakFound<'_>) {
+        let Some(unsaid) = tenant.metrics.leaked(found.leak, Instant::now()) else { return };
+        tracing::error!(
+            workspace = tenant.workspace.id,
+            attribute = &*self.harmless_name(found.name),
+            kind = found.leak.as_str(),
+            key_workspace = found.owner.map(|owner| owner.workspace.as_str()),
+            key = found.owner.map(|owner| owner.key.as_str()),
+            id = %self.id(),
+            unsaid,
+            "secret_leaked"
+        );
     }
 }
 

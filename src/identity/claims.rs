@@ -90,8 +90,8 @@ impl fmt::Debug for VerifiedClaims<'_> {
 #[cfg(test)]
 mod tests {
     use crate::decision::{
-        Additions, Attribute, Catalogue, Channel, Circumstances, Code, Collect, Folding, Lock, Mode, Subject,
-        TokenReader, Unlisted, Update, ValueRule, judge,
+        Additions, Attribute, Catalogue, Channel, Circumstances, Code, Collect, Folding, Lock, Mode, NoSecrets,
+        Subject, TokenReader, Unlisted, Update, ValueRule, judge,
     };
     use crate::identity::testing::{NOW, presented, profile, token, user_hash, verifier};
     use crate::identity::{Presented, SignedPayload};
@@ -116,7 +116,7 @@ mod tests {
             token_reader: TokenReader::Upstream,
             additions: Additions::Welcome,
         };
-        let judged = judge(&plan(), circumstances, signed.as_ref(), &update);
+        let judged = judge(&plan(), circumstances, &NoSecrets, signed.as_ref(), &update);
         let code = judged.unnamed().iter().find(|(name, _)| name == "plan").map(|(_, verdict)| verdict.code);
         assert_eq!(code, expected);
     }

@@ -20,6 +20,7 @@ pub struct Metrics {
     pub(super) requests: Family<RequestLabels, Counter>,
     pub(super) verdicts: Family<VerdictLabels, Counter>,
     pub(super) proofs: Family<ProofLabels, Counter>,
+    pub(super) leaks: Family<LeakLabels, Counter>,
     request_seconds: Family<ClassLabels, Latency, fn() -> Latency>,
     upstream_seconds: Family<UpstreamLabels, Latency, fn() -> Latency>,
     pub(super) judge_seconds: Latency,
@@ -50,6 +51,12 @@ pub(super) struct ProofLabels {
     pub workspace: String,
     pub verdict: &'static str,
     pub key: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct LeakLabels {
+    pub workspace: String,
+    pub kind: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -96,6 +103,7 @@ impl Metrics {
             requests: Family::default(),
             verdicts: Family::default(),
             proofs: Family::default(),
+            leaks: Family::default(),
             request_seconds: Family::new_with_constructor(Latency::of_network),
             upstream_seconds: Family::new_with_constructor(Latency::of_network),
             judge_seconds: Latency::of_computation(),
@@ -112,6 +120,7 @@ impl Metrics {
             metrics.verdicts.clone(),
         );
         registry.register("proofs", "Proofs by verdict and key", metrics.proofs.clone());
+        registry.register("leaks", "Secrets and private keys in updates, left out", metrics.leaks.clone());
         registry.register_with_unit(
             "request_duration",
             "From a request's head to its end",

@@ -1,12 +1,13 @@
 //! What is counted of one workspace, by handles made when its policy is loaded.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::alarm::Alarm;
 use super::handles::Handles;
 use super::latency::Latency;
-use super::metrics::{Metrics, ProofLabels, RequestLabels, VerdictLabels};
-use crate::decision::{Code, Force, Judged};
+use super::metrics::{LeakLabels, Metrics, ProofLabels, RequestLabels, VerdictLabels};
+use crate::decision::{Code, Force, Judged, Leak};
 use crate::policy::Workspace;
 use crate::profile::Class;
 
@@ -25,6 +26,14 @@ pub struct WorkspaceMetrics {
     other_attribute: AttributeMetrics,
     keys: Box<[Box<str>]>,
     proofs: Handles<(&'static str, Option<usize>)>,
+    leaks: Alarms,
+}
+
+/// One for each kind of leak: anybody can make up a private key, and must not keep a secret's line from being said.
+#[derive(Debug, Default)]
+struct Alarms {
+    configured_secret: Alarm,
+    private_key: Alarm,
 }
 
 #[derive(Debug)]
@@ -69,6 +78,7 @@ impl WorkspaceMetrics {
             other_attribute: AttributeMetrics::new(OTHER),
             keys: keys.into_iter().map(Into::into).collect(),
             proofs: Handles::default(),
+            leaks: Alarms::default(),
             metrics: metrics.clone(),
             id,
         }
@@ -99,6 +109,16 @@ impl WorkspaceMetrics {
                 applied: force == Force::Applied,
             })
         });
+    }
+
+    /// Counts one leak. Says whether the log may have a line of it, and how many it had no line of before.
+    pub fn leaked(&self, leak: Leak, now: Instant) -> Option<u64> {
+        let labels = LeakLabels { workspace: (*self.id).to_owned(), kind: leak.as_str() };
+        self.metrics.leaks.get_or_create_owned(&labels).inc();
+        match leak {
+            Leak::ConfiguredSecret(_) => self.leaks.configured_secret.raise(now),
+            Leak::PrivateKey => self.leaks.private_key.raise(now),
+        }
     }
 
     /// Counts one proof. A key that the policy does not have counts as none: its id came from a peer.
@@ -185,8 +205,8 @@ fn status_class(status: Option<u16>) -> &'static str {
 mod tests {
     use super::*;
     use crate::decision::{
-        Additions, Attribute, Catalogue, Change, Channel, Circumstances, Collect, Folding, Lock, Mode, Role, Spelling,
-        Subject, TokenReader, Unlisted, Update, Value, ValueRule, Write, judge,
+        Additions, Attribute, Catalogue, Change, Channel, Circumstances, Collect, Folding, Lock, Mode, NoSecrets, Role,
+        SecretIndex, Spelling, Subject, TokenReader, Unlisted, Update, Value, ValueRule, Write, judge,
     };
 
     fn acme(metrics: &Arc<Metrics>) -> WorkspaceMetrics {
@@ -255,6 +275,18 @@ mod tests {
     }
 
     #[test]
+    fn leaks_count_by_kind_and_each_kind_has_its_own_line() {
+        let metrics = Metrics::new();
+        let (acme, now) = (acme(&metrics), Instant::now());
+        let secret = Leak::ConfiguredSecret(SecretIndex(7));
+        assert_eq!(acme.leaked(Leak::PrivateKey, now), Some(0));
+        assert_eq!(acme.leaked(Leak::PrivateKey, now), None);
+        assert_eq!(acme.leaked(secret, now), Some(0), "a made up key keeps no secret's line from being said");
+        check(&metrics, r#"countersign_leaks_total{workspace="acme",kind="private_key"}"#, 2.0);
+        check(&metrics, r#"countersign_leaks_total{workspace="acme",kind="configured_secret"}"#, 1.0);
+    }
+
+    #[test]
     fn the_next_epoch_counts_on() {
         let metrics = Metrics::new();
         for _ in 0..2 {
@@ -312,7 +344,7 @@ mod tests {
             token_reader: TokenReader::Upstream,
             additions: Additions::Unwelcome,
         };
-        acme.judged(&judge(&catalogue, circumstances, None, &update));
+        acme.judged(&judge(&catalogue, circumstances, &NoSecrets, None, &update));
         for number in 0..10_000 {
             acme.proof("bad_signature", Some(&format!("foreign{number}")));
             acme.operation(&format!("foreign{number}")).ended("sent", Some(200), Duration::ZERO, None, None);

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::audit::recorder::Capture;
 use crate::decision::{
-    Additions, Attribute, Change, Channel, Circumstances, Collect, Folding, Force, Lock, Mode, Role, Spelling, Subject,
-    TokenReader, Unlisted, Value as Given, ValueRule, Write, judge,
+    Additions, Attribute, Change, Channel, Circumstances, Collect, Folding, Force, Lock, Mode, NoSecrets, Role,
+    Spelling, Subject, TokenReader, Unlisted, Value as Given, ValueRule, Write, judge,
 };
 
 fn begin(method: &Method) -> Begin<'_> {
@@ -205,6 +205,7 @@ fn a_judgement_is_recorded_by_the_catalogues_names_and_without_values() {
             write("nickname", Role::Attribute),
             write("made\nup", Role::Attribute),
             write("user_hash", Role::Credential),
+            write("-----BEGIN PRIVATE KEY-----canary", Role::Attribute),
         ],
         groups: vec![],
     };
@@ -215,7 +216,7 @@ fn a_judgement_is_recorded_by_the_catalogues_names_and_without_values() {
         additions: Additions::Unwelcome,
     };
     let (text, line) = line(|mut event| {
-        event.judged(&catalogue, &update, &judge(&catalogue, circumstances, None, &update));
+        event.judged(&catalogue, &update, &judge(&catalogue, circumstances, &NoSecrets, None, &update));
         event.finish(DONE);
     });
     assert_eq!(
@@ -225,6 +226,7 @@ fn a_judgement_is_recorded_by_the_catalogues_names_and_without_values() {
             {"name": "plan", "verdict": "alias", "applied": true},
             {"name": "nickname", "verdict": "open", "applied": true},
             {"name": "made\u{fffd}up", "verdict": "unlisted", "applied": true},
+            {"name": "(a secret)", "verdict": "secret", "applied": true},
         ])
     );
     assert!(!text.contains("canary"), "{text}");

@@ -6,11 +6,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
-use super::reference::Fate;
+use super::reference::{Fate, leaks, text};
 use crate::decision::{
     Additions, Attribute, Catalogue, Change, Channel, Circumstances, Code, Collect, Context, Effect, Folding, Force,
-    Group, GroupIndex, Judged, Kind, Lock, Mode, Role, Signed, Spelling, Subject, TokenReader, Unlisted, Update, Value,
-    ValueRule, Verdict, Write, judge,
+    Group, GroupIndex, Judged, Kind, KnownSecrets, Lock, Mode, Role, SecretIndex, Signed, Spelling, Subject,
+    TokenReader, Unlisted, Update, Value, ValueRule, Verdict, Write, judge,
 };
 
 const LISTED: [&str; 11] = [
@@ -28,7 +28,7 @@ const LISTED: [&str; 11] = [
 ];
 
 /// Spellings of what may be listed, and of what never is. None of them has a prefix of its own.
-const NAMES: [&str; 24] = [
+const NAMES: [&str; 25] = [
     "plan",
     "plan",
     "Plan",
@@ -53,9 +53,10 @@ const NAMES: [&str; 24] = [
     "name",
     "other",
     "other.plan",
+    SECRET,
 ];
 
-const VALUES: [&str; 16] = [
+const VALUES: [&str; 19] = [
     "null",
     "''",
     "'null'",
@@ -72,14 +73,34 @@ const VALUES: [&str; 16] = [
     "'true'",
     "['5']",
     "{a:5}",
+    "'the-secret'",
+    "['the-secret']",
+    "{the-secret:5}",
 ];
+
+/// What no update may hold.
+pub(super) const SECRET: &str = "the-secret";
+
+struct Known;
+
+impl KnownSecrets for Known {
+    fn bytes_min(&self) -> usize {
+        SECRET.len()
+    }
+
+    fn find(&self, text: &str) -> Option<SecretIndex> {
+        text.contains(SECRET).then_some(SecretIndex(0))
+    }
+}
 
 fn value(spelled: &'static str) -> Value<'static> {
     match spelled {
         "null" => Value::Null,
         "true" => Value::Bool(true),
         "['5']" => Value::List(vec![value("'5'")]),
+        "['the-secret']" => Value::List(vec![value("'the-secret'")]),
         "{a:5}" => Value::Object(vec![(Cow::Borrowed("a"), value("5"))]),
+        "{the-secret:5}" => Value::Object(vec![(Cow::Borrowed(SECRET), value("5"))]),
         text if text.starts_with('\'') => Value::Text(Cow::Borrowed(text.trim_matches('\''))),
         digits => Value::Number(Cow::Borrowed(digits)),
     }
@@ -179,7 +200,7 @@ fn with_judged<T>(
     with_update(claims.unwrap_or(&none), |signed| {
         with_update(drafts, |update| {
             let vouched = claims.map(|_| Signed::vouched(signed.clone()));
-            let judged = judge(&world.catalogue(), world.circumstances, vouched.as_ref(), &update);
+            let judged = judge(&world.catalogue(), world.circumstances, &Known, vouched.as_ref(), &update);
             then(&judged, &signed, &update)
         })
     })
@@ -277,7 +298,7 @@ fn draft(names: impl Strategy<Value = String>) -> impl Strategy<Value = Draft> {
                 2 => Draft { role: Role::OwnCredential, ..draft },
                 3..6 => Draft { role: Role::WholeGroup, prefix: "", name: "company".into(), group: None, ..draft },
                 // A profile reads a company as its members, or else as a whole.
-                _ if (prefix, &*draft.name) == ("", "company") && matches!(value, "['5']" | "{a:5}") => {
+                _ if (prefix, &*draft.name) == ("", "company") && value.starts_with(['[', '{']) => {
                     Draft { role: Role::WholeGroup, group: None, ..draft }
                 }
                 6..9 => Draft { spelling: Spelling::Alias, ..draft },
@@ -390,6 +411,30 @@ proptest! {
     }
 
     #[test]
+    fn no_secret_goes_on_whatever_the_lock_and_the_mode(world in worlds(), (claims, drafts) in requests()) {
+        with_judged(&world, claims.as_ref(), &drafts, |judged, signed, update| {
+            let holds = |text: &str| text.contains(SECRET);
+            for (verdict, write) in judged.verdicts().iter().zip(&update.writes) {
+                let left = match (verdict.effect, write.change) {
+                    (Effect::Kept, Change::Set(value)) => Some(value),
+                    (Effect::Replaced(value), _) => Some(value),
+                    (Effect::Kept, Change::Delete) | (Effect::LeftOut, _) => None,
+                };
+                prop_assert!(verdict.effect == Effect::LeftOut || !holds(&write.name), "{write:?} {verdict:?}");
+                prop_assert!(!left.is_some_and(|value| holds(&text(value))), "{write:?} {verdict:?}");
+            }
+            for addition in judged.additions() {
+                prop_assert!(!holds(&addition.name) && !holds(&text(addition.value)));
+            }
+            prop_assert_eq!(judged.is_secret_signed(), signed.writes.iter().any(leaks));
+            let secret = judged.verdicts().iter().chain(judged.unnamed().iter().map(|(_, verdict)| verdict));
+            let secret = secret.filter(|verdict| verdict.code == Code::Secret).count();
+            prop_assert!(judged.leaks().len() <= secret);
+            Ok(())
+        })?;
+    }
+
+    #[test]
     fn judging_what_went_on_changes_nothing(world in worlds(), (claims, drafts) in requests()) {
         with_judged(&world, claims.as_ref(), &drafts, |judged, signed, update| {
             let writes: Vec<Write<'_>> = judged
@@ -405,7 +450,7 @@ proptest! {
             let update = Update { writes, groups: update.groups.clone() };
             let vouched = claims.as_ref().map(|_| Signed::vouched(signed.clone()));
             let catalogue = world.catalogue();
-            let again = judge(&catalogue, world.circumstances, vouched.as_ref(), &update);
+            let again = judge(&catalogue, world.circumstances, &Known, vouched.as_ref(), &update);
             for (verdict, write) in again.verdicts().iter().zip(&update.writes) {
                 let same = match verdict.effect {
                     Effect::Kept => true,

@@ -1,10 +1,10 @@
 //! The table of verdicts once more, from its specification alone and as plainly as it can be said: what `properties` compares `judge` with.
 //! It shares no step with `judge`; names are folded and values compared here for the few spellings that the generator makes.
 
-use super::properties::World;
+use super::properties::{SECRET, World};
 use crate::decision::{
     Additions, Attribute, Change, Channel, Circumstances, Code, Collect, Context, Effect, Force, GroupIndex, Kind,
-    Lock, Mode, Role, Spelling, Subject, TokenReader, Unlisted, Update, Value, Write,
+    Lock, Mode, Role, Spelling, Subject, TokenReader, Unlisted, Update, Value, WITHHELD, Write,
 };
 
 pub(super) type Fate<'a> = (Code, Force, Effect<'a>);
@@ -12,8 +12,7 @@ pub(super) type Fate<'a> = (Code, Force, Effect<'a>);
 impl World {
     pub(super) fn named<'a>(&self, claims: &'a Update<'a>, update: &Update<'_>) -> Vec<Fate<'a>> {
         let writes = &update.writes;
-        let fates: Vec<Fate<'a>> =
-            writes.iter().map(|write| self.fate(write, self.signed(claims, update, write))).collect();
+        let fates: Vec<Fate<'a>> = writes.iter().map(|write| self.told(claims, update, write)).collect();
         let kept = |fate: &Fate<'_>| fate.2 != Effect::LeftOut;
         let lost = |index: GroupIndex, alternatives: &Vec<String>| {
             let is_one =
@@ -22,7 +21,8 @@ impl World {
             present.peek().is_some() && !present.any(|(_, fate)| kept(fate))
         };
         let incomplete = |index: GroupIndex| update.groups[index.0].required.iter().any(|names| lost(index, names));
-        let leave_out = |write: &Write<'_>| self.mode == Mode::Enforce && write.group.is_some_and(incomplete);
+        let anything = self.mode == Mode::Enforce || fates.iter().any(|fate| fate.0 == Code::Secret);
+        let leave_out = |write: &Write<'_>| anything && write.group.is_some_and(incomplete);
         let incomplete = (Code::Incomplete, Force::Applied, Effect::LeftOut);
         let all = writes.iter().zip(&fates);
         all.map(|(write, fate)| if kept(fate) && leave_out(write) { incomplete } else { *fate }).collect()
@@ -30,10 +30,10 @@ impl World {
 
     pub(super) fn unnamed(&self, claims: &Update<'_>, update: &Update<'_>) -> Vec<(String, Code, Force)> {
         let mut verdicts = vec![];
-        for claim in claims.writes.iter().filter(|claim| self.signs(claim)) {
+        for claim in claims.writes.iter().filter(|claim| self.signs(claim) && !leaks(claim)) {
             let identified = claim.group.is_none_or(|group| claims.groups[group.0].id.is_some());
             let names = |write: &Write<'_>| self.is_attribute(write) && self.is_own(write);
-            let named = |write: &Write<'_>| names(write) && same_place(claims, claim, update, write);
+            let named = |write: &Write<'_>| names(write) && !leaks(write) && same_place(claims, claim, update, write);
             if !identified || update.writes.iter().any(named) {
                 continue;
             }
@@ -48,7 +48,22 @@ impl World {
                 if lock == Lock::Observe || self.mode == Mode::Observe { Force::Recorded } else { Force::Applied };
             verdicts.push((full(claim), code, force));
         }
+        for claim in claims.writes.iter().filter(|claim| leaks(claim)) {
+            let name = if claim.name.contains(SECRET) { WITHHELD.to_owned() } else { full(claim) };
+            verdicts.push((name, Code::Secret, Force::Applied));
+        }
         verdicts
+    }
+
+    /// A secret goes nowhere, whatever it stands in, and nothing stands in the place of a signed one.
+    fn told<'a>(&self, claims: &'a Update<'a>, update: &Update<'_>, write: &Write<'_>) -> Fate<'a> {
+        let secret = (Code::Secret, Force::Applied, Effect::LeftOut);
+        let signs = |claim: &&Write<'_>| self.signs(claim) && same_place(claims, claim, update, write);
+        let claim = claims.writes.iter().find(signs).filter(|_| self.is_attribute(write) && self.is_own(write));
+        if leaks(write) || self.mode != Mode::Off && claim.is_some_and(leaks) {
+            return secret;
+        }
+        self.fate(write, self.signed(claims, update, write))
     }
 
     /// The table, row by row. Under `observe` the verdict stands and the payload is left untouched.
@@ -177,7 +192,13 @@ fn same_place(claims: &Update<'_>, claim: &Write<'_>, update: &Update<'_>, write
     signed == plain && signed.is_none_or(|(_, id)| id.is_some()) && full(claim) == full(write)
 }
 
-fn text(value: &Value<'_>) -> String {
+/// Whether a secret stands in its name or value.
+pub(super) fn leaks(write: &Write<'_>) -> bool {
+    let value = if let Change::Set(value) = write.change { text(value) } else { String::new() };
+    write.name.contains(SECRET) || value.contains(SECRET)
+}
+
+pub(super) fn text(value: &Value<'_>) -> String {
     match value {
         Value::Null => "no value".to_owned(),
         Value::Bool(bool) => bool.to_string(),

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use super::super::catalogue::{Kind, ValueRule};
+use super::super::leak::{NoSecrets, SecretIndex};
 use super::super::name::Folding;
 use super::*;
 
@@ -69,6 +70,21 @@ enum Outcome {
     Observed,
 }
 
+/// What no update may hold.
+const SECRET: &str = "open sesame";
+
+struct Known;
+
+impl KnownSecrets for Known {
+    fn bytes_min(&self) -> usize {
+        SECRET.len()
+    }
+
+    fn find(&self, text: &str) -> Option<SecretIndex> {
+        (text == SECRET).then_some(SecretIndex(0))
+    }
+}
+
 struct Case {
     catalogue: Catalogue,
     circumstances: Circumstances,
@@ -90,7 +106,7 @@ impl Case {
         };
         let signed = Signed::vouched(claims);
         let update = Update { writes: vec![write], groups: vec![] };
-        let judged = judge(&self.catalogue, self.circumstances, Some(&signed), &update);
+        let judged = judge(&self.catalogue, self.circumstances, &Known, Some(&signed), &update);
         let [verdict] = judged.verdicts() else { panic!("one write, one verdict") };
         let found = match (verdict.force, verdict.effect) {
             (Force::Recorded, Effect::Kept) => Outcome::Observed,
@@ -304,7 +320,7 @@ fn required() -> Vec<Vec<String>> {
 fn check_company(signed: &Update<'_>, update: &Update<'_>, codes: &[Code]) {
     let signed = Signed::vouched(signed.clone());
     let catalogue = catalogue();
-    let judged = judge(&catalogue, MESSENGER, Some(&signed), update);
+    let judged = judge(&catalogue, MESSENGER, &NoSecrets, Some(&signed), update);
     assert_eq!(judged.verdicts().iter().map(|verdict| verdict.code).collect::<Vec<_>>(), codes);
 }
 
@@ -360,7 +376,7 @@ fn a_lock_on_the_object_holds_for_all_members() {
         .expect("names that differ");
         let values = [("size", text("9")), ("other", text("x"))];
         let update = company(&values, Some("acme"), &[]);
-        let judged = judge(&catalogue, MESSENGER, None, &update);
+        let judged = judge(&catalogue, MESSENGER, &NoSecrets, None, &update);
         assert!(judged.verdicts().iter().all(|verdict| verdict.code == Code::Locked), "{judged:?}");
     }
 }
@@ -371,7 +387,7 @@ fn check_unnamed(circumstances: Circumstances, catalogue: &Catalogue, expected: 
     let claims = vec![write("plan", Change::Set(&plan)), write("is_admin", Change::Set(&admin))];
     let signed = Signed::vouched(Update { writes: claims, groups: vec![] });
     let update = Update::default();
-    let judged = judge(catalogue, circumstances, Some(&signed), &update);
+    let judged = judge(catalogue, circumstances, &NoSecrets, Some(&signed), &update);
     let unnamed: Vec<_> = judged.unnamed().iter().map(|(name, verdict)| (name.as_str(), verdict.code)).collect();
     assert_eq!(unnamed, expected);
     assert_eq!(judged.additions().iter().map(|addition| addition.name.as_str()).collect::<Vec<_>>(), added);
@@ -405,6 +421,86 @@ fn the_mode_is_the_ceiling() {
     let off = Case { catalogue: catalogue_of(Mode::Off, Unlisted::Drop, Unlisted::Drop), ..Case::default() };
     off.check(write("plan", Change::Set(&text("pro"))), Code::Open, Outcome::Kept);
     off.check(write("is_admin", Change::Set(&text("1"))), Code::Open, Outcome::Kept);
+}
+
+#[test]
+fn a_secret_is_left_out_whatever_the_lock() {
+    for name in ["plan", "Plan", "trial", "nickname", "is_admin", "phone"] {
+        unsigned(name, &text(SECRET), Code::Secret, Outcome::LeftOut);
+        unsigned(
+            name,
+            &Value::List(vec![Value::Object(vec![("a".into(), text(SECRET))])]),
+            Code::Secret,
+            Outcome::LeftOut,
+        );
+    }
+    unsigned(SECRET, &Value::Null, Code::Secret, Outcome::LeftOut);
+    Case::default().check(write(SECRET, Change::Delete), Code::Secret, Outcome::LeftOut);
+    let answers = Case { circumstances: LEAD_ANSWERS, ..Case::default() };
+    answers.check(write("phone", Change::Set(&text(SECRET))), Code::Secret, Outcome::LeftOut);
+    // The near miss.
+    unsigned("nickname", &text("sesam"), Code::Open, Outcome::Kept);
+}
+
+#[test]
+fn a_secret_is_left_out_in_every_mode_and_role() {
+    for mode in [Mode::Off, Mode::Observe, Mode::Enforce] {
+        let case = Case { catalogue: catalogue_of(mode, Unlisted::Keep, Unlisted::Keep), ..Case::default() };
+        for role in [Role::Attribute, Role::WholeGroup, Role::Setting, Role::Credential, Role::OwnCredential] {
+            let value = text(SECRET);
+            case.check(Write { role, ..write("other", Change::Set(&value)) }, Code::Secret, Outcome::LeftOut);
+        }
+    }
+}
+
+#[test]
+fn a_signed_secret_is_left_out_too_and_nothing_stands_in_its_place() {
+    for mode in [Mode::Observe, Mode::Enforce] {
+        let catalogue = catalogue_of(mode, Unlisted::Drop, Unlisted::Drop);
+        let case =
+            Case { catalogue, signed: vec![("plan", text(SECRET)), ("nickname", text(SECRET))], ..Case::default() };
+        case.check(write("plan", Change::Set(&text(SECRET))), Code::Secret, Outcome::LeftOut);
+        case.check(write("plan", Change::Set(&text("pro"))), Code::Secret, Outcome::LeftOut);
+        case.check(write("nickname", Change::Set(&text("bob"))), Code::Secret, Outcome::LeftOut);
+        // Another spelling asks no token.
+        let alias = if mode == Mode::Enforce { Outcome::LeftOut } else { Outcome::Observed };
+        case.check(write("Plan", Change::Set(&text("pro"))), Code::Alias, alias);
+    }
+}
+
+#[test]
+fn a_signed_value_takes_the_place_of_a_secret() {
+    let gateway = Circumstances { token_reader: TokenReader::Gateway, ..MESSENGER };
+    let (plan, secret) = (text("pro"), text(SECRET));
+    let claims = vec![
+        write("plan", Change::Set(&plan)),
+        write("seats", Change::Set(&secret)),
+        write(SECRET, Change::Set(&plan)),
+    ];
+    let signed = Signed::vouched(Update { writes: claims, groups: vec![] });
+    let update = Update { writes: vec![write("plan", Change::Set(&secret))], groups: vec![] };
+    let judged = judge(&catalogue(), gateway, &Known, Some(&signed), &update);
+    let unnamed: Vec<_> = judged.unnamed().iter().map(|(name, verdict)| (name.as_str(), verdict.code)).collect();
+    assert_eq!(unnamed, [("plan", Code::SignedAdded), ("seats", Code::Secret), (WITHHELD, Code::Secret)]);
+    assert_eq!(judged.additions().iter().map(|addition| addition.value).collect::<Vec<_>>(), [&plan]);
+    let places: Vec<_> = judged.leaks().iter().map(|leaked| leaked.place.clone()).collect();
+    let claim = |name: &str| LeakPlace::Claim(name.to_owned());
+    assert_eq!(places, [LeakPlace::Value(0), claim("seats"), claim(WITHHELD)]);
+    assert!(judged.is_secret_signed() && !judged.is_name_withheld(0));
+    let off = judge(&catalogue_of(Mode::Off, Unlisted::Drop, Unlisted::Drop), gateway, &Known, Some(&signed), &update);
+    assert!(off.is_secret_signed() && off.additions().is_empty());
+}
+
+#[test]
+fn an_object_that_loses_its_id_to_a_secret_goes_in_every_mode() {
+    let values = [("company_id", text(SECRET)), ("size", text("9"))];
+    let required = required();
+    for mode in [Mode::Off, Mode::Observe, Mode::Enforce] {
+        let update = company(&values, Some(SECRET), &required);
+        let judged = judge(&catalogue_of(mode, Unlisted::Drop, Unlisted::Drop), MESSENGER, &Known, None, &update);
+        let codes: Vec<_> = judged.verdicts().iter().map(|verdict| (verdict.code, verdict.effect)).collect();
+        assert_eq!(codes, [(Code::Secret, Effect::LeftOut), (Code::Incomplete, Effect::LeftOut)]);
+    }
 }
 
 #[test]

@@ -1,11 +1,13 @@
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::super::open::tests::{body, field, operation, ping, place, with};
 use super::super::walk::tests as shapes;
 use super::*;
 use crate::decision::{
-    Additions, Attribute, Catalogue, Change, Channel, Circumstances, Collect, Kind, Lock, Mode, Role, Signed, Subject,
-    TokenReader, Unlisted, ValueRule, judge,
+    Additions, Attribute, Catalogue, Change, Channel, Circumstances, Collect, Kind, Lock, Mode, NoSecrets, Role,
+    Signed, Subject, TokenReader, Unlisted, ValueRule, judge,
 };
 use crate::policy::Limits;
 use crate::profile::{Body, Operation};
@@ -49,7 +51,7 @@ fn locks() -> Catalogue {
 }
 
 fn walked<'v>(envelope: &'v Envelope<'_>) -> Walked<'v> {
-    envelope.walk(&[]).expect("documents of their shape")
+    envelope.walk(&[], &NoSecrets).expect("documents of their shape")
 }
 
 /// Opens, judges, rewrites.
@@ -64,8 +66,8 @@ fn rewritten(
         let shape = shapes::user_data();
         let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, claims)));
         let own = [place("document:cs"), place("field:cs"), place("body:/x/cs")];
-        let walked = envelope.walk(&own).expect("documents of their shape");
-        let judged = judge(catalogue, CIRCUMSTANCES, signed.as_ref(), walked.update());
+        let walked = envelope.walk(&own, &NoSecrets).expect("documents of their shape");
+        let judged = judge(catalogue, CIRCUMSTANCES, &NoSecrets, signed.as_ref(), walked.update());
         let rewritten = walked.rewrite(&judged, ReadBack::On)?;
         Ok(String::from_utf8(rewritten.into_body().to_vec()).expect("UTF-8"))
     })
@@ -253,7 +255,7 @@ fn documents_are_empty_when_no_attribute_is_left() {
             let shape = shapes::user_data();
             let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, claims)));
             let walked = walked(envelope);
-            walked.documents_empty(&judge(&locks(), CIRCUMSTANCES, signed.as_ref(), walked.update()))
+            walked.documents_empty(&judge(&locks(), CIRCUMSTANCES, &NoSecrets, signed.as_ref(), walked.update()))
         })
         .expect("an envelope")
     };
@@ -270,11 +272,41 @@ fn a_judgement_of_another_update_is_refused() {
     let error = with(&ping(), "", b"user_data[plan]=x&user_data[a]=1", |envelope| {
         with(&ping(), "", b"user_data[nickname]=x", |other| {
             let others = walked(other);
-            let judged = judge(&catalogue, CIRCUMSTANCES, None, others.update());
+            let judged = judge(&catalogue, CIRCUMSTANCES, &NoSecrets, None, others.update());
             walked(envelope).rewrite(&judged, ReadBack::On).map(drop)
         })
     });
     assert_eq!(error, Ok(Ok(Err(RewriteError::Foreign))));
+}
+
+/// Whatever holds a private key is taken out: of what has no attributes, the smallest part that does.
+#[test]
+fn what_has_no_attributes_goes_on_without_its_secrets() {
+    let opaque = || Arc::new(Shape::Opaque);
+    let json = operation(Body::Json, vec![body("/contact", shapes::user_data()), body("/events", opaque())]);
+    let form = operation(Body::Form, vec![field("user_data", shapes::user_data()), field("events", opaque())]);
+    let catalogue = locks();
+    let check = |operation: &Operation, sent: &str, left: &str| {
+        let sent = sent.replace("PEM", "-----BEGIN PRIVATE KEY-----");
+        assert_eq!(rewritten(operation, &catalogue, &sent, None), Ok(left.to_owned()), "{sent}");
+    };
+    check(
+        &json,
+        r#"{"a":{"b":["PEM",{"c":"PEM","d":1}],"e":2},"contact":{"x":"PEM","y":3}}"#,
+        r#"{"a":{"b":[{"d":1}],"e":2},"contact":{"y":3}}"#,
+    );
+    check(
+        &json,
+        r#"{"PEM":{"a":1},"events":{"PEM":[],"a":1.10,"b":[],"c":{"d":["PEM"]}}}"#,
+        r#"{"events":{"a":1.10,"b":[]}}"#,
+    );
+    check(&json, r#"{"events":["PEM",["PEM"]],"a":[]}"#, r#"{"events":[],"a":[]}"#);
+    check(&json, r#"{"events":"PEM","x":{"cs":"PEM"}}"#, r#"{"events":{},"x":{}}"#);
+    check(&json, r#"{"events":{"a":"PEM"}}"#, r#"{"events":{}}"#);
+    check(&form, "a=1&b=PEM&PEM=1&cs=PEM&user_data[x]=PEM&user_data[y]=3", "a=1&user_data%5By%5D=3");
+    check(&form, "events[0][a]=PEM&events[0][b]=1&events[1]=PEM", "events%5B0%5D%5Bb%5D=1");
+    check(&form, "events[a][b]=PEM&c=1", "c=1");
+    check(&form, r#"events={"a":"PEM","b":1}"#, "events=%7B%22b%22%3A1%7D");
 }
 
 /// What the second reader says of a body that the writer did not write.
@@ -292,8 +324,8 @@ fn check_read_back(
         let shape = shapes::user_data();
         let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, claims)));
         let walked = walked(envelope);
-        let judged = judge(&catalogue, CIRCUMSTANCES, signed.as_ref(), walked.update());
-        read_back::compare(&walked, &judged, &[], written.as_bytes())
+        let judged = judge(&catalogue, CIRCUMSTANCES, &NoSecrets, signed.as_ref(), walked.update());
+        read_back::compare(&walked, &judged, &Removed::default(), written.as_bytes())
     });
     assert_eq!(compared, Ok(expected), "{written}");
 }
@@ -354,7 +386,7 @@ fn the_second_reader_knows_forms_brackets_and_additions() {
 fn debug_shows_no_value() {
     let shown = with(&ping(), "", b"user_data[a]=canary", |envelope| {
         let walked = walked(envelope);
-        let judged = judge(&locks(), CIRCUMSTANCES, None, walked.update());
+        let judged = judge(&locks(), CIRCUMSTANCES, &NoSecrets, None, walked.update());
         format!("{:?}", walked.rewrite(&judged, ReadBack::On))
     });
     assert_eq!(shown.as_deref(), Ok("Ok(Rewritten(23 bytes))"));
