@@ -38,7 +38,7 @@ mod verdict;
 mod verifier;
 
 pub use claims::VerifiedClaims;
-pub use configured::{ConfiguredSecrets, NoRandomness, Owner, SECRET_BYTES_WITHIN_MIN};
+pub use configured::{ConfiguredSecrets, DRAWN_BYTES, Owner, SECRET_BYTES_WITHIN_MIN};
 pub use demand::{IdentityError, demand};
 pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, diagnose};
 pub use jwt::SignedPayload;

@@ -6,12 +6,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use aws_lc_rs::rand;
 use http::HeaderName;
+use zeroize::Zeroizing;
 
 use super::secrets::{self, SecretError};
 use crate::edge::headers::SecurityHeaders;
 use crate::envelope::Guard;
-use crate::identity::{ConfiguredSecrets, KeyError, KeyMaterial, NoRandomness, Verifier};
+use crate::identity::{ConfiguredSecrets, DRAWN_BYTES, KeyError, KeyMaterial, Verifier};
 use crate::observe::{Metrics, WorkspaceMetrics};
 use crate::policy::{Gateway, KeyPolicy, PolicySet, Workspace};
 use crate::profile::{Operation, Path, PathParams, Place, RouteError, Routes};
@@ -70,12 +72,6 @@ pub enum BuildError {
     Random,
 }
 
-impl From<NoRandomness> for BuildError {
-    fn from(_: NoRandomness) -> Self {
-        BuildError::Random
-    }
-}
-
 impl Epoch {
     /// Makes everything ready: secrets are fetched, keys built, upstreams set up.
     ///
@@ -104,7 +100,9 @@ impl Epoch {
         }
         let upstreams = Upstreams::new(&gateway.upstreams, &|name| authorities.get(name).cloned(), &gateway.limits)?;
         let security_headers = SecurityHeaders::from(&gateway.hsts);
-        let mut known = ConfiguredSecrets::new()?;
+        let mut drawn = Zeroizing::new([0; DRAWN_BYTES]);
+        rand::fill(&mut *drawn).map_err(|_| BuildError::Random)?;
+        let mut known = ConfiguredSecrets::new(&drawn);
         let tenants: Vec<Tenant> = workspaces
             .into_iter()
             .map(|workspace| tenant(workspace, &gateway, metrics, &material_of, &mut known))

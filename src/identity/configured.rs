@@ -4,9 +4,8 @@
 
 use std::fmt;
 
-use aws_lc_rs::{constant_time, hmac, rand};
+use aws_lc_rs::{constant_time, hmac};
 use secrecy::ExposeSecret;
-use zeroize::Zeroizing;
 
 use super::Secret;
 use crate::decision::{KnownSecrets, SecretIndex};
@@ -14,6 +13,9 @@ use crate::decision::{KnownSecrets, SecretIndex};
 /// A secret of at least so many bytes is found wherever in a text it stands; a shorter one only where it is the whole text, because it
 /// may be a word.
 pub const SECRET_BYTES_WITHIN_MIN: usize = 16;
+
+/// How much is drawn for the hashes.
+pub const DRAWN_BYTES: usize = 64;
 
 /// A shorter secret is not looked for: it might be anybody's plan or first name.
 pub const SECRET_BYTES_SOUGHT_MIN: usize = 8;
@@ -49,19 +51,12 @@ struct Known {
     owner: usize,
 }
 
-/// The system has no random numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoRandomness;
-
 impl ConfiguredSecrets {
-    /// None yet.
-    ///
-    /// # Errors
-    ///
-    /// [`NoRandomness`].
-    pub fn new() -> Result<Self, NoRandomness> {
-        Ok(Self {
-            draw: Draw::new()?,
+    /// None yet. `drawn` is the key of the hashes: random, and used for nothing else.
+    #[must_use]
+    pub fn new(drawn: &[u8; DRAWN_BYTES]) -> Self {
+        Self {
+            draw: Draw::new(drawn),
             short: Vec::new(),
             short_lengths: 0,
             long: Vec::new(),
@@ -69,21 +64,21 @@ impl ConfiguredSecrets {
             long_bytes_min: usize::MAX,
             skips: Skips::new(0, SECRET_BYTES_WITHIN_MIN),
             owners: Vec::new(),
-        })
+        }
     }
 
     /// All of these: each with its workspace and its key's id. Only what must stay secret belongs here: a public key is everybody's.
-    ///
-    /// # Errors
-    ///
-    /// [`NoRandomness`].
-    pub fn of<'s>(secrets: impl IntoIterator<Item = (&'s str, &'s str, &'s Secret)>) -> Result<Self, NoRandomness> {
-        let mut known = Self::new()?;
+    #[must_use]
+    pub fn of<'s>(
+        drawn: &[u8; DRAWN_BYTES],
+        secrets: impl IntoIterator<Item = (&'s str, &'s str, &'s Secret)>,
+    ) -> Self {
+        let mut known = Self::new(drawn);
         for (workspace, key, secret) in secrets {
             known.add(workspace, key, secret);
         }
         known.arrange();
-        Ok(known)
+        known
     }
 
     /// Adds a secret; it is found after [`arrange`](Self::arrange).
@@ -197,18 +192,16 @@ struct Draw {
 }
 
 impl Draw {
-    fn new() -> Result<Self, NoRandomness> {
-        let mut drawn = Zeroizing::new([0; 64]);
-        rand::fill(&mut *drawn).map_err(|_| NoRandomness)?;
+    fn new(drawn: &[u8; DRAWN_BYTES]) -> Self {
         let (tags, numbers) = drawn.split_at(32);
         let mut numbers = numbers.as_chunks().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
         let mut number = || numbers.next().unwrap_or_default();
-        Ok(Self {
+        Self {
             tags: hmac::Key::new(hmac::HMAC_SHA256, tags),
             windows: [number(), number()],
             // Multiplying by an odd number loses nothing.
             blocks: [number(), number() | 1],
-        })
+        }
     }
 
     fn tag(&self, text: &[u8]) -> hmac::Tag {
@@ -310,7 +303,10 @@ mod tests {
     fn known(secrets: &[&[u8]]) -> ConfiguredSecrets {
         let secrets: Vec<(String, Secret)> =
             secrets.iter().enumerate().map(|(index, bytes)| (format!("key-{index}"), secret(bytes))).collect();
-        ConfiguredSecrets::of(secrets.iter().map(|(id, secret)| ("acme", id.as_str(), secret))).expect("random numbers")
+        // Whatever is drawn, the same is found.
+        let mut drawn = [0; DRAWN_BYTES];
+        aws_lc_rs::rand::fill(&mut drawn).expect("random numbers");
+        ConfiguredSecrets::of(&drawn, secrets.iter().map(|(id, secret)| ("acme", id.as_str(), secret)))
     }
 
     #[track_caller]
