@@ -18,11 +18,15 @@ pub enum KeyMaterial {
     PublicKey(Vec<u8>),
 }
 
-/// RFC 4648 §5. Padding is the custom of whoever wrote it down.
-const BASE64URL: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::URL_SAFE,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+/// Padding is the custom of whoever wrote it down.
+const LENIENT: GeneralPurposeConfig =
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+/// RFC 4648 §5, padded or not.
+const BASE64URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
+
+/// RFC 4648 §4, padded or not.
+pub(super) const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 
 /// The bytes that a secret stands for; `None` where it is not written so.
 pub(super) fn decode(secret: &Secret, encoding: SecretEncoding) -> Option<Secret> {

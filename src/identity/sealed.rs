@@ -6,23 +6,17 @@
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::digest;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, Engine, GeneralPurpose, GeneralPurposeConfig};
+use base64::Engine;
 use secrecy::ExposeSecret;
 
 use super::Secret;
+use super::material::BASE64;
 use super::verdict::SealedError;
 use crate::clock::UnixSeconds;
 use crate::policy::KeyTerm;
 
 /// The longest encrypted payload, in characters. A user's settings take a few hundred.
 pub const SEALED_CHARS_MAX: usize = 64 * 1024;
-
-/// The standard alphabet (RFC 4648 §4), padded or not.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// The keys of a workspace for encrypted payloads, at most [`KEY_TRIES_MAX`](crate::policy::KEY_TRIES_MAX): a payload does not say whose it is.
 pub(super) struct SealedKeys(Vec<SealedKey>);

@@ -1,10 +1,9 @@
 //! Ways in which people misread a secret: the text is the key, and some decode it first.
 
 use base64::Engine;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use secrecy::ExposeSecret;
 
+use crate::identity::material::BASE64;
 use crate::identity::{Secret, material};
 use crate::policy::SecretEncoding;
 
@@ -19,10 +18,6 @@ pub(super) enum Spelling {
     FromBase64Url,
     WithLineBreak,
 }
-
-const LENIENT: GeneralPurposeConfig =
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-const BASE64: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 
 impl Spelling {
     pub(super) const ALL: [Spelling; 6] = [
