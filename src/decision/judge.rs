@@ -175,7 +175,9 @@ fn verdict<'a>(
     // signers may not create.
     // Nor does what leaks: the payload has not named what it may not say, so that the signed value takes its place.
     let token = match (standing, secrecy, catalogue.signed_unlisted) {
-        (Standing::Alias(_), _, _) | (_, Secrecy::Leaks, _) => Token::Silent,
+        (_, Secrecy::Leaks, _) => Token::Silent,
+        // What leaks is no less a leak for it.
+        (Standing::Alias(_), Secrecy::Keeps, _) => claims.token_of_alias(&full, group),
         (standing, Secrecy::Keeps, signed_unlisted) => {
             match (claims.token(&full, group, write.change), standing, signed_unlisted) {
                 (Token::Leaks, _, _) => Token::Leaks,
@@ -487,6 +489,17 @@ impl<'a> Claims<'a> {
             let key = |(index, claim): (usize, &Claim<'a>)| ((claim.name.clone(), claim.group), index);
             self.by_name.extend(self.claims.iter().enumerate().skip(self.by_name.len()).map(key));
         }
+    }
+
+    /// Whether the claim of this name leaks. It counts as named no more than before.
+    fn token_of_alias(&self, full: &str, group: Option<&'a Group<'a>>) -> Token<'a> {
+        let group = match group {
+            Some(Group { id: None, .. }) => return Token::Silent,
+            Some(Group { id: Some(id), .. }) => Some(*id),
+            None => None,
+        };
+        let found = self.find(full, group).and_then(|index| self.claims.get(index));
+        if found.is_some_and(|claim| claim.secrecy == Secrecy::Leaks) { Token::Leaks } else { Token::Silent }
     }
 
     fn token(&mut self, full: &str, group: Option<&'a Group<'a>>, change: Change<'_>) -> Token<'a> {

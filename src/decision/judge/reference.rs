@@ -59,7 +59,7 @@ impl World {
     fn told<'a>(&self, claims: &'a Update<'a>, update: &Update<'_>, write: &Write<'_>) -> Fate<'a> {
         let secret = (Code::Secret, Force::Applied, Effect::LeftOut);
         let signs = |claim: &&Write<'_>| self.signs(claim) && same_place(claims, claim, update, write);
-        let claim = claims.writes.iter().find(signs).filter(|_| self.is_attribute(write) && self.is_own(write));
+        let claim = claims.writes.iter().find(signs).filter(|_| self.is_attribute(write));
         if leaks(write) || self.mode != Mode::Off && claim.is_some_and(leaks) {
             return secret;
         }
