@@ -37,6 +37,7 @@ use crate::observe::{Metrics, OperationMetrics};
 use crate::policy::Origin;
 use crate::profile::{Operation, Profile, Upgrade};
 use crate::rejection::Rejection;
+use crate::state::Store;
 use crate::upstream::{
     ForwardFacts, ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, Traceparent, UpgradePermit,
     UpstreamBody,
@@ -49,6 +50,8 @@ pub struct Gateway {
     epochs: Arc<Epochs>,
     recorder: Recorder,
     metrics: Arc<Metrics>,
+    /// What requests leave for others to find.
+    state: Arc<dyn Store>,
     /// Counts what ends before its workspace is known.
     unplaced: Arc<OperationMetrics>,
     drain: Drain,
@@ -123,11 +126,12 @@ impl Gateway {
         epochs: Arc<Epochs>,
         recorder: Recorder,
         metrics: Arc<Metrics>,
+        state: Arc<dyn Store>,
         drain: Drain,
         tunnels: CancellationToken,
     ) -> Self {
         let unplaced = metrics.unplaced();
-        Self { epochs, recorder, metrics, unplaced, drain, tunnels }
+        Self { epochs, recorder, metrics, state, unplaced, drain, tunnels }
     }
 
     async fn pass(
@@ -177,9 +181,9 @@ impl Gateway {
         let body = read_body(incoming, head.content_length(), limits).await?;
         event.bytes_in(body.len() as u64);
 
-        // Envelope, workspace, origin once more, proofs, judgement, rewriting: nothing waits in between.
+        // Envelope, workspace, origin once more, proofs, judgement, rewriting: nothing waits in between but for the state.
         let began = Instant::now();
-        let cleared = judgement.clear(&body, &origin, clock::now_seconds(), event);
+        let cleared = judgement.clear(&body, &origin, clock::now_seconds(), &*self.state, event).await;
         event.judge_time(began.elapsed());
         let Cleared { tenant, origin, rewritten, consumed } = cleared?;
         progress.origin = Some(origin);

@@ -23,4 +23,5 @@ pub mod profile;
 pub mod rehearse;
 pub mod rejection;
 pub mod server;
+pub mod state;
 pub mod upstream;

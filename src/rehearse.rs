@@ -9,6 +9,7 @@ mod compare;
 mod found;
 mod request;
 
+use futures_util::FutureExt;
 use serde::Serialize;
 
 use crate::clock::UnixSeconds;
@@ -19,6 +20,7 @@ use crate::epoch::{Epoch, RehearsalEpoch, Tenant};
 use crate::gateway::{Arrival, Cleared, Judgement, arrive};
 use crate::policy::{Case, Passage};
 use crate::rejection::Rejection;
+use crate::state::{Memory, MemoryLimits};
 use crate::upstream::PassPermit;
 pub use compare::Difference;
 use compare::compare;
@@ -88,7 +90,10 @@ fn walk(epoch: &Epoch, drafted: &Drafted, now: UnixSeconds, notes: &mut Notes) -
     if drafted.body.len() > limits.body_bytes_max {
         return Err(Rejection::Body(BodyError::TooLarge));
     }
-    let Cleared { rewritten, .. } = judgement.clear(&drafted.body, &origin, now, notes)?;
+    // Each case finds the state empty, and memory never waits.
+    let state = Memory::new(MemoryLimits::default());
+    let Cleared { rewritten, .. } =
+        judgement.clear(&drafted.body, &origin, now, &state, notes).now_or_never().ok_or(Rejection::Internal)??;
     notes.goes_on(operation, &rewritten, &drafted.placed);
     Ok(Passage::Sent)
 }

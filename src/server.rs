@@ -31,6 +31,7 @@ use crate::epoch::{Epochs, LoadError, SecretError, Watch, fetch_secret};
 use crate::gateway::Gateway;
 use crate::observe::{ConnectionsReading, Metrics};
 use crate::policy::Severity;
+use crate::state::{Memory, MemoryLimits};
 use reload::{Reloader, load_certificates, tell_in_force};
 use workers::Workers;
 
@@ -191,8 +192,15 @@ impl Server {
         let drain = Drain::new();
         let tunnels = CancellationToken::new();
         let state = AdminState::new(Arc::clone(&metrics), recorder.clone(), clock::now());
-        let gateway =
-            Arc::new(Gateway::new(Arc::clone(&epochs), recorder.clone(), metrics, drain.clone(), tunnels.clone()));
+        let store = Arc::new(Memory::new(MemoryLimits::default()));
+        let gateway = Arc::new(Gateway::new(
+            Arc::clone(&epochs),
+            recorder.clone(),
+            metrics,
+            store,
+            drain.clone(),
+            tunnels.clone(),
+        ));
 
         let count = workers;
         let workers = Workers::start(count).map_err(|source| StartError::Workers { count, source })?;

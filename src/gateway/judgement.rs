@@ -1,4 +1,4 @@
-//! The middle of the journey, where nothing waits: envelope, workspace, origin once more, proofs, judgement, rewriting.
+//! The middle of the journey: envelope, workspace, origin once more, proofs, judgement, rewriting. Nothing waits there but for the state.
 //!
 //! It needs no socket: a rehearsal walks the same way.
 
@@ -20,6 +20,7 @@ use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SessionPresence, S
 use crate::policy::{EncryptedPayload, OnMisfit, OnReplace};
 use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
 use crate::rejection::Rejection;
+use crate::state::Store;
 
 /// A request whose head is known and whose body is here.
 pub struct Judgement<'j> {
@@ -89,16 +90,18 @@ impl<'j> Judgement<'j> {
         Ok(Some(origin::admit(origin, same_origin, tenants.iter().map(|tenant| &tenant.workspace))?))
     }
 
-    /// Opens, verifies, judges and rewrites.
+    /// Opens, verifies, judges and rewrites; asks `state` what other requests have left there.
     ///
     /// # Errors
     ///
     /// The first reason for which the request goes nowhere. What was found until then the witness knows.
-    pub fn clear(
+    #[expect(clippy::unused_async, reason = "what waits for the state comes next")]
+    pub async fn clear(
         &self,
         body: &[u8],
         origin: &RequestOrigin,
         now: UnixSeconds,
+        _state: &dyn Store,
         witness: &mut impl Witness,
     ) -> Result<Cleared<'j>, Rejection> {
         let limits = &self.epoch.gateway.limits;

@@ -17,6 +17,8 @@ use countersign::observe::Metrics;
 use countersign::policy::Limits;
 use countersign::profile::Operation;
 use countersign::rejection::Rejection;
+use countersign::state::{Memory, MemoryLimits};
+use futures_util::FutureExt;
 use http::Request;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -290,6 +292,7 @@ impl Witness for Counter {
 
 struct Gate {
     epoch: std::sync::Arc<Epoch>,
+    state: Memory,
     _directory: tempfile::TempDir,
 }
 
@@ -319,7 +322,7 @@ impl Gate {
             write_whole(&policies.join(file), &text);
         }
         let epochs = Epochs::start(&policies, &Metrics::new()).unwrap_or_else(|error| panic!("{error}"));
-        Self { epoch: epochs.current(), _directory: directory }
+        Self { epoch: epochs.current(), state: Memory::new(MemoryLimits::default()), _directory: directory }
     }
 
     /// What leaves of a request, and how many verdicts there were.
@@ -346,7 +349,8 @@ impl Gate {
         let judgement = Judgement { epoch: &self.epoch, head: &head, parts: &parts, route: &route };
         let origin = RequestOrigin::read(&parts.headers)?;
         let mut counter = Counter::default();
-        let cleared = judgement.clear(body.as_bytes(), &origin, clock::now_seconds(), &mut counter)?;
+        let cleared = judgement.clear(body.as_bytes(), &origin, clock::now_seconds(), &self.state, &mut counter);
+        let cleared = cleared.now_or_never().expect("memory never waits")?;
         let (writes, verdicts) = counter.judged.expect("judged");
         assert_eq!(writes, verdicts, "each member has one verdict");
         Ok((String::from_utf8(cleared.rewritten.body().to_vec()).expect("text"), verdicts))

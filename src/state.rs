@@ -1,0 +1,62 @@
+//! State: what has to be remembered from one request to another, and by every gateway that serves the same workspaces.
+//!
+//! Owns the trait [`Store`], behind which it is kept, and the store in memory. Whoever asks is told of a moment and waits for the answer: a store
+//! that several gateways share is somewhere else. What is remembered is named by a [`Key`], a digest, so that no token, session or subject
+//! is kept as it was sent; what it means is the business of whoever asks. It reads no clock.
+
+mod key;
+mod memory;
+
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+pub use key::{Keeping, Key, Space};
+pub use memory::{Memory, MemoryLimits};
+
+use crate::clock::UnixSeconds;
+
+/// What a store answers, at once or later.
+pub type Answer<'s, T> = Pin<Box<dyn Future<Output = Result<T, StateError>> + Send + 's>>;
+
+/// The longest value that a store takes, in bytes.
+pub const VALUE_BYTES_MAX: usize = 16 * 1024;
+
+/// What stood under a key when it was claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claimed {
+    /// Nothing: it is the caller's from now on.
+    First,
+    /// This, and it stays.
+    Already(Bytes),
+}
+
+/// Why a store has no answer. It says nothing of what was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    #[error("the state is full: nothing that it holds may be forgotten yet")]
+    Full,
+    #[error("the state cannot be reached")]
+    Unavailable,
+    #[error("the value is longer than {VALUE_BYTES_MAX} bytes")]
+    TooLong,
+}
+
+/// Where things are remembered.
+///
+/// Each answer is one step that nothing else comes between: of two claims of one key, made at once on two gateways, one is
+/// [`Claimed::First`]. What has an end is not there from that second on.
+pub trait Store: Send + Sync {
+    /// Puts `value` under a key where nothing stands, until `until`; says what stands there otherwise, and leaves it.
+    fn claim(&self, key: Key, value: Bytes, until: UnixSeconds, now: UnixSeconds) -> Answer<'_, Claimed>;
+
+    /// Puts `value` under a key until `until`, whatever stands there.
+    fn put(&self, key: Key, value: Bytes, until: UnixSeconds, now: UnixSeconds) -> Answer<'_, ()>;
+
+    /// What stands under a key.
+    fn get(&self, key: Key, now: UnixSeconds) -> Answer<'_, Option<Bytes>>;
+
+    /// Forgets what stands under a key.
+    fn remove(&self, key: Key) -> Answer<'_, ()>;
+}

@@ -1,0 +1,225 @@
+//! The store of one gateway that shares nothing.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::ready;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use super::{Answer, Claimed, Keeping, Key, StateError, Store, VALUE_BYTES_MAX};
+use crate::clock::UnixSeconds;
+
+/// How much is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryLimits {
+    /// How many things that stay until their end.
+    pub kept_max: usize,
+    /// How many bytes of things that stay while there is room, each with [`ENTRY_BYTES`] beside its value.
+    pub cached_bytes_max: u64,
+}
+
+impl Default for MemoryLimits {
+    fn default() -> Self {
+        Self { kept_max: 1_000_000, cached_bytes_max: 64 * 1024 * 1024 }
+    }
+}
+
+/// What a thing costs beside its value: its key and its place.
+pub const ENTRY_BYTES: u32 = 256;
+
+/// A store in the memory of this process.
+pub struct Memory {
+    kept_max: usize,
+    kept: Mutex<HashMap<Key, Held>>,
+    cached: Cache<Key, Held>,
+}
+
+#[derive(Clone)]
+struct Held {
+    value: Bytes,
+    until: UnixSeconds,
+}
+
+impl Held {
+    fn is_there(&self, now: UnixSeconds) -> bool {
+        now < self.until
+    }
+}
+
+impl Memory {
+    /// An empty store.
+    #[must_use]
+    pub fn new(limits: MemoryLimits) -> Self {
+        let weight =
+            |_: &Key, held: &Held| u32::try_from(held.value.len()).unwrap_or(u32::MAX).saturating_add(ENTRY_BYTES);
+        let cached = Cache::builder()
+            .max_capacity(limits.cached_bytes_max)
+            .weigher(weight)
+            // The default turns away what is new when it is full.
+            .eviction_policy(EvictionPolicy::lru())
+            .build();
+        Self { kept_max: limits.kept_max, kept: Mutex::new(HashMap::new()), cached }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Held>> {
+        // It is whole at every moment: nothing that changes it can break off midway.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn claim_now(&self, key: Key, held: Held, now: UnixSeconds) -> Result<Claimed, StateError> {
+        admit(&held)?;
+        match key.space().keeping() {
+            Keeping::UntilItsEnd => {
+                let mut kept = self.kept();
+                if let Some(there) = kept.get(&key).filter(|there| there.is_there(now)) {
+                    return Ok(Claimed::Already(there.value.clone()));
+                }
+                self.make_room(&mut kept, now)?;
+                kept.insert(key, held);
+                Ok(Claimed::First)
+            }
+            Keeping::WhileThereIsRoom => {
+                let entry = self.cached.entry(key).or_insert_with_if(|| held, |there| !there.is_there(now));
+                Ok(if entry.is_fresh() { Claimed::First } else { Claimed::Already(entry.into_value().value) })
+            }
+        }
+    }
+
+    fn put_now(&self, key: Key, held: Held, now: UnixSeconds) -> Result<(), StateError> {
+        admit(&held)?;
+        match key.space().keeping() {
+            Keeping::UntilItsEnd => {
+                let mut kept = self.kept();
+                if !kept.contains_key(&key) {
+                    self.make_room(&mut kept, now)?;
+                }
+                kept.insert(key, held);
+            }
+            Keeping::WhileThereIsRoom => self.cached.insert(key, held),
+        }
+        Ok(())
+    }
+
+    fn make_room(&self, kept: &mut HashMap<Key, Held>, now: UnixSeconds) -> Result<(), StateError> {
+        if kept.len() >= self.kept_max {
+            kept.retain(|_, held| held.is_there(now));
+        }
+        if kept.len() < self.kept_max { Ok(()) } else { Err(StateError::Full) }
+    }
+}
+
+fn admit(held: &Held) -> Result<(), StateError> {
+    if held.value.len() > VALUE_BYTES_MAX { Err(StateError::TooLong) } else { Ok(()) }
+}
+
+impl Store for Memory {
+    fn claim(&self, key: Key, value: Bytes, until: UnixSeconds, now: UnixSeconds) -> Answer<'_, Claimed> {
+        Box::pin(ready(self.claim_now(key, Held { value, until }, now)))
+    }
+
+    fn put(&self, key: Key, value: Bytes, until: UnixSeconds, now: UnixSeconds) -> Answer<'_, ()> {
+        Box::pin(ready(self.put_now(key, Held { value, until }, now)))
+    }
+
+    fn get(&self, key: Key, now: UnixSeconds) -> Answer<'_, Option<Bytes>> {
+        let held = match key.space().keeping() {
+            Keeping::UntilItsEnd => self.kept().get(&key).cloned(),
+            Keeping::WhileThereIsRoom => self.cached.get(&key),
+        };
+        Box::pin(ready(Ok(held.filter(|held| held.is_there(now)).map(|held| held.value))))
+    }
+
+    fn remove(&self, key: Key) -> Answer<'_, ()> {
+        match key.space().keeping() {
+            Keeping::UntilItsEnd => drop(self.kept().remove(&key)),
+            Keeping::WhileThereIsRoom => self.cached.invalidate(&key),
+        }
+        Box::pin(ready(Ok(())))
+    }
+}
+
+/// Says nothing of what it holds.
+impl fmt::Debug for Memory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Memory(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::state::Space;
+
+    const SPACES: [Space; 2] = [Space::TokenId, Space::Session];
+
+    fn at_once<T>(answer: Answer<'_, T>) -> Result<T, StateError> {
+        answer.now_or_never().expect("memory never waits")
+    }
+
+    fn memory(kept_max: usize, cached_bytes_max: u64) -> Memory {
+        Memory::new(MemoryLimits { kept_max, cached_bytes_max })
+    }
+
+    #[test]
+    fn the_first_claim_wins_until_its_end() {
+        for space in SPACES {
+            let memory = memory(10, 100_000);
+            let key = Key::of(space, "acme", b"1");
+            let claim = |value: &'static [u8], now| {
+                at_once(memory.claim(key, Bytes::from_static(value), UnixSeconds(now + 100), UnixSeconds(now)))
+            };
+            assert_eq!(claim(b"a", 1_000), Ok(Claimed::First));
+            assert_eq!(claim(b"b", 1_001), Ok(Claimed::Already(Bytes::from_static(b"a"))));
+            assert_eq!(claim(b"b", 1_099), Ok(Claimed::Already(Bytes::from_static(b"a"))));
+            assert_eq!(claim(b"c", 1_100), Ok(Claimed::First));
+            assert_eq!(at_once(memory.get(key, UnixSeconds(1_100))), Ok(Some(Bytes::from_static(b"c"))));
+            assert_eq!(at_once(memory.get(key, UnixSeconds(1_200))), Ok(None));
+            assert_eq!(at_once(memory.remove(key)), Ok(()));
+            assert_eq!(claim(b"d", 1_101), Ok(Claimed::First));
+        }
+    }
+
+    #[test]
+    fn what_is_put_replaces_what_was_there() {
+        for space in SPACES {
+            let memory = memory(1, 100_000);
+            let key = Key::of(space, "acme", b"1");
+            for value in [&b"a"[..], b"b"] {
+                let put = memory.put(key, Bytes::from_static(value), UnixSeconds(2_000), UnixSeconds(1_000));
+                assert_eq!(at_once(put), Ok(()));
+                assert_eq!(at_once(memory.get(key, UnixSeconds(1_000))), Ok(Some(Bytes::from_static(value))));
+            }
+            let long = Bytes::from(vec![0; VALUE_BYTES_MAX + 1]);
+            assert_eq!(
+                at_once(memory.put(key, long, UnixSeconds(2_000), UnixSeconds(1_000))),
+                Err(StateError::TooLong)
+            );
+        }
+    }
+
+    #[test]
+    fn a_token_is_never_forgotten_for_another_and_a_session_is() {
+        let memory = memory(2, 3 * u64::from(ENTRY_BYTES));
+        let claim = |space, text: &[u8], until, now| {
+            at_once(memory.claim(Key::of(space, "acme", text), Bytes::new(), UnixSeconds(until), UnixSeconds(now)))
+        };
+        assert_eq!(claim(Space::TokenId, b"1", 1_100, 1_000), Ok(Claimed::First));
+        assert_eq!(claim(Space::TokenId, b"2", 1_200, 1_000), Ok(Claimed::First));
+        assert_eq!(claim(Space::TokenId, b"3", 1_300, 1_000), Err(StateError::Full));
+        assert_eq!(claim(Space::TokenId, b"1", 1_300, 1_099), Ok(Claimed::Already(Bytes::new())));
+        assert_eq!(claim(Space::TokenId, b"3", 1_300, 1_100), Ok(Claimed::First));
+
+        for text in 0..100_u8 {
+            assert_eq!(claim(Space::Session, &[text], 2_000, 1_000), Ok(Claimed::First));
+        }
+        memory.cached.run_pending_tasks();
+        assert!(memory.cached.entry_count() <= 3, "{}", memory.cached.entry_count());
+        let last = Key::of(Space::Session, "acme", &[99]);
+        assert_eq!(at_once(memory.get(last, UnixSeconds(1_000))), Ok(Some(Bytes::new())));
+    }
+}
