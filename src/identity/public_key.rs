@@ -1,12 +1,14 @@
 //! Public keys: read from PEM, a JWK or a JWK Set, and looked at before anything is verified by them.
 
+mod small_order;
+
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer;
-use x509_parser::public_key::PublicKey;
+use x509_parser::public_key::{PublicKey, RSAPublicKey};
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::decision::Value;
@@ -46,6 +48,8 @@ pub enum PublicKeyError {
     RsaSize(usize),
     #[error("its RSA exponent is even, or 1")]
     RsaExponent,
+    #[error("its point is of small order: anybody can sign under it")]
+    SmallOrder,
 }
 
 /// Reads the key for `algorithm` from what a file holds; of a JWK Set the one whose `kid` is `id`.
@@ -201,18 +205,24 @@ fn parse(algorithm: Algorithm, bytes: &[u8]) -> Result<ParsedPublicKey, PublicKe
     ParsedPublicKey::new(verification, bytes).map_err(|_| unfit())
 }
 
-/// What the library asks of an RSA key only when it verifies, or not at all: a key that never verifies must not be in force unseen, and with
-/// an exponent of 1 every message is its own signature.
+/// What the library asks of a key only when it verifies, or not at all: a key that never verifies must not be in force unseen, nor one under
+/// which anybody can sign.
 fn admit(key: &ParsedPublicKey, algorithm: Algorithm) -> Result<(), PublicKeyError> {
-    if algorithm.key_kind() != KeyKind::Rsa {
-        return Ok(());
-    }
     let unfit = || PublicKeyError::Unfit(word(algorithm));
     let der = key.as_der().map_err(|_| unfit())?;
     let (_, info) = SubjectPublicKeyInfo::from_der(der.as_ref()).map_err(|_| unfit())?;
-    let Ok(PublicKey::RSA(rsa)) = info.parsed() else {
-        return Err(unfit());
-    };
+    match algorithm.key_kind() {
+        KeyKind::Rsa => match info.parsed() {
+            Ok(PublicKey::RSA(rsa)) => admit_rsa(&rsa),
+            Ok(_) | Err(_) => Err(unfit()),
+        },
+        KeyKind::Ed if small_order::is_of_small_order(&info.subject_public_key.data) => Err(PublicKeyError::SmallOrder),
+        KeyKind::Ed | KeyKind::Ec | KeyKind::Secret => Ok(()),
+    }
+}
+
+/// With an exponent of 1 every message is its own signature.
+fn admit_rsa(rsa: &RSAPublicKey<'_>) -> Result<(), PublicKeyError> {
     let bits = significant_bits(rsa.modulus);
     if !(RSA_BITS_MIN..=RSA_BITS_MAX).contains(&bits) {
         return Err(PublicKeyError::RsaSize(bits));
