@@ -20,6 +20,7 @@ pub(super) use self::explain::quoted;
 pub(super) use self::malformed::read_object;
 use self::outline::Opened;
 pub use self::outline::{Outline, TimeOutline};
+pub use self::spans::{counted, moment, span};
 use self::spelling::Spelling;
 use super::compact::UnverifiedToken;
 use super::issue::IssueRules;

@@ -106,7 +106,12 @@ impl Verifier {
             (Agreed::One(_), Agreed::One(_) | Agreed::Several) => unopened(SealedError::BesideToken),
             (Agreed::Several, _) => unopened(SealedError::Two),
         };
-        Proofs { finding, key_id, names_a_user: presented.names_a_user(), session: presented.session }
+        let token = match Agreed::of(&presented.tokens) {
+            Agreed::One(token) => Some(token),
+            Agreed::Nothing | Agreed::Several => None,
+        };
+        let (kind, names_a_user) = (presented.kind(), presented.names_a_user());
+        Proofs { finding, key_id, kind, token, names_a_user, session: presented.session }
     }
 
     /// Verifies one token. The key that signed it is given also where the token fails otherwise.
