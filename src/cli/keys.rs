@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde::Serialize;
 
-use self::advice::{Advice, Asked, DAY_SECONDS, date, grouped, noun, share, signed, uses};
+use self::advice::{Advice, Asked, DAY_SECONDS, date, grouped, noun, share, signed, some_platforms, uses};
 use super::Failure;
 use crate::demo::table::Screen;
 use crate::epoch::{LoadError, PolicyDirectory};
@@ -83,6 +83,8 @@ struct OfKey {
     #[serde(rename = "use")]
     uses: Vec<&'static str>,
     state: &'static str,
+    /// `null`: all.
+    platforms: Option<Vec<&'static str>>,
     not_before: Option<i64>,
     not_after: Option<i64>,
     in_gateway: bool,
@@ -153,6 +155,7 @@ fn of_key(asked: &Asked<'_>) -> OfKey {
         algorithm: word(asked.key.algorithm),
         uses: uses(asked.key),
         state: asked.state(),
+        platforms: some_platforms(asked.key),
         not_before: asked.key.term.not_before,
         not_after: asked.key.term.not_after,
         in_gateway: report.is_some(),
@@ -188,7 +191,10 @@ fn render(answer: &Answer, screen: Screen) -> String {
                 table.add_row([
                     key.key.clone(),
                     key.algorithm.to_owned(),
-                    key.uses.join(", "),
+                    match &key.platforms {
+                        Some(platforms) => format!("{} from {}", key.uses.join(", "), platforms.join(", ")),
+                        None => key.uses.join(", "),
+                    },
                     key.term.clone(),
                     grouped(key.verified.all()),
                     grouped(key.refused.all()),

@@ -9,6 +9,7 @@ use super::times::Times;
 use super::verdict::{ProofError, ProofVerdict};
 use crate::decision::Subject;
 use crate::policy::KeyUse;
+use crate::profile::Platform;
 
 /// Whether the request carries a session of the messenger, by which somebody may be known upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub struct Presented<'r> {
     pub user_ids: Vec<Cow<'r, str>>,
     pub emails: Vec<Cow<'r, str>>,
     pub session: SessionPresence,
+    /// From which platform the request comes; `None` where that is not known, and then only keys for all platforms count.
+    pub platform: Option<Platform>,
 }
 
 impl Presented<'_> {
@@ -60,6 +63,7 @@ impl fmt::Debug for Presented<'_> {
             .field("user_ids", &self.user_ids.len())
             .field("emails", &self.emails.len())
             .field("session", &self.session)
+            .field("platform", &self.platform)
             .finish()
     }
 }

@@ -18,6 +18,7 @@ mod keys;
 mod keys_command;
 mod leaks;
 mod lifecycle;
+mod platforms;
 mod policies;
 mod readers;
 mod realtime;

@@ -3,6 +3,7 @@
 use crate::identity::{moment, span};
 use crate::observe::{KeyReport, WorkspaceReport};
 use crate::policy::{KeyPolicy, KeyTerm, KeyUse, word};
+use crate::profile::Platforms;
 
 /// A key that signed nothing can go after so many proofs that others signed.
 pub(super) const SIGNED_MIN: u64 = 10_000;
@@ -53,7 +54,7 @@ impl Asked<'_> {
         let noun = noun(counted);
         if let (Some(ends_in @ ..=0), Some(end)) = (ends_in, not_after) {
             let (ago, end) = (span((-i128::from(ends_in)).max(0)), moment(end.into()));
-            return fine(match only_for {
+            return fine(match &only_for {
                 Some(what) => format!("ended {ago} ago, at {end}, and no other key is for {what}: add one"),
                 None => format!("ended {ago} ago, at {end}, and verifies nothing: safe to remove"),
             });
@@ -94,15 +95,25 @@ impl Asked<'_> {
         })
     }
 
-    /// What no other key that is in force is for.
-    fn only_for(&self) -> Option<&'static str> {
-        let others = self.keys.iter().filter(|other| other.id != self.key.id && other.term.holds(self.now));
+    /// What no other key that is in force is for, on all of its platforms.
+    fn only_for(&self) -> Option<String> {
+        let platforms = self.key.platforms;
+        let others = self.keys.iter().filter(|other| {
+            let covers = platforms.iter().all(|platform| other.platforms.has(platform));
+            other.id != self.key.id && other.term.holds(self.now) && covers
+        });
         let others: Vec<KeyUse> = others.flat_map(|other| &other.uses).copied().collect();
         let alone = self.key.uses.iter().find(|uses| !others.contains(uses));
-        alone.map(|uses| match uses {
-            KeyUse::Jwt => "tokens",
-            KeyUse::UserHash => "user hashes",
-            KeyUse::EncryptedPayload => "encrypted settings",
+        alone.map(|uses| {
+            let what = match uses {
+                KeyUse::Jwt => "tokens",
+                KeyUse::UserHash => "user hashes",
+                KeyUse::EncryptedPayload => "encrypted settings",
+            };
+            match some_platforms(self.key) {
+                Some(platforms) => format!("{what} from {}", platforms.join(", ")),
+                None => what.to_owned(),
+            }
         })
     }
 
@@ -167,6 +178,11 @@ pub(super) fn grouped(number: u64) -> String {
 pub(super) fn date(seconds: i64) -> String {
     let moment = moment(seconds.into());
     moment.split_once('T').map_or_else(|| moment.clone(), |(date, _)| date.to_owned())
+}
+
+/// The words of the policy for a key's platforms, where it is not for all.
+pub(super) fn some_platforms(key: &KeyPolicy) -> Option<Vec<&'static str>> {
+    (key.platforms != Platforms::ALL).then(|| key.platforms.iter().map(word).collect())
 }
 
 /// The words of the policy for what a key is for.

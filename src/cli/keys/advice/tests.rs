@@ -1,6 +1,7 @@
 use super::*;
 use crate::observe::{Kinds, Risks};
 use crate::policy::{Algorithm, KeySource, SecretEncoding, SecretSource};
+use crate::profile::{Platform, Platforms};
 
 /// 2026-11-27T12:00:00Z.
 const NOW: i64 = 1_795_780_800;
@@ -11,6 +12,7 @@ fn key(id: &str, uses: &[KeyUse], not_before: Option<i64>, not_after: Option<i64
         algorithm: Algorithm::Hs256,
         source: KeySource::Secret { source: SecretSource::Env("SECRET".to_owned()), encoding: SecretEncoding::Text },
         uses: uses.to_vec(),
+        platforms: Platforms::ALL,
         term: KeyTerm { not_before, not_after },
     }
 }
@@ -139,6 +141,14 @@ fn the_only_key_for_something_is_never_safe_to_remove() {
     ] {
         check_with(&alone, &[other], Some(counted(quiet())), (told, false));
     }
+    // Nor one for other platforms.
+    let ios = KeyPolicy { platforms: Platforms::of(&[Platform::Ios]), ..newer() };
+    check_with(&alone, &[ios], Some(counted(quiet())), (told, false));
+    let web = |key| KeyPolicy { platforms: Platforms::of(&[Platform::Web]), ..key };
+    let told = "key `web-2026-05` signed 0 of the last 1,204,113 tokens since 2026-11-20: safe to remove";
+    check_with(&web(alone.clone()), &[newer()], Some(counted(quiet())), (told, false));
+    let told = "key `web-2026-05` signed nothing since 2026-11-20, and stays: no other key is for tokens from web";
+    check_with(&web(alone), &[], Some(counted(quiet())), (told, false));
     let both = key("web-2026-05", &[KeyUse::Jwt, KeyUse::UserHash], None, None);
     let told = "key `web-2026-05` signed nothing since 2026-11-20, and stays: no other key is for user hashes";
     check_with(&both, &[newer()], Some(counted(quiet())), (told, false));
