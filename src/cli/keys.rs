@@ -217,7 +217,7 @@ fn counts(workspace: &OfWorkspace, answer: &Answer) -> String {
     match since {
         None => format!("{id}: not in the running gateway\n"),
         Some(since) => format!(
-            "{id}: since {} ({} ago) its keys signed {} {noun}, and {} came that none of them signed\n",
+            "{id}: since {} ({} ago) its keys signed {} {noun}, and {} came that no key in force for them signed\n",
             date(*since),
             span(answer.at.saturating_sub(*since).max(0).into()),
             grouped(*signed),

@@ -69,7 +69,7 @@ pub(super) struct WorkspaceUsage {
     keys: Mutex<BTreeMap<String, Arc<KeyUsage>>>,
     /// Of keys that have no name in the policy.
     unnamed: Uses,
-    /// What was presented and no key signed.
+    /// What was presented and no key signed that counts for it.
     unsigned: ByKind,
     no_expiry: AtomicU64,
     long_life: AtomicU64,

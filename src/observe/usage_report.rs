@@ -25,7 +25,7 @@ pub struct WorkspaceReport {
     pub signed: u64,
     /// Those of them whose key has no name in the policy.
     pub signed_unnamed: u64,
-    /// Proofs that no key signed.
+    /// Proofs that no key signed that is in force for them.
     pub unsigned: Kinds,
     pub risks: Risks,
     /// By name; also those that have gone.

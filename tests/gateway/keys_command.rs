@@ -86,7 +86,7 @@ async fn each_key_says_what_it_signed_and_the_share_of_it() {
 
     let gateway = &bench.gateway;
     let plain = told(gateway, &[], 0);
-    assert!(plain.contains("its keys signed 6 proofs, and 1 came that none of them signed"), "{plain}");
+    assert!(plain.contains("its keys signed 6 proofs, and 1 came that no key in force for them signed"), "{plain}");
     assert_eq!(row(&plain, "web-2026-11")[1..7], ["HS256", "jwt, user_hash", "in force", "4", "0", "66 %"], "{plain}");
     assert_eq!(row(&plain, "web-2026-05")[1..7], ["HS256", "jwt", "in force", "1", "1", "33 %"], "{plain}");
     assert!(row(&plain, "web-2026-05")[7].ends_with(" ago"), "{plain}");
