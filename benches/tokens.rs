@@ -23,7 +23,7 @@ use countersign::policy::{
     self, Algorithm, KeyPolicy, KeySource, KeyTerm, KeyUse, Keyword, PolicyFiles, SecretEncoding, SecretSource, Source,
     Workspace,
 };
-use countersign::profile;
+use countersign::profile::{self, Platforms};
 use criterion::Criterion;
 use secrecy::ExposeSecret;
 
@@ -81,6 +81,7 @@ fn verify(verifier: &Verifier, token: &str) {
         user_ids: vec![],
         emails: vec![],
         session: SessionPresence::Absent,
+        platform: None,
     };
     let mut payload = SignedPayload::default();
     assert_eq!(verifier.verify(&presented, NOW, &mut payload).verdict(), ProofVerdict::Valid);
@@ -105,7 +106,14 @@ fn verifier(workspace: &Workspace, algorithm: Algorithm, material: KeyMaterial) 
         }
         KeyMaterial::PublicKey(_) => KeySource::PublicKey("unused".into()),
     };
-    let key = KeyPolicy { id: "web".into(), algorithm, source, uses: vec![KeyUse::Jwt], term: KeyTerm::default() };
+    let key = KeyPolicy {
+        id: "web".into(),
+        algorithm,
+        source,
+        uses: vec![KeyUse::Jwt],
+        platforms: Platforms::ALL,
+        term: KeyTerm::default(),
+    };
     let mut policy = workspace.identity.clone();
     policy.keys = vec![key];
     Ok(Verifier::new(&policy, vec![material], &workspace.profile, &policy::Limits::default())?)

@@ -3,6 +3,7 @@
 mod certs;
 mod check;
 mod demo;
+mod keys;
 mod log;
 mod schema;
 mod serve;
@@ -37,6 +38,8 @@ enum Command {
     Certs(certs::Arguments),
     /// Say what is wrong with a token, or make one to try an installation with.
     Token(token::Arguments),
+    /// Say what each key signs in the running gateway, when last, and which ones can go.
+    Keys(keys::Arguments),
 }
 
 /// A command that could not do its work.
@@ -79,6 +82,7 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Certs(arguments) => certs::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Keys(arguments) => keys::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -16,6 +16,14 @@ pub fn now() -> SystemTime {
 /// Now, in whole seconds. A clock before 1970 reads as 1970, where every token has yet to begin.
 #[must_use]
 pub fn now_seconds() -> UnixSeconds {
-    let seconds = now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    UnixSeconds(i64::try_from(seconds).unwrap_or(i64::MAX))
+    UnixSeconds::of(now())
+}
+
+impl UnixSeconds {
+    /// A time in whole seconds; one before 1970 is 1970.
+    #[must_use]
+    pub fn of(time: SystemTime) -> Self {
+        let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        Self(i64::try_from(seconds).unwrap_or(i64::MAX))
+    }
 }

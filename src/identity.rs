@@ -40,7 +40,7 @@ mod verifier;
 pub use claims::VerifiedClaims;
 pub use configured::{ConfiguredSecrets, DRAWN_BYTES, Owner, SECRET_BYTES_WITHIN_MIN};
 pub use demand::{IdentityError, demand};
-pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, diagnose};
+pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, counted, diagnose, moment, span};
 pub use jwt::SignedPayload;
 pub use keys::{KEYS_MAX, KeyError, SECRET_BYTES_MIN};
 pub use material::KeyMaterial;
@@ -49,6 +49,7 @@ pub use proofs::{Presented, Proofs, SessionPresence};
 pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use sealed::SEALED_CHARS_MAX;
 pub use signing::SigningKey;
+pub use times::Times;
 pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError};
 pub use verifier::Verifier;
 

@@ -8,9 +8,15 @@ mod handles;
 mod latency;
 mod metrics;
 mod readings;
+mod shared_tokens;
+mod usage;
+mod usage_report;
 mod workspace;
 
 pub use latency::Latency;
 pub use metrics::{InFlight, Metrics, ReloadResult};
 pub use readings::{AuditReading, CertificateReading, ConnectionsReading};
-pub use workspace::{OperationMetrics, WorkspaceMetrics};
+pub use shared_tokens::{ADDRESSES_MAX, ALONE_SECONDS, TOKENS_WATCHED_MAX, WATCHED_SECONDS_MAX};
+pub use usage::{LONG_LIFE_SECONDS, TokenRisk, Upheld};
+pub use usage_report::{KeyReport, Kinds, Risks, UsageReport, WorkspaceReport};
+pub use workspace::{CountedProof, CountedToken, OperationMetrics, WorkspaceMetrics};

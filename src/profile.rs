@@ -6,6 +6,7 @@
 mod operation;
 mod path;
 mod place;
+mod platform;
 mod refusal;
 mod routes;
 mod shape;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use operation::{Body, Class, Document, DocumentAt, FieldAttribute, Operation, Replaces, Upgrade, WhenEmpty};
 pub use path::{Path, PathError, PathParams, PathPattern};
 pub use place::{Place, PlaceError, Pointer};
+pub use platform::{Platform, PlatformSource, Platforms};
 pub use refusal::{Refusal, RefusalBody, RefusalShapes};
 pub use routes::{RouteError, Routes};
 pub use shape::{Accepts, Collected, GroupRule, Members, Nested, Pairs, Rest, Shape};
@@ -36,6 +38,8 @@ pub struct Profile {
     pub token_reader: TokenReader,
     /// Whose page the widget's requests come from.
     pub widget_origin: WidgetOrigin,
+    /// How the platform of a request is known, for keys that are not for all.
+    pub platform: PlatformSource,
     /// Where the workspace is named; the first that is present counts, and all that are present must agree.
     pub workspace_at: Vec<Place>,
     pub identity: IdentityPlaces,

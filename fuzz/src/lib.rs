@@ -95,6 +95,7 @@ pub fn presented<'r>(token: Option<&'r str>, sealed: Option<&'r str>) -> Present
         user_ids: Vec::new(),
         emails: Vec::new(),
         session: SessionPresence::Absent,
+        platform: None,
     }
 }
 

@@ -263,9 +263,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn the_use_of_keys_is_told_to_whoever_reads_it_back() {
+        let admin = TestAdmin::start().await;
+        admin.epoch();
+        let told = admin.check(&get("/keys"), 200).await;
+        let read: crate::observe::UsageReport = serde_json::from_str(&told).unwrap();
+        assert_eq!((read.started, read.epoch.as_deref(), read.workspaces.len()), (0, Some("3fa9"), 0), "{told}");
+        admin.check("POST /keys HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0", 405).await;
+    }
+
+    #[tokio::test]
     async fn web_pages_and_other_names_are_refused() {
         let admin = TestAdmin::start().await;
-        for path in ["/livez", "/status", "/metrics", "/nowhere"] {
+        for path in ["/livez", "/status", "/keys", "/metrics", "/nowhere"] {
             admin.check(&format!("GET {path} HTTP/1.1\r\nHost: evil.example:9000"), 421).await;
             admin.check(&format!("{}\r\nOrigin: https://evil.example", get(path)), 403).await;
             admin.check(&format!("{}\r\nOrigin: null", get(path)), 403).await;

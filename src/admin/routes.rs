@@ -11,6 +11,7 @@ use axum::routing::get;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, X_CONTENT_TYPE_OPTIONS};
 use http::uri::Authority;
 use http::{HeaderMap, StatusCode, Uri};
+use serde::Serialize;
 
 use super::state::{AdminState, Readiness};
 
@@ -21,6 +22,7 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
+        .route("/keys", get(keys))
         .with_state(state)
         .layer(from_fn(admit))
 }
@@ -44,7 +46,15 @@ async fn metrics(State(state): State<Arc<AdminState>>) -> Response {
 }
 
 async fn status(State(state): State<Arc<AdminState>>) -> Response {
-    match serde_json::to_string(&state.status(crate::clock::now())) {
+    json(&state.status(crate::clock::now()))
+}
+
+async fn keys(State(state): State<Arc<AdminState>>) -> Response {
+    json(&state.keys(crate::clock::now()))
+}
+
+fn json(answer: &impl Serialize) -> Response {
+    match serde_json::to_string(answer) {
         Ok(text) => ([(CONTENT_TYPE, "application/json")], text).into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }

@@ -8,7 +8,8 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 
 use crate::audit::{Numbers, Recorder};
-use crate::observe::{AuditReading, CertificateReading, Metrics, ReloadResult};
+use crate::clock::UnixSeconds;
+use crate::observe::{AuditReading, CertificateReading, Metrics, ReloadResult, UsageReport};
 
 /// The epoch in force.
 #[derive(Clone, Debug)]
@@ -120,6 +121,15 @@ impl AdminState {
         &self.metrics
     }
 
+    pub(super) fn keys(&self, now: SystemTime) -> UsageReport {
+        UsageReport {
+            at: UnixSeconds::of(now).0,
+            started: UnixSeconds::of(self.started).0,
+            epoch: self.epoch.load().as_deref().map(|facts| facts.digest.clone()),
+            workspaces: self.metrics.usage(),
+        }
+    }
+
     pub(super) fn status(&self, now: SystemTime) -> Status {
         let epoch = self.epoch.load_full();
         let Numbers { written, lost, disk_errors } = self.recorder.numbers();
@@ -215,7 +225,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::UnixSeconds;
 
     #[track_caller]
     fn check(not_after: i64, now: u64, days: i64) {

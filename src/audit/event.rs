@@ -133,6 +133,18 @@ impl Event {
         self.id
     }
 
+    /// The wall clock when the request's head came.
+    #[must_use]
+    pub fn time(&self) -> SystemTime {
+        self.time
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn client(&self) -> IpAddr {
+        self.client
+    }
+
     /// Since the request's head came.
     #[must_use]
     pub fn elapsed(&self) -> Duration {

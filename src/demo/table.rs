@@ -28,6 +28,25 @@ impl Screen {
             (_, None) | (anstream::ColorChoice::Auto | anstream::ColorChoice::Never, Some(_)) => Screen::Plain,
         }
     }
+
+    /// A table for it, with nothing in it.
+    #[must_use]
+    pub fn table(self) -> Table {
+        let mut table = Table::new();
+        match self {
+            Screen::Terminal { columns } => {
+                table
+                    .load_style(presets::UTF8_FULL_CONDENSED)
+                    .set_content_arrangement(ContentArrangement::Dynamic)
+                    .set_width(columns)
+                    .enforce_styling();
+            }
+            Screen::Plain => {
+                table.load_style(presets::ASCII_MARKDOWN).force_no_tty();
+            }
+        }
+        table
+    }
 }
 
 /// Less than this and no column has room for a word.
@@ -84,19 +103,7 @@ fn style(screen: Screen, style: Style) -> Style {
 }
 
 fn table(outcome: &DemoOutcome, screen: Screen) -> Table {
-    let mut table = Table::new();
-    match screen {
-        Screen::Terminal { columns } => {
-            table
-                .load_style(presets::UTF8_FULL_CONDENSED)
-                .set_content_arrangement(ContentArrangement::Dynamic)
-                .set_width(columns)
-                .enforce_styling();
-        }
-        Screen::Plain => {
-            table.load_style(presets::ASCII_MARKDOWN).force_no_tty();
-        }
-    }
+    let mut table = screen.table();
     table.set_header(["attribute", "sent", "signed", "arrived at the API", "verdict", "why"]);
     for attribute in &outcome.attributes {
         table.add_row(row(attribute));

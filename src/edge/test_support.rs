@@ -8,7 +8,7 @@ use crate::policy::{
     Admission, EncryptedPayload, Expiry, IdentityPolicy, OnMisfit, OnReplace, Require, TrustedDomain, TrustedDomains,
     Workspace,
 };
-use crate::profile::{IdentityPlaces, Profile, RefusalShapes, Shape, TokenPlaces};
+use crate::profile::{IdentityPlaces, PlatformSource, Profile, RefusalShapes, Shape, TokenPlaces};
 
 /// A workspace of which only the trusted domains matter.
 pub fn workspace(trusted_domains: &[&str]) -> Workspace {
@@ -20,6 +20,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
         aliases: Vec::new(),
         token_reader: TokenReader::Gateway,
         widget_origin: crate::profile::WidgetOrigin::Page,
+        platform: PlatformSource::Untold,
         workspace_at: Vec::new(),
         identity: IdentityPlaces::default(),
         tokens: TokenPlaces::default(),

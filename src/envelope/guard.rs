@@ -81,7 +81,7 @@ impl Guard {
             }
         }
         let places = [
-            &profile.identity.user_id,
+            &profile.identity.user_id[..],
             &profile.identity.email,
             &profile.identity.session,
             &profile.tokens.jwt,
@@ -90,6 +90,7 @@ impl Guard {
             &profile.workspace_at,
             &operation.subject,
             &operation.context,
+            profile.platform.places(),
         ];
         for place in places.into_iter().flatten() {
             match place {

@@ -410,8 +410,8 @@ pub(super) mod tests {
     use super::*;
     use crate::decision::{Folding, NoSecrets, TokenReader};
     use crate::profile::{
-        Accepts, Class, IdentityPlaces, Members, Nested, Place, RefusalShapes, Replaces, Rest, TokenPlaces, Upgrade,
-        WhenEmpty,
+        Accepts, Class, IdentityPlaces, Members, Nested, Place, PlatformSource, RefusalShapes, Replaces, Rest,
+        TokenPlaces, Upgrade, WhenEmpty,
     };
 
     pub(in crate::envelope) fn place(text: &str) -> Place {
@@ -458,6 +458,7 @@ pub(super) mod tests {
             aliases: vec![],
             token_reader: TokenReader::Gateway,
             widget_origin: crate::profile::WidgetOrigin::Page,
+            platform: PlatformSource::Untold,
             workspace_at: vec![place("field:app_id"), place("query:website_token")],
             identity: IdentityPlaces {
                 user_id: vec![place("document:user_id"), place("field:user_id")],

@@ -316,6 +316,7 @@ impl<'j> Judgement<'j> {
             user_ids,
             user_hashes: said_at(envelope, &profile.tokens.user_hash)?,
             emails: said_at(envelope, &profile.identity.email)?,
+            platform: profile.platform.of(&envelope.texts_at(profile.platform.places())?),
             session: if session { SessionPresence::Present } else { SessionPresence::Absent },
         })
     }

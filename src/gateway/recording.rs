@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use super::{Arriving, LeakFound, Progress, Witness};
 use crate::audit::{Ended, Event, Tally};
+use crate::clock::UnixSeconds;
 use crate::decision::{Judged, Update};
 use crate::epoch::Tenant;
-use crate::identity::Proofs;
-use crate::observe::OperationMetrics;
+use crate::identity::{ProofError, ProofVerdict, Proofs, Times, TokenError};
+use crate::observe::{CountedProof, CountedToken, OperationMetrics, TokenRisk, Upheld};
 use crate::policy::Origin;
 use crate::profile::{Operation, Profile};
 
@@ -36,9 +37,25 @@ impl Witness for Event {
     }
 
     fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>) {
-        let verdict = proofs.verdict().code();
-        self.proof(verdict, proofs.key_id());
-        tenant.metrics.proof(verdict, proofs.key_id());
+        let (found, key_id) = (proofs.verdict(), proofs.key_id());
+        let verdict = found.code();
+        self.proof(verdict, key_id);
+        let (metrics, at) = (&tenant.metrics, UnixSeconds::of(self.time()));
+        let upheld = match found {
+            ProofVerdict::Valid | ProofVerdict::HashValid | ProofVerdict::SealedValid => Upheld::Verified,
+            ProofVerdict::Absent | ProofVerdict::Failed(_) => Upheld::Refused,
+        };
+        metrics.proof(&CountedProof { verdict, key_id, kind: proofs.kind(), upheld, at });
+        if let Some((hash, Times { exp, iat })) = proofs.token(metrics.token_hasher()) {
+            metrics.token(&CountedToken { hash, exp, iat, address: self.client(), at });
+        } else if let ProofVerdict::Failed(ProofError::Token(error)) = found {
+            // Found only where the signature holds.
+            if error == TokenError::ExpiryMissing {
+                metrics.risk(TokenRisk::NoExpiry);
+            } else if error == TokenError::LifetimeTooLong {
+                metrics.risk(TokenRisk::LongLife);
+            }
+        }
         if let Some(subject) = proofs.subject() {
             self.subject(subject);
         }

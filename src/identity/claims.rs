@@ -7,7 +7,7 @@ use super::issue::IssueRules;
 use super::jwt::SignedPayload;
 use super::proofs::Presented;
 use super::subject::SubjectClaims;
-use super::times::TimeRules;
+use super::times::{TimeRules, Times};
 use super::verdict::TokenError;
 use crate::clock::UnixSeconds;
 use crate::decision::{Signed, Value};
@@ -38,6 +38,7 @@ use crate::profile::Profile;
 pub struct VerifiedClaims<'t> {
     claims: Value<'t>,
     user_id: Cow<'t, str>,
+    times: Times,
 }
 
 /// What is asked of claims.
@@ -61,10 +62,15 @@ impl<'t> VerifiedClaims<'t> {
         if claims.as_object().is_none() {
             return Err(TokenError::Malformed);
         }
-        rules.times.admit(&claims, now)?;
+        let times = rules.times.admit(&claims, now)?;
         rules.issue.admit(&claims)?;
         let user_id = rules.subject.bind(&claims, presented)?;
-        Ok(Self { claims, user_id })
+        Ok(Self { claims, user_id, times })
+    }
+
+    /// When it begins and ends, as it says.
+    pub(super) fn times(&self) -> Times {
+        self.times
     }
 
     /// The user that the token vouches for. A value of the request: never to be logged as it stands.

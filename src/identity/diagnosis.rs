@@ -20,6 +20,7 @@ pub(super) use self::explain::quoted;
 pub(super) use self::malformed::read_object;
 use self::outline::Opened;
 pub use self::outline::{Outline, TimeOutline};
+pub use self::spans::{counted, moment, span};
 use self::spelling::Spelling;
 use super::compact::UnverifiedToken;
 use super::issue::IssueRules;
@@ -29,14 +30,16 @@ use super::times::TimeRules;
 use super::{KeyError, KeyMaterial, Presented, SessionPresence, TokenError, Verifier, keys};
 use crate::clock::UnixSeconds;
 use crate::decision::Value;
-use crate::policy::{IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, SecretEncoding};
-use crate::profile::Profile;
+use crate::policy::{IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, SecretEncoding, word};
+use crate::profile::{Platform, Platforms, Profile};
 
 /// What is asked: would this token hold at this moment, for this user where one is named?
 #[derive(Clone, Copy)]
 pub struct Question<'q> {
     pub token: &'q str,
     pub user_id: Option<&'q str>,
+    /// From which platform the request says it comes; what its wire makes of that, the profile knows.
+    pub platform: Option<Platform>,
     pub now: UnixSeconds,
 }
 
@@ -162,7 +165,8 @@ impl<'p> Examiner<'p> {
 
     /// Asks the verifier, and explains what it says. `signer` tells whose key did sign a token that no key of this workspace signed.
     fn examine(&self, question: &Question<'_>, signer: impl Fn() -> Option<String>) -> Diagnosis {
-        let presented = presented(question);
+        let platform = self.profile.platform.if_said(question.platform);
+        let presented = Presented { platform, ..presented(question) };
         let mut payload = SignedPayload::default();
         let (verified, key) = self.verifier.verify_token(question.token, &presented, question.now, &mut payload);
         let verdict = match verified {
@@ -179,6 +183,7 @@ impl<'p> Examiner<'p> {
             profile: self.profile,
             limits: self.limits,
             user_id: question.user_id,
+            platform,
             now: question.now,
         };
         let rest = || self.admit_unverified(claims.as_ref(), &presented, question.now);
@@ -198,6 +203,10 @@ impl<'p> Examiner<'p> {
                             sentence.push_str(&format!("; {signer}"));
                         }
                         hints.extend(besides(&explainer, rest()));
+                    }
+                    Stage::Platform => {
+                        sentence.extend(signer().map(|signer| format!("; {signer}")));
+                        hints.extend(rest().err().map(|error| again(&explainer, error)));
                     }
                     Stage::Times => {
                         let bound = claims.as_ref().map(|claims| self.subject().bind(claims, &presented).map(drop));
@@ -262,7 +271,8 @@ impl<'p> Examiner<'p> {
     /// Whether this key alone, whatever it is for, whenever it counts and whatever the token's `kid` says, signed the token.
     fn is_signer(&self, key: KeyPolicy, material: KeyMaterial, kid: Option<&str>, question: &Question<'_>) -> bool {
         let id = kid.map_or_else(|| key.id.clone(), str::to_owned);
-        let keys = vec![KeyPolicy { id, uses: vec![KeyUse::Jwt], term: KeyTerm::default(), ..key }];
+        let (uses, platforms, term) = (vec![KeyUse::Jwt], Platforms::ALL, KeyTerm::default());
+        let keys = vec![KeyPolicy { id, uses, platforms, term, ..key }];
         let policy = IdentityPolicy { keys, ..self.policy.clone() };
         Verifier::new(&policy, vec![material], self.profile, self.limits).is_ok_and(|verifier| {
             let (presented, mut payload) = (presented(question), SignedPayload::default());
@@ -280,6 +290,7 @@ fn presented<'q>(question: &Question<'q>) -> Presented<'q> {
         user_ids: question.user_id.map(Cow::Borrowed).into_iter().collect(),
         emails: vec![],
         session: SessionPresence::Absent,
+        platform: None,
     }
 }
 
@@ -288,6 +299,7 @@ fn presented<'q>(question: &Question<'q>) -> Presented<'q> {
 enum Stage {
     Shape,
     Signature,
+    Platform,
     Times,
     Subject,
 }
@@ -307,6 +319,7 @@ impl Stage {
             | TokenError::UnknownKey
             | TokenError::KeyNotInForce
             | TokenError::BadSignature => Stage::Signature,
+            TokenError::KeyForOtherPlatform => Stage::Platform,
             TokenError::NotInteger(_)
             | TokenError::InMilliseconds(_)
             | TokenError::OutOfRange(_)
@@ -347,8 +360,15 @@ fn signer(question: &Question<'_>, all: &[Examiner<'_>]) -> Option<String> {
             })?;
             let other_use = if key.policy.uses.contains(&KeyUse::Jwt) { "" } else { ", which is not for tokens" };
             let (id, workspace) = (&key.policy.id, examiner.workspace);
+            let other_platform = match key.policy.platforms {
+                Platforms::ALL => String::new(),
+                some => format!(", which is for {} only", quoted(some.iter().map(word))),
+            };
             let other_time = if key.policy.term.holds(question.now.0) { "" } else { ", which is not in force" };
-            Some(format!("it matches key `{id}` of workspace `{workspace}`{}{other_use}{other_time}", spelling.words()))
+            Some(format!(
+                "it matches key `{id}` of workspace `{workspace}`{}{other_use}{other_platform}{other_time}",
+                spelling.words()
+            ))
         })
     })
 }

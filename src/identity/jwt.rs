@@ -17,6 +17,7 @@ use super::seen::{SeenTokens, TokenDigest};
 use super::verdict::TokenError;
 use crate::clock::UnixSeconds;
 use crate::policy::{Algorithm, KEY_TRIES_MAX, KeyKind, KeyTerm};
+use crate::profile::{Platform, Platforms};
 
 /// The keys of a workspace for tokens.
 pub(super) struct TokenKeys {
@@ -32,6 +33,7 @@ struct TokenKey {
     id: String,
     algorithm: Algorithm,
     term: KeyTerm,
+    platforms: Platforms,
     key: VerifyingKey,
 }
 
@@ -75,30 +77,39 @@ impl TokenKeys {
         self.keys.len()
     }
 
-    pub(super) fn push(&mut self, id: &str, algorithm: Algorithm, term: KeyTerm, key: VerifyingKey) {
-        self.keys.push(TokenKey { id: id.to_owned(), algorithm, term, key });
+    pub(super) fn push(
+        &mut self,
+        id: &str,
+        algorithm: Algorithm,
+        term: KeyTerm,
+        platforms: Platforms,
+        key: VerifyingKey,
+    ) {
+        self.keys.push(TokenKey { id: id.to_owned(), algorithm, term, platforms, key });
     }
 
     /// Finds the key that signed the token, the one it names, or else one of all in force; gives its id, and the payload into `room`.
     ///
     /// # Errors
-    /// [`TokenError::UnknownKey`], [`TokenError::KeyNotInForce`], [`TokenError::WrongAlgorithm`] or [`TokenError::BadSignature`].
+    /// [`TokenError::UnknownKey`], [`TokenError::KeyNotInForce`], [`TokenError::WrongAlgorithm`], [`TokenError::BadSignature`] or
+    /// [`TokenError::KeyForOtherPlatform`].
     pub(super) fn verify(
         &self,
         token: UnverifiedToken<'_>,
         now: UnixSeconds,
+        platform: Option<Platform>,
         room: &mut SignedPayload,
     ) -> Result<&str, TokenError> {
         let index = match &token.key_id {
             Some(id) => {
                 let index = self.keys.iter().position(|key| key.id == *id).ok_or(TokenError::UnknownKey)?;
-                self.try_keys([index], &token, now)?
+                self.try_keys([index], &token, now, platform)?
             }
             None if self.keys.is_empty() => return Err(TokenError::UnknownKey),
             None => {
                 let recent = self.recent.load(Ordering::Relaxed);
                 let others = (0..self.keys.len()).filter(|index| *index != recent);
-                self.try_keys(std::iter::once(recent).chain(others), &token, now)?
+                self.try_keys(std::iter::once(recent).chain(others), &token, now, platform)?
             }
         };
         self.recent.store(index, Ordering::Relaxed);
@@ -109,12 +120,19 @@ impl TokenKeys {
 
     /// The index of the first key that signed. A key of another algorithm than the header's is not tried: the header never chooses how a
     /// key is used, which is what `none` and an RSA public key taken for an HMAC secret live on (RFC 8725 §3.1).
+    ///
+    /// Keys for other platforms come last, to be told from a stranger's: what they sign is refused.
     fn try_keys(
         &self,
-        indices: impl IntoIterator<Item = usize>,
+        indices: impl IntoIterator<Item = usize> + Clone,
         token: &UnverifiedToken<'_>,
         now: UnixSeconds,
+        platform: Option<Platform>,
     ) -> Result<usize, TokenError> {
+        let counts = |index: &usize| self.keys.get(*index).is_some_and(|key| key.platforms.count_from(platform));
+        let found = |index| if counts(&index) { Ok(index) } else { Err(TokenError::KeyForOtherPlatform) };
+        let elsewhere = indices.clone().into_iter().filter(|index| !counts(index));
+        let indices = indices.into_iter().filter(counts).chain(elsewhere);
         let mut failure = TokenError::WrongAlgorithm;
         let mut tries = 0;
         let is_dear = token.algorithm.is_some_and(|algorithm| algorithm.key_kind() != KeyKind::Secret);
@@ -132,7 +150,7 @@ impl TokenKeys {
                 continue;
             }
             match signer {
-                Some(signer) if signer == index => return Ok(index),
+                Some(signer) if signer == index => return found(index),
                 // Another key did.
                 Some(_) => continue,
                 None => {}
@@ -145,7 +163,7 @@ impl TokenKeys {
                 if let Some(digest) = digest {
                     self.seen.remember(digest, index);
                 }
-                return Ok(index);
+                return found(index);
             }
             failure = TokenError::BadSignature;
         }

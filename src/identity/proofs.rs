@@ -2,10 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::BuildHasher;
 
 use super::claims::VerifiedClaims;
+use super::times::Times;
 use super::verdict::{ProofError, ProofVerdict};
 use crate::decision::Subject;
+use crate::policy::KeyUse;
+use crate::profile::Platform;
 
 /// Whether the request carries a session of the messenger, by which somebody may be known upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +30,21 @@ pub struct Presented<'r> {
     pub user_ids: Vec<Cow<'r, str>>,
     pub emails: Vec<Cow<'r, str>>,
     pub session: SessionPresence,
+    /// From which platform the request comes; `None` where that is not known, and then only keys for all platforms count.
+    pub platform: Option<Platform>,
 }
 
 impl Presented<'_> {
+    /// What is presented, as what is looked at first.
+    pub(super) fn kind(&self) -> Option<KeyUse> {
+        match (self.sealed.is_empty(), self.tokens.is_empty(), self.user_hashes.is_empty()) {
+            (false, _, _) => Some(KeyUse::EncryptedPayload),
+            (true, false, _) => Some(KeyUse::Jwt),
+            (true, true, false) => Some(KeyUse::UserHash),
+            (true, true, true) => None,
+        }
+    }
+
     /// A blank id counts: what the backend makes of one is not known. So does a proof, for a bad one is never "no proof".
     pub(super) fn names_a_user(&self) -> bool {
         [&self.user_ids, &self.emails, &self.tokens, &self.user_hashes, &self.sealed]
@@ -47,6 +63,7 @@ impl fmt::Debug for Presented<'_> {
             .field("user_ids", &self.user_ids.len())
             .field("emails", &self.emails.len())
             .field("session", &self.session)
+            .field("platform", &self.platform)
             .finish()
     }
 }
@@ -86,6 +103,9 @@ pub struct Proofs<'t> {
     /// The key by which the proof was verified: also that of a token that is well signed and fails otherwise, so that the last use of a
     /// key is known before it is taken out of force.
     pub(super) key_id: Option<&'t str>,
+    pub(super) kind: Option<KeyUse>,
+    /// The one token that was presented, to be told from others.
+    pub(super) token: Option<&'t str>,
     pub(super) names_a_user: bool,
     pub(super) session: SessionPresence,
 }
@@ -115,6 +135,22 @@ impl<'t> Proofs<'t> {
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
         self.key_id
+    }
+
+    /// What was presented, good or bad, as what is looked at first; `None` where nothing was.
+    #[must_use]
+    pub fn kind(&self) -> Option<KeyUse> {
+        self.kind
+    }
+
+    /// The token, where one holds: its hash by `hasher`, and its times. Never its text.
+    #[must_use]
+    pub fn token(&self, hasher: &impl BuildHasher) -> Option<(u64, Times)> {
+        match (&self.finding, self.token) {
+            (Finding::Token(claims), Some(token)) => Some((hasher.hash_one(token), claims.times())),
+            (Finding::Token(_), None)
+            | (Finding::Absent | Finding::Sealed(_) | Finding::Hash { .. } | Finding::Failed(_), _) => None,
+        }
     }
 
     /// Who the user is, where that is proven. A value of the request: never to be logged as it stands.

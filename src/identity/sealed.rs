@@ -14,6 +14,7 @@ use super::material::BASE64;
 use super::verdict::SealedError;
 use crate::clock::UnixSeconds;
 use crate::policy::KeyTerm;
+use crate::profile::{Platform, Platforms};
 
 /// The longest encrypted payload, in characters. A user's settings take a few hundred.
 pub const SEALED_CHARS_MAX: usize = 64 * 1024;
@@ -24,6 +25,7 @@ pub(super) struct SealedKeys(Vec<SealedKey>);
 struct SealedKey {
     id: String,
     term: KeyTerm,
+    platforms: Platforms,
     key: LessSafeKey,
 }
 
@@ -42,11 +44,11 @@ impl SealedKeys {
         self.0.len()
     }
 
-    pub(super) fn push(&mut self, id: &str, term: KeyTerm, secret: &Secret) {
+    pub(super) fn push(&mut self, id: &str, term: KeyTerm, platforms: Platforms, secret: &Secret) {
         let hashed = digest::digest(&digest::SHA256, secret.expose_secret());
         // A SHA-256 is as long as the key.
         if let Ok(key) = UnboundKey::new(&AES_256_GCM, hashed.as_ref()) {
-            self.0.push(SealedKey { id: id.to_owned(), term, key: LessSafeKey::new(key) });
+            self.0.push(SealedKey { id: id.to_owned(), term, platforms, key: LessSafeKey::new(key) });
         }
     }
 
@@ -54,21 +56,32 @@ impl SealedKeys {
     ///
     /// # Errors
     /// It is too long or no base64, no key is in force, or none of them made it, whole and unchanged.
-    pub(super) fn open(&self, sealed: &str, now: UnixSeconds) -> Result<Opened<'_>, SealedError> {
+    /// Or the one that did is not for `platform`.
+    pub(super) fn open(
+        &self,
+        sealed: &str,
+        now: UnixSeconds,
+        platform: Option<Platform>,
+    ) -> Result<Opened<'_>, SealedError> {
         if sealed.len() > SEALED_CHARS_MAX {
             return Err(SealedError::TooLarge);
         }
         let bytes = BASE64.decode(sealed).map_err(|_| SealedError::Malformed)?;
         let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_LEN>().ok_or(SealedError::Malformed)?;
-        let mut in_force = self.0.iter().filter(|key| key.term.holds(now.0)).peekable();
-        if in_force.peek().is_none() {
+        let in_force = || self.0.iter().filter(|key| key.term.holds(now.0));
+        if in_force().next().is_none() {
             return Err(SealedError::WithoutKey);
         }
-        for key in in_force {
+        let counts = |key: &&SealedKey| key.platforms.count_from(platform);
+        // Keys for other platforms come last, to be told from a stranger's.
+        for key in in_force().filter(counts).chain(in_force().filter(|key| !counts(key))) {
             let mut plain = ciphertext.to_vec();
             let nonce = Nonce::assume_unique_for_key(*nonce);
             let length = key.key.open_in_place(nonce, Aad::empty(), &mut plain).map(|plain| plain.len());
             if let Ok(length) = length {
+                if !counts(&key) {
+                    return Err(SealedError::KeyForOtherPlatform);
+                }
                 plain.truncate(length);
                 return Ok(Opened { key_id: &key.id, plain });
             }
@@ -90,14 +103,14 @@ mod tests {
 
     fn keys() -> SealedKeys {
         let mut keys = SealedKeys::new();
-        keys.push("old", KeyTerm::default(), &secret(b"old-secret-0123456789abcdef0123456789"));
-        keys.push("web", KeyTerm::default(), &secret(SECRET));
+        keys.push("old", KeyTerm::default(), Platforms::ALL, &secret(b"old-secret-0123456789abcdef0123456789"));
+        keys.push("web", KeyTerm::default(), Platforms::ALL, &secret(SECRET));
         keys
     }
 
     #[track_caller]
     fn check(keys: &SealedKeys, sealed: &str, expected: Result<(&str, &str), SealedError>) {
-        let opened = keys.open(sealed, NOW);
+        let opened = keys.open(sealed, NOW, None);
         let opened = opened.as_ref().map(|opened| (opened.key_id, std::str::from_utf8(&opened.plain).expect("text")));
         assert_eq!(opened, expected.as_ref().map(|found| *found), "{sealed}");
     }
@@ -108,11 +121,25 @@ mod tests {
         check(&keys(), VECTOR.trim_end_matches('='), Ok(("web", PLAIN)));
         let mut others = SealedKeys::new();
         check(&others, VECTOR, Err(SealedError::WithoutKey));
-        others.push("old", KeyTerm::default(), &secret(b"old-secret-0123456789abcdef0123456789"));
+        others.push("old", KeyTerm::default(), Platforms::ALL, &secret(b"old-secret-0123456789abcdef0123456789"));
         check(&others, VECTOR, Err(SealedError::Bad));
         let mut over = SealedKeys::new();
-        over.push("web", KeyTerm { not_before: None, not_after: Some(NOW.0) }, &secret(SECRET));
+        over.push("web", KeyTerm { not_before: None, not_after: Some(NOW.0) }, Platforms::ALL, &secret(SECRET));
         check(&over, VECTOR, Err(SealedError::WithoutKey));
+    }
+
+    #[test]
+    fn what_a_key_for_another_platform_made_is_not_opened() {
+        let mut keys = SealedKeys::new();
+        keys.push("ios", KeyTerm::default(), Platforms::of(&[Platform::Ios]), &secret(SECRET));
+        let opened =
+            |keys: &SealedKeys, platform| keys.open(VECTOR, NOW, platform).map(|opened| opened.key_id.to_owned());
+        assert_eq!(opened(&keys, Some(Platform::Ios)).as_deref(), Ok("ios"));
+        for platform in [None, Some(Platform::Web), Some(Platform::Android)] {
+            assert_eq!(opened(&keys, platform), Err(SealedError::KeyForOtherPlatform));
+        }
+        keys.push("all", KeyTerm::default(), Platforms::ALL, &secret(SECRET));
+        assert_eq!(opened(&keys, None).as_deref(), Ok("all"));
     }
 
     #[test]
@@ -121,7 +148,7 @@ mod tests {
             for other in ["A", "Q", "g", "/", "-", " ", "="] {
                 let mut changed = VECTOR.to_owned();
                 changed.replace_range(at..=at, other);
-                let opened = keys().open(&changed, NOW).is_ok();
+                let opened = keys().open(&changed, NOW, None).is_ok();
                 assert!(!opened || changed.trim_end_matches('=') == VECTOR.trim_end_matches('='), "{at} {other}");
             }
         }
@@ -141,7 +168,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_panics_and_none_that_nobody_made_opens(sealed in "\\PC{0,200}") {
-            prop_assert!(keys().open(&sealed, NOW).is_err());
+            prop_assert!(keys().open(&sealed, NOW, None).is_err());
         }
     }
 }

@@ -14,7 +14,9 @@ use crate::policy::{
     Algorithm, EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, Require,
     SecretEncoding, SecretSource,
 };
-use crate::profile::{Accepts, IdentityPlaces, Members, Profile, RefusalShapes, Rest, Shape, TokenPlaces};
+use crate::profile::{
+    Accepts, IdentityPlaces, Members, PlatformSource, Platforms, Profile, RefusalShapes, Rest, Shape, TokenPlaces,
+};
 
 /// The secret of the vectors.
 pub(super) const SECRET: &[u8] = b"test-secret-0123456789abcdef0123456789";
@@ -63,6 +65,7 @@ pub(super) fn presented() -> Presented<'static> {
         user_ids: vec![],
         emails: vec![],
         session: SessionPresence::Absent,
+        platform: None,
     }
 }
 
@@ -73,6 +76,7 @@ pub(super) fn key(id: &str, uses: &[KeyUse]) -> KeyPolicy {
         algorithm: Algorithm::Hs256,
         source: KeySource::Secret { source, encoding: SecretEncoding::Text },
         uses: uses.to_vec(),
+        platforms: Platforms::ALL,
         term: KeyTerm::default(),
     }
 }
@@ -110,6 +114,7 @@ pub(super) fn profile() -> Profile {
         aliases: vec![],
         token_reader: TokenReader::Upstream,
         widget_origin: crate::profile::WidgetOrigin::Page,
+        platform: PlatformSource::Untold,
         workspace_at: vec![],
         identity: IdentityPlaces {
             user_id_claims: vec!["user_id".into(), "sub".into()],

@@ -16,6 +16,13 @@ pub(super) struct TimeRules {
     leeway_seconds: i128,
 }
 
+/// What a token that was admitted says of its times, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    pub exp: Option<i64>,
+    pub iat: Option<i64>,
+}
+
 /// When a token ends. That one never does is something the policy must have said.
 enum End {
     At(i128),
@@ -41,7 +48,7 @@ impl TimeRules {
     }
 
     /// Admits claims that are in force at `now` and not for longer than they may be.
-    pub(super) fn admit(&self, claims: &Value<'_>, now: UnixSeconds) -> Result<(), TokenError> {
+    pub(super) fn admit(&self, claims: &Value<'_>, now: UnixSeconds) -> Result<Times, TokenError> {
         let exp = seconds(claims, TimeClaim::Exp)?;
         let nbf = seconds(claims, TimeClaim::Nbf)?;
         let iat = seconds(claims, TimeClaim::Iat)?;
@@ -61,7 +68,11 @@ impl TimeRules {
             {
                 Err(TokenError::LifetimeTooLong)
             }
-            (Some(_) | None, Some(_) | None) => Ok(()),
+            (Some(_) | None, Some(_) | None) => {
+                // They were read as numbers of 64 bits.
+                let narrow = |time: Option<i128>| time.and_then(|time| i64::try_from(time).ok());
+                Ok(Times { exp: narrow(exp), iat: narrow(iat) })
+            }
         }
     }
 
@@ -118,7 +129,7 @@ mod tests {
     fn check_with(policy: &IdentityPolicy, claims: &str, expected: Result<(), TokenError>) {
         let limits = Limits::default();
         let value = json::read(claims.as_bytes(), &limits).expect("claims");
-        assert_eq!(TimeRules::new(policy).admit(&value, UnixSeconds(1000)), expected, "{claims}");
+        assert_eq!(TimeRules::new(policy).admit(&value, UnixSeconds(1000)).map(|_| ()), expected, "{claims}");
     }
 
     #[track_caller]
@@ -128,6 +139,13 @@ mod tests {
 
     fn lifetime(seconds: u64, expiry: Expiry) -> IdentityPolicy {
         IdentityPolicy { max_lifetime: Some(Duration::from_secs(seconds)), expiry, ..testing::policy() }
+    }
+
+    #[test]
+    fn the_times_are_those_that_it_says() {
+        let value = json::read(br#"{"exp":2000,"iat":-7,"nbf":3}"#, &Limits::default()).expect("claims");
+        let times = TimeRules::new(&testing::policy()).admit(&value, UnixSeconds(1000));
+        assert_eq!(times, Ok(Times { exp: Some(2000), iat: Some(-7) }));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::proofs::{Agreed, Presented};
 use super::verdict::HashError;
 use crate::clock::UnixSeconds;
 use crate::policy::KeyTerm;
+use crate::profile::Platforms;
 
 /// The keys of a workspace for hashes, at most [`KEY_TRIES_MAX`](crate::policy::KEY_TRIES_MAX): a hash does not say whose it is.
 pub(super) struct HashKeys(Vec<HashKey>);
@@ -17,6 +18,7 @@ pub(super) struct HashKeys(Vec<HashKey>);
 struct HashKey {
     id: String,
     term: KeyTerm,
+    platforms: Platforms,
     key: hmac::Key,
 }
 
@@ -35,9 +37,9 @@ impl HashKeys {
         self.0.len()
     }
 
-    pub(super) fn push(&mut self, id: &str, term: KeyTerm, secret: &Secret) {
+    pub(super) fn push(&mut self, id: &str, term: KeyTerm, platforms: Platforms, secret: &Secret) {
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.expose_secret());
-        self.0.push(HashKey { id: id.to_owned(), term, key });
+        self.0.push(HashKey { id: id.to_owned(), term, platforms, key });
     }
 
     /// Verifies the hashes that a request presents; `None` where it presents none.
@@ -52,14 +54,22 @@ impl HashKeys {
             Agreed::Several => return Err(HashError::TwoHashes),
         };
         let subject = subject(presented)?;
-        let mut in_force = self.0.iter().filter(|key| key.term.holds(now.0)).peekable();
-        if in_force.peek().is_none() {
+        let in_force = || self.0.iter().filter(|key| key.term.holds(now.0));
+        if in_force().next().is_none() {
             return Err(HashError::WithoutKey);
         }
         let tag = decode(hash).ok_or(HashError::Bad)?;
         // `hmac::verify` compares in constant time.
-        let signed = in_force.find(|key| hmac::verify(&key.key, subject.as_bytes(), &tag).is_ok());
-        let key_id = &signed.ok_or(HashError::Bad)?.id;
+        let signed = |key: &&HashKey| hmac::verify(&key.key, subject.as_bytes(), &tag).is_ok();
+        let counts = |key: &&HashKey| key.platforms.count_from(presented.platform);
+        let key_id = match in_force().filter(counts).find(signed) {
+            Some(key) => &key.id,
+            // To be told from a stranger's.
+            None if in_force().filter(|key| !counts(key)).any(|key| signed(&key)) => {
+                return Err(HashError::KeyForOtherPlatform);
+            }
+            None => return Err(HashError::Bad),
+        };
         Ok(Some(HashedSubject { key_id, subject }))
     }
 }
@@ -105,14 +115,36 @@ mod tests {
 
     use super::*;
     use crate::identity::testing::{self, NOW, SECRET, hash_by, secret, user_hash};
+    use crate::profile::Platform;
 
     const OLD: &[u8] = b"an-older-secret";
+
+    #[test]
+    fn a_hash_by_a_key_for_another_platform_proves_nobody() {
+        let ios = Platforms::of(&[Platform::Ios]);
+        let web = Platforms::of(&[Platform::Web]);
+        let verify = |platforms: &[(&str, Platforms)], platform| {
+            let mut keys = HashKeys::new();
+            for (id, platforms) in platforms {
+                keys.push(id, KeyTerm::default(), *platforms, &secret(SECRET));
+            }
+            let (user_hashes, user_ids) = (vec![user_hash("user-42").into()], vec!["user-42".into()]);
+            let presented = Presented { user_hashes, user_ids, platform, ..testing::presented() };
+            keys.verify(&presented, NOW).map(|found| found.map(|found| found.key_id.to_owned()))
+        };
+        let other = Err(HashError::KeyForOtherPlatform);
+        assert_eq!(verify(&[("ios", ios)], Some(Platform::Ios)), Ok(Some("ios".to_owned())));
+        assert_eq!(verify(&[("ios", ios)], Some(Platform::Web)), other);
+        assert_eq!(verify(&[("ios", ios)], None), other);
+        assert_eq!(verify(&[("ios", ios), ("web", web)], Some(Platform::Web)), Ok(Some("web".to_owned())));
+        assert_eq!(verify(&[("ios", ios), ("all", Platforms::ALL)], None), Ok(Some("all".to_owned())));
+    }
 
     #[track_caller]
     fn check(hashes: &[&str], user_ids: &[&str], emails: &[&str], expected: Result<Option<(&str, &str)>, HashError>) {
         let mut keys = HashKeys::new();
-        keys.push("old", KeyTerm::default(), &secret(OLD));
-        keys.push("web", KeyTerm::default(), &secret(SECRET));
+        keys.push("old", KeyTerm::default(), Platforms::ALL, &secret(OLD));
+        keys.push("web", KeyTerm::default(), Platforms::ALL, &secret(SECRET));
         let texts = |texts: &[&str]| texts.iter().map(|text| Cow::Owned((*text).to_owned())).collect();
         let presented = Presented {
             user_hashes: texts(hashes),
@@ -196,7 +228,7 @@ mod tests {
         #[track_caller]
         fn check(not_before: Option<i64>, not_after: Option<i64>, expected: Result<&str, HashError>) {
             let mut keys = HashKeys::new();
-            keys.push("web", KeyTerm { not_before, not_after }, &secret(SECRET));
+            keys.push("web", KeyTerm { not_before, not_after }, Platforms::ALL, &secret(SECRET));
             let presented =
                 Presented { user_hashes: vec![OF_ID.into()], user_ids: vec!["user-42".into()], ..testing::presented() };
             let verified = keys.verify(&presented, NOW).map(|found| found.map_or("", |found| found.key_id));

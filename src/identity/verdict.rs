@@ -56,6 +56,9 @@ pub enum TokenError {
     KeyNotInForce,
     #[error("the signature does not hold")]
     BadSignature,
+    /// Found only where the signature holds.
+    #[error("its key is not for the platform of the request")]
+    KeyForOtherPlatform,
     #[error("a time is not an integer")]
     NotInteger(TimeClaim),
     #[error("a time looks like milliseconds")]
@@ -86,7 +89,7 @@ pub enum TokenError {
 
 impl TokenError {
     /// Every failure, in the order in which it is looked for.
-    pub const ALL: [TokenError; 30] = [
+    pub const ALL: [TokenError; 31] = [
         TokenError::TwoTokens,
         TokenError::TooLarge,
         TokenError::Malformed,
@@ -99,6 +102,7 @@ impl TokenError {
         TokenError::UnknownKey,
         TokenError::KeyNotInForce,
         TokenError::BadSignature,
+        TokenError::KeyForOtherPlatform,
         TokenError::NotInteger(TimeClaim::Exp),
         TokenError::NotInteger(TimeClaim::Nbf),
         TokenError::NotInteger(TimeClaim::Iat),
@@ -135,6 +139,7 @@ impl TokenError {
             TokenError::UnknownKey => "unknown_key",
             TokenError::KeyNotInForce => "key_not_in_force",
             TokenError::BadSignature => "bad_signature",
+            TokenError::KeyForOtherPlatform => "key_for_other_platform",
             TokenError::NotInteger(TimeClaim::Exp) => "exp_not_integer",
             TokenError::NotInteger(TimeClaim::Nbf) => "nbf_not_integer",
             TokenError::NotInteger(TimeClaim::Iat) => "iat_not_integer",
@@ -170,16 +175,19 @@ pub enum HashError {
     WithoutKey,
     #[error("not the hash of this user")]
     Bad,
+    #[error("its key is not for the platform of the request")]
+    KeyForOtherPlatform,
 }
 
 impl HashError {
     /// Every failure, in the order in which it is looked for.
-    pub const ALL: [HashError; 5] = [
+    pub const ALL: [HashError; 6] = [
         HashError::TwoHashes,
         HashError::WithoutSubject,
         HashError::TwoSubjects,
         HashError::WithoutKey,
         HashError::Bad,
+        HashError::KeyForOtherPlatform,
     ];
 
     /// The stable name.
@@ -191,6 +199,7 @@ impl HashError {
             HashError::TwoSubjects => "hash_two_subjects",
             HashError::WithoutKey => "hash_without_key",
             HashError::Bad => "bad_hash",
+            HashError::KeyForOtherPlatform => "hash_key_for_other_platform",
         }
     }
 }
@@ -211,17 +220,20 @@ pub enum SealedError {
     WithoutKey,
     #[error("made with another key, or changed")]
     Bad,
+    #[error("its key is not for the platform of the request")]
+    KeyForOtherPlatform,
 }
 
 impl SealedError {
     /// Every failure, in the order in which it is looked for.
-    pub const ALL: [SealedError; 6] = [
+    pub const ALL: [SealedError; 7] = [
         SealedError::Two,
         SealedError::BesideToken,
         SealedError::TooLarge,
         SealedError::Malformed,
         SealedError::WithoutKey,
         SealedError::Bad,
+        SealedError::KeyForOtherPlatform,
     ];
 
     /// The stable name.
@@ -234,6 +246,7 @@ impl SealedError {
             SealedError::Malformed => "sealed_malformed",
             SealedError::WithoutKey => "sealed_without_key",
             SealedError::Bad => "bad_sealed",
+            SealedError::KeyForOtherPlatform => "sealed_key_for_other_platform",
         }
     }
 }

@@ -53,13 +53,13 @@ impl Verifier {
             }
             let Admitted { token, hash, sealed } = keys::admit(key, &material)?;
             if let Some(verifying) = token {
-                token_keys.push(&key.id, key.algorithm, key.term, verifying);
+                token_keys.push(&key.id, key.algorithm, key.term, key.platforms, verifying);
             }
             if let Some(secret) = hash {
-                hash_keys.push(&key.id, key.term, &secret);
+                hash_keys.push(&key.id, key.term, key.platforms, &secret);
             }
             if let Some(secret) = sealed {
-                sealed_keys.push(&key.id, key.term, &secret);
+                sealed_keys.push(&key.id, key.term, key.platforms, &secret);
             }
             let untold = hash_keys.len().max(sealed_keys.len());
             if token_keys.len() > KEYS_MAX || untold > KEY_TRIES_MAX {
@@ -106,7 +106,12 @@ impl Verifier {
             (Agreed::One(_), Agreed::One(_) | Agreed::Several) => unopened(SealedError::BesideToken),
             (Agreed::Several, _) => unopened(SealedError::Two),
         };
-        Proofs { finding, key_id, names_a_user: presented.names_a_user(), session: presented.session }
+        let token = match Agreed::of(&presented.tokens) {
+            Agreed::One(token) => Some(token),
+            Agreed::Nothing | Agreed::Several => None,
+        };
+        let (kind, names_a_user) = (presented.kind(), presented.names_a_user());
+        Proofs { finding, key_id, kind, token, names_a_user, session: presented.session }
     }
 
     /// Verifies one token. The key that signed it is given also where the token fails otherwise.
@@ -118,7 +123,7 @@ impl Verifier {
         payload: &'t mut SignedPayload,
     ) -> (Result<VerifiedClaims<'t>, TokenError>, Option<&'t str>) {
         let token = UnverifiedToken::parse(token, &self.limits);
-        match token.and_then(|token| self.token_keys.verify(token, now, payload)) {
+        match token.and_then(|token| self.token_keys.verify(token, now, presented.platform, payload)) {
             Ok(key_id) => (VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now), Some(key_id)),
             Err(error) => (Err(error), None),
         }
@@ -131,7 +136,7 @@ impl Verifier {
         now: UnixSeconds,
         payload: &'t mut SignedPayload,
     ) -> (Finding<'t>, Option<&'t str>) {
-        let key_id = match self.sealed_keys.open(sealed, now) {
+        let key_id = match self.sealed_keys.open(sealed, now, presented.platform) {
             Ok(opened) => {
                 payload.hold(opened.plain);
                 opened.key_id

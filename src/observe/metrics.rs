@@ -10,6 +10,9 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::latency::Latency;
 use super::readings::{AuditReading, CertificateReading, ConnectionsReading, Readings, ReadingsCollector};
+use super::shared_tokens::SharedTokens;
+use super::usage::Usages;
+use super::usage_report::WorkspaceReport;
 use super::workspace::OperationMetrics;
 use crate::profile::Class;
 
@@ -28,6 +31,8 @@ pub struct Metrics {
     reloads: Family<ReloadLabels, Counter>,
     reload_failed: Gauge,
     readings: Arc<Readings>,
+    pub(super) usages: Arc<Usages>,
+    pub(super) shared_tokens: SharedTokens,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -111,6 +116,8 @@ impl Metrics {
             reloads: Family::default(),
             reload_failed: Gauge::default(),
             readings: Arc::new(Readings::default()),
+            usages: Arc::new(Usages::default()),
+            shared_tokens: SharedTokens::new(),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Requests by outcome", metrics.requests.clone());
@@ -146,7 +153,8 @@ impl Metrics {
             "1 while the last reload failed and the epoch before it is in force",
             metrics.reload_failed.clone(),
         );
-        registry.register_collector(Box::new(ReadingsCollector(metrics.readings.clone())));
+        let (readings, usages) = (metrics.readings.clone(), metrics.usages.clone());
+        registry.register_collector(Box::new(ReadingsCollector { readings, usages }));
         Arc::new(metrics)
     }
 
@@ -159,6 +167,12 @@ impl Metrics {
             // A `String` takes everything, so this never happens; half a text would be worse than none.
             Err(std::fmt::Error) => String::new(),
         }
+    }
+
+    /// The use of the keys of every workspace.
+    #[must_use]
+    pub fn usage(&self) -> Vec<WorkspaceReport> {
+        self.usages.report()
     }
 
     /// For requests that end before a workspace or an operation is known: with empty labels.

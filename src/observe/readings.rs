@@ -1,4 +1,4 @@
-//! What is not counted but looked up at each scrape: the epoch, certificates, the record.
+//! What is not counted but looked up at each scrape: the epoch, certificates, the record, the use of keys.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -10,6 +10,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 
+use super::usage::{TokenRisk, Usages};
+use super::usage_report::{Risks, WorkspaceReport};
 use crate::clock::UnixSeconds;
 
 /// When one certificate in force ends.
@@ -61,18 +63,21 @@ impl fmt::Debug for Readings {
 
 /// The registry's own end of [`Readings`].
 #[derive(Debug)]
-pub(super) struct ReadingsCollector(pub Arc<Readings>);
+pub(super) struct ReadingsCollector {
+    pub readings: Arc<Readings>,
+    pub usages: Arc<Usages>,
+}
 
 impl Collector for ReadingsCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         build.encode(encoder.encode_descriptor("build", "This program", None, build.metric_type())?)?;
-        if let Some(digest) = &*self.0.epoch.load() {
+        if let Some(digest) = &*self.readings.epoch.load() {
             let epoch = Info::new([("digest", digest.as_str())]);
             let help = "The policies in force, by the digest of their files";
             epoch.encode(encoder.encode_descriptor("policy_epoch", help, None, epoch.metric_type())?)?;
         }
-        let certificates = self.0.certificates.load();
+        let certificates = self.readings.certificates.load();
         if let Some(first) = certificates.first() {
             let help = "When a certificate in force ends, in seconds since 1970";
             let gauge_type = ConstGauge::new(first.not_after.0).metric_type();
@@ -82,7 +87,7 @@ impl Collector for ReadingsCollector {
                 ConstGauge::new(certificate.not_after.0).encode(family.encode_family(&labels)?)?;
             }
         }
-        if let Some(read) = self.0.audit.get() {
+        if let Some(read) = self.readings.audit.get() {
             let AuditReading { written, lost, disk_errors } = read();
             let counters = [
                 ("audit_records_written", "Records that the disk has taken", written),
@@ -91,7 +96,7 @@ impl Collector for ReadingsCollector {
             ];
             encode_counters(&mut encoder, &counters)?;
         }
-        if let Some(read) = self.0.connections.get() {
+        if let Some(read) = self.readings.connections.get() {
             let reading = read();
             let open = ConstGauge::new(i64::try_from(reading.open).unwrap_or(i64::MAX));
             let help = "Connections that are open";
@@ -111,8 +116,40 @@ impl Collector for ReadingsCollector {
                 ConstCounter::new(number).encode(family.encode_family(&[("reason", reason)])?)?;
             }
         }
-        Ok(())
+        encode_usages(&mut encoder, &self.usages.report())
     }
+}
+
+/// Only what happened: of ten thousand workspaces most are quiet.
+fn encode_usages(encoder: &mut DescriptorEncoder, workspaces: &[WorkspaceReport]) -> fmt::Result {
+    let keys = workspaces.iter().flat_map(|usage| usage.keys.iter().map(|key| (usage.workspace.as_str(), key)));
+    let mut used = keys.filter_map(|(workspace, key)| Some((workspace, key.key.as_str(), key.last_use?))).peekable();
+    if used.peek().is_some() {
+        let help = "When a key signed last, in seconds since 1970";
+        let gauge_type = ConstGauge::new(0_i64).metric_type();
+        let name = "key_last_use_timestamp_seconds";
+        let mut family = encoder.encode_descriptor(name, help, None, gauge_type)?;
+        for (workspace, key, last_use) in used {
+            let labels = [("workspace", workspace), ("key", key)];
+            ConstGauge::new(last_use).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    let risks = workspaces.iter().flat_map(|usage| {
+        let Risks { no_expiry, long_life, shared } = usage.risks;
+        let numbers = [(TokenRisk::NoExpiry, no_expiry), (TokenRisk::LongLife, long_life), (TokenRisk::Shared, shared)];
+        numbers.map(|(risk, number)| (usage.workspace.as_str(), risk.as_str(), number))
+    });
+    let mut risks = risks.filter(|(_, _, number)| *number > 0).peekable();
+    if risks.peek().is_some() {
+        let help = "What is unwise about tokens whose signature holds";
+        let counter_type = ConstCounter::new(0_u64).metric_type();
+        let mut family = encoder.encode_descriptor("token_risks", help, None, counter_type)?;
+        for (workspace, risk, number) in risks {
+            let labels = [("workspace", workspace), ("risk", risk)];
+            ConstCounter::new(number).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn encode_counters(encoder: &mut DescriptorEncoder, counters: &[(&str, &str, u64)]) -> fmt::Result {

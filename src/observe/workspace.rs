@@ -1,5 +1,7 @@
 //! What is counted of one workspace, by handles made when its policy is loaded.
 
+use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,8 +9,11 @@ use super::alarm::Alarm;
 use super::handles::Handles;
 use super::latency::Latency;
 use super::metrics::{LeakLabels, Metrics, ProofLabels, RequestLabels, VerdictLabels};
+use super::shared_tokens::Sighting;
+use super::usage::{KeyUsage, LONG_LIFE_SECONDS, TokenRisk, Upheld, WorkspaceUsage};
+use crate::clock::{self, UnixSeconds};
 use crate::decision::{Code, Force, Judged, Leak};
-use crate::policy::Workspace;
+use crate::policy::{KeyUse, Workspace};
 use crate::profile::Class;
 
 /// The label of every attribute that the catalogue does not have. An attribute of this name counts as one of them.
@@ -24,9 +29,38 @@ pub struct WorkspaceMetrics {
     /// In the catalogue's order.
     attributes: Box<[AttributeMetrics]>,
     other_attribute: AttributeMetrics,
-    keys: Box<[Box<str>]>,
+    keys: Box<[(Box<str>, Arc<KeyUsage>)]>,
     proofs: Handles<(&'static str, Option<usize>)>,
+    usage: Arc<WorkspaceUsage>,
+    /// A token that lives longer is unwise; `None` where the policy refuses it.
+    long_life_seconds: Option<i64>,
+    /// Of the workspace's name, so that a token that two workspaces take is watched in each.
+    token_salt: u64,
     leaks: Alarms,
+}
+
+/// What became of the proof of a request.
+#[derive(Clone, Copy, Debug)]
+pub struct CountedProof<'p> {
+    pub verdict: &'static str,
+    /// The key that signed.
+    pub key_id: Option<&'p str>,
+    /// What was presented; `None` where nothing was.
+    pub kind: Option<KeyUse>,
+    pub upheld: Upheld,
+    pub at: UnixSeconds,
+}
+
+/// A token that holds.
+#[derive(Clone, Copy, Debug)]
+pub struct CountedToken {
+    /// By [`WorkspaceMetrics::token_hasher`].
+    pub hash: u64,
+    pub exp: Option<i64>,
+    pub iat: Option<i64>,
+    /// The client's address.
+    pub address: IpAddr,
+    pub at: UnixSeconds,
 }
 
 /// One for each kind of leak: anybody can make up a private key, and must not keep a secret's line from being said.
@@ -55,7 +89,9 @@ impl WorkspaceMetrics {
         let operations = workspace.operations.iter().map(|operation| (operation.name.as_str(), operation.class));
         let attributes = workspace.catalogue.attributes().iter().map(|attribute| attribute.name.as_str());
         let keys = workspace.identity.keys.iter().map(|key| key.id.as_str());
-        Self::of(metrics, &workspace.id, &workspace.upstream, operations, attributes, keys)
+        let of_all = Self::of(metrics, &workspace.id, &workspace.upstream, operations, attributes, keys);
+        let long_life_seconds = workspace.identity.max_lifetime.is_none().then_some(LONG_LIFE_SECONDS);
+        Self { long_life_seconds, ..of_all }
     }
 
     fn of<'n>(
@@ -67,6 +103,8 @@ impl WorkspaceMetrics {
         keys: impl IntoIterator<Item = &'n str>,
     ) -> Self {
         let id: Arc<str> = id.into();
+        let now = clock::now_seconds();
+        let usage = metrics.usages.workspace(&id, now);
         let upstream = metrics.upstream_seconds(upstream);
         let operation = |name: &str, class: Option<Class>| {
             Arc::new(OperationMetrics::new(metrics, &id, name, class, Some(upstream.clone())))
@@ -76,8 +114,11 @@ impl WorkspaceMetrics {
             other_operation: operation(OTHER, None),
             attributes: attributes.into_iter().map(AttributeMetrics::new).collect(),
             other_attribute: AttributeMetrics::new(OTHER),
-            keys: keys.into_iter().map(Into::into).collect(),
+            keys: keys.into_iter().map(|key| (key.into(), usage.key(key, now))).collect(),
             proofs: Handles::default(),
+            usage,
+            long_life_seconds: Some(LONG_LIFE_SECONDS),
+            token_salt: metrics.shared_tokens.hasher().hash_one(&*id),
             leaks: Alarms::default(),
             metrics: metrics.clone(),
             id,
@@ -121,14 +162,51 @@ impl WorkspaceMetrics {
         }
     }
 
-    /// Counts one proof. A key that the policy does not have counts as none: its id came from a peer.
-    pub fn proof(&self, verdict: &'static str, key_id: Option<&str>) {
-        let key = key_id.and_then(|id| self.keys.iter().position(|key| **key == *id));
-        self.proofs.count((verdict, key), || {
-            let key = key.and_then(|index| self.keys.get(index)).map_or("", |key| key);
+    /// Counts one proof. In the metrics a key that the policy does not have counts as none: its id came from a peer.
+    pub fn proof(&self, proof: &CountedProof<'_>) {
+        let CountedProof { verdict, key_id, kind, upheld, at } = *proof;
+        let index = key_id.and_then(|id| self.keys.iter().position(|(key, _)| **key == *id));
+        let key = index.and_then(|index| self.keys.get(index));
+        self.proofs.count((verdict, index), || {
+            let key = key.map_or("", |(key, _)| key);
             let labels = ProofLabels { workspace: (*self.id).to_owned(), verdict, key: key.to_owned() };
             self.metrics.proofs.get_or_create_owned(&labels)
         });
+        match (kind, key) {
+            (Some(kind), Some((_, usage))) => self.usage.signed_by(usage, kind, upheld, at),
+            (Some(kind), None) if key_id.is_some() => self.usage.signed_by_unnamed(kind, upheld),
+            (Some(kind), None) => self.usage.unsigned(kind),
+            (None, _) => {}
+        }
+    }
+
+    /// By what a token is hashed for [`token`](Self::token): with keys of this process.
+    #[must_use]
+    pub fn token_hasher(&self) -> &RandomState {
+        self.metrics.shared_tokens.hasher()
+    }
+
+    /// Counts what is unwise about a token that holds.
+    pub fn token(&self, token: &CountedToken) {
+        let CountedToken { hash, exp, iat, address, at } = *token;
+        match exp {
+            None => self.risk(TokenRisk::NoExpiry),
+            Some(exp) => {
+                let life = exp.saturating_sub(iat.unwrap_or(at.0));
+                if self.long_life_seconds.is_some_and(|longest| life > longest) {
+                    self.risk(TokenRisk::LongLife);
+                }
+            }
+        }
+        match self.metrics.shared_tokens.sight(hash ^ self.token_salt, address, at, exp) {
+            Sighting::Shared => self.risk(TokenRisk::Shared),
+            Sighting::Nothing => {}
+        }
+    }
+
+    /// Counts a token that was refused for what is unwise about it.
+    pub fn risk(&self, risk: TokenRisk) {
+        self.usage.risk(risk);
     }
 }
 
@@ -220,6 +298,11 @@ mod tests {
         )
     }
 
+    fn proof<'p>(verdict: &'static str, key_id: Option<&'p str>) -> CountedProof<'p> {
+        let kind = Some(KeyUse::Jwt);
+        CountedProof { verdict, key_id, kind, upheld: Upheld::Verified, at: UnixSeconds(1_795_000_000) }
+    }
+
     /// The samples of a text, each name, label set and number read by the format's own grammar.
     #[track_caller]
     fn samples(text: &str) -> Vec<(String, f64)> {
@@ -309,6 +392,50 @@ mod tests {
     }
 
     #[test]
+    fn the_use_of_a_key_is_told_with_the_workspace_s_all() {
+        let metrics = Metrics::new();
+        let acme = acme(&metrics);
+        acme.proof(&CountedProof { kind: None, ..proof("absent", None) });
+        acme.proof(&proof("bad_signature", None));
+        acme.proof(&proof("valid", Some("web-2026")));
+        acme.proof(&CountedProof { upheld: Upheld::Refused, ..proof("expired", Some("web-2026")) });
+        check(
+            &metrics,
+            r#"countersign_key_last_use_timestamp_seconds{workspace="acme",key="web-2026"}"#,
+            1_795_000_000.0,
+        );
+        let report = metrics.usage();
+        let [workspace] = report.as_slice() else { panic!("{report:?}") };
+        assert_eq!((workspace.signed, workspace.unsigned.jwt), (2, 1));
+        assert_eq!((workspace.keys[0].verified.jwt, workspace.keys[0].refused.jwt), (1, 1));
+    }
+
+    #[test]
+    fn what_is_unwise_about_a_token_counts_where_the_policy_lets_it_pass() {
+        let metrics = Metrics::new();
+        let acme = acme(&metrics);
+        let token =
+            CountedToken { hash: 1, exp: Some(1000), iat: None, address: [192, 0, 2, 1].into(), at: UnixSeconds(0) };
+        let day = LONG_LIFE_SECONDS;
+        for (exp, iat) in
+            [(Some(day), None), (Some(day + 1), Some(1)), (Some(day + 1), None), (Some(10), Some(-day)), (None, None)]
+        {
+            acme.token(&CountedToken { exp, iat, ..token });
+        }
+        let counted = |risk: &str| format!(r#"countersign_token_risks_total{{workspace="acme",risk="{risk}"}}"#);
+        check(&metrics, &counted("long_life"), 2.0);
+        check(&metrics, &counted("no_expiry"), 1.0);
+        assert!(!metrics.encode().contains("shared"), "nothing came from several addresses");
+        for last in 0..9 {
+            acme.token(&CountedToken { hash: 2, address: [192, 0, 2, last].into(), ..token });
+        }
+        check(&metrics, &counted("shared"), 1.0);
+        let refusing = WorkspaceMetrics { long_life_seconds: None, ..acme };
+        refusing.token(&CountedToken { exp: Some(10 * day), ..token });
+        check(&metrics, &counted("long_life"), 2.0);
+    }
+
+    #[test]
     fn label_sets_stay_bounded_whatever_peers_send() {
         let metrics = Metrics::new();
         let acme = acme(&metrics);
@@ -346,10 +473,11 @@ mod tests {
         };
         acme.judged(&judge(&catalogue, circumstances, &NoSecrets, None, &update));
         for number in 0..10_000 {
-            acme.proof("bad_signature", Some(&format!("foreign{number}")));
+            acme.proof(&proof("bad_signature", None));
+            acme.proof(&proof("bad_signature", Some(&format!("foreign{number}"))));
             acme.operation(&format!("foreign{number}")).ended("sent", Some(200), Duration::ZERO, None, None);
         }
-        acme.proof("valid", Some("web-2026"));
+        acme.proof(&proof("valid", Some("web-2026")));
         let text = metrics.encode();
         let series = |name: &str| samples(&text).iter().filter(|(series, _)| series.starts_with(name)).count();
         assert!(!text.contains("foreign") && !text.contains("canary"), "{text}");
@@ -359,7 +487,7 @@ mod tests {
         let other =
             r#"countersign_verdicts_total{workspace="acme",attribute="other",verdict="unlisted",applied="true"}"#;
         check(&metrics, other, 10_000.0);
-        check(&metrics, r#"countersign_proofs_total{workspace="acme",verdict="bad_signature",key=""}"#, 10_000.0);
+        check(&metrics, r#"countersign_proofs_total{workspace="acme",verdict="bad_signature",key=""}"#, 20_000.0);
         check(&metrics, r#"countersign_proofs_total{workspace="acme",verdict="valid",key="web-2026"}"#, 1.0);
     }
 }

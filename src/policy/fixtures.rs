@@ -11,7 +11,7 @@ use super::source::Source;
 use crate::decision::{Folding, Spelling, TokenReader};
 use crate::profile::{
     Accepts, Body, Class, Document, DocumentAt, GroupRule, IdentityPlaces, Members, Nested, Operation, PathPattern,
-    Profile, RefusalShapes, Replaces, Rest, Shape, TokenPlaces, Upgrade, WhenEmpty,
+    Platform, PlatformSource, Profile, RefusalShapes, Replaces, Rest, Shape, TokenPlaces, Upgrade, WhenEmpty,
 };
 
 pub(super) const GATEWAY: &str = r#"
@@ -70,7 +70,7 @@ fn members(prefix: &str, group: Option<GroupRule>, nested: Vec<(String, Nested)>
     }))
 }
 
-/// Profiles whose text says nothing: `web` has companies, aliases and containers, `json` has no operations, `broken` has a mistake.
+/// Profiles whose text says nothing: `web` has companies, aliases and containers and is always the web, `json` has no operations, `broken` has a mistake.
 pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<Profile> {
     if source.stem() == "broken" {
         findings.error(source, 0..1, "broken");
@@ -107,6 +107,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         aliases: vec![("signed_up_at".into(), "created_at".into())],
         token_reader: TokenReader::Upstream,
         widget_origin: crate::profile::WidgetOrigin::Page,
+        platform: if source.stem() == "web" { PlatformSource::Always(Platform::Web) } else { PlatformSource::Untold },
         workspace_at: Vec::new(),
         identity: IdentityPlaces::default(),
         tokens: TokenPlaces::default(),

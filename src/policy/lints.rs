@@ -2,12 +2,14 @@
 
 use super::algorithm::{Algorithm, KEY_TRIES_MAX};
 use super::finding::Findings;
+use super::keywords::word;
 use super::reader::{Keyword, one_of, quoted};
 use super::shapes;
 use super::source::Source;
-use super::workspace::{Admission, EncryptedPayload, KeyUse, Workspace};
+use super::workspace::{Admission, EncryptedPayload, KeyPolicy, KeyUse, Workspace};
 use super::workspace_file::Landmarks;
 use crate::decision::{Lock, Mode, Unlisted};
+use crate::profile::Platforms;
 
 /// Looks at one workspace.
 pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
@@ -39,6 +41,7 @@ pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source
             .help("two hours are usual: `max_lifetime = \"2h\"`");
     }
     many_keys(workspace, landmarks, source, findings);
+    elsewhere(workspace, landmarks, source, findings);
     reserved(workspace, landmarks, source, findings);
     let opens = workspace.identity.encrypted_payload == EncryptedPayload::Open;
     if !signs && !opens && workspace.catalogue.mode() != Mode::Off {
@@ -65,6 +68,21 @@ fn many_keys(workspace: &Workspace, landmarks: &Landmarks, source: &Source, find
                 .warning(source, landmarks.identity.clone(), message)
                 .help("let the server name the key in the token's header, or remove those that no longer sign");
         }
+    }
+}
+
+/// A key for platforms from which no request of the profile is known to come.
+fn elsewhere(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
+    let profile = &workspace.profile;
+    let possible = profile.platform.possible();
+    let never =
+        |key: &&KeyPolicy| key.platforms != Platforms::ALL && !key.platforms.iter().any(|one| possible.has(one));
+    for key in workspace.identity.keys.iter().filter(never) {
+        let (id, name) = (quoted(&key.id), quoted(&profile.id));
+        let known: Vec<String> = possible.iter().map(|platform| quoted(word(platform))).collect();
+        let known = if known.is_empty() { "no platform".to_owned() } else { known.join(", ") };
+        let message = format!("key {id}: its `platforms` never occur: requests of profile {name} tell {known}");
+        findings.warning(source, landmarks.identity.clone(), message).help("as it stands it verifies nothing");
     }
 }
 
@@ -123,7 +141,7 @@ fn incomplete_groups(workspace: &Workspace, landmarks: &Landmarks, source: &Sour
 
 #[cfg(test)]
 mod tests {
-    use super::super::fixtures::{GATEWAY, WORKSPACE, lines, read, with};
+    use super::super::fixtures::{GATEWAY, JSON_WORKSPACE, WORKSPACE, lines, read, with};
 
     #[track_caller]
     fn check(old: &str, new: &str, expected: &[&str]) {
@@ -172,6 +190,34 @@ mod tests {
                         profile passes it on as it is; who a user is, `[identity]` decides)";
         check(plan, "user_id = { lock = \"enforce\" }", &[expected]);
         check(plan, "user_ids = { lock = \"enforce\" }", &[]);
+    }
+
+    #[test]
+    fn a_key_whose_platform_never_occurs_is_warned_of() {
+        let only = |platforms: &str| format!("use = [\"jwt\"]\nplatforms = [{platforms}]");
+        let uses = "use = [\"jwt\"]";
+        for platforms in ["\"web\"", "\"ios\", \"web\"", "\"ios\", \"web\", \"android\""] {
+            check(uses, &only(platforms), &[]);
+        }
+        check(
+            uses,
+            &only("\"ios\", \"android\""),
+            &[
+                "warning: a.toml:8:1: key `one`: its `platforms` never occur: requests of profile `web` tell `web` (as it \
+               stands it verifies nothing)",
+            ],
+        );
+        let json = with(
+            JSON_WORKSPACE,
+            "require = \"never\"",
+            "require = \"never\"\n[[identity.keys]]\nid = \"k\"\nalgorithm = \"HS256\"\nsecret = { env = \"S\" }\nuse = [\"user_hash\"]\nplatforms = [\"web\"]",
+        );
+        let (_, findings) = read(GATEWAY, &[&json]);
+        assert!(
+            findings.iter().any(|finding| finding.message
+                == "key `k`: its `platforms` never occur: requests of profile `json` tell no platform"),
+            "{findings:?}"
+        );
     }
 
     #[test]

@@ -15,7 +15,10 @@ use super::finding::Findings;
 use super::reader::{Named, Placed, quoted};
 use super::source::Source;
 use crate::decision::Folding;
-use crate::profile::{IdentityPlaces, Profile, Refusal, RefusalBody, RefusalShapes, Shape, TokenPlaces, WidgetOrigin};
+use crate::profile::{
+    IdentityPlaces, Place, Platform, PlatformSource, Profile, Refusal, RefusalBody, RefusalShapes, Shape, TokenPlaces,
+    WidgetOrigin,
+};
 
 /// Reads a profile file. The profile's id is the file's name without its ending.
 ///
@@ -38,6 +41,9 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         title,
         token_reader,
         widget_origin,
+        platform,
+        platform_at,
+        platform_words,
         workspace_at,
         claims,
         identity,
@@ -49,6 +55,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         operations,
     } = raw;
     let folding = folding.map(|folding| build_folding(folding.value, source, findings));
+    let platform = build_platform(platform, platform_at, platform_words, source, findings);
     let aliases = build_aliases(or_none(aliases), source, findings);
     let shapes = Shapes::build(or_none(shapes), source, findings);
     let operations = operations::build(or_none(operations), &shapes, source, findings);
@@ -70,6 +77,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         aliases,
         token_reader: token_reader?.value,
         widget_origin: widget_origin.map_or(WidgetOrigin::Page, |word| word.value),
+        platform,
         workspace_at: values(workspace_at?),
         identity: build_identity(identity?.value)?,
         tokens: build_tokens(tokens?.value)?,
@@ -121,6 +129,37 @@ fn build_folding(raw: RawFolding, source: &Source, findings: &mut Findings) -> F
         replaced: replaced.map(|replaced| replaced.value.chars().collect()).unwrap_or_default(),
         replacement: replacement_char,
         containers: containers.map(values).unwrap_or_default(),
+    }
+}
+
+/// It is always the same, or said at places in words.
+fn build_platform(
+    always: Option<Placed<Platform>>,
+    at: Option<Placed<Vec<Placed<Place>>>>,
+    words: Option<Placed<Vec<Named<Placed<Platform>>>>>,
+    source: &Source,
+    findings: &mut Findings,
+) -> PlatformSource {
+    match (always, at, words) {
+        (None, None, None) => PlatformSource::Untold,
+        (Some(platform), None, None) => PlatformSource::Always(platform.value),
+        (Some(platform), Some(_), _) | (Some(platform), None, Some(_)) => {
+            let message = "`platform`: expected this alone, or `platform_at` and `platform_words`";
+            findings.error(source, platform.span, message);
+            PlatformSource::Untold
+        }
+        (None, Some(at), None) => {
+            findings.error(source, at.span, "`platform_at`: expected `platform_words` beside it");
+            PlatformSource::Untold
+        }
+        (None, None, Some(words)) => {
+            findings.error(source, words.span, "`platform_words`: expected `platform_at` beside it");
+            PlatformSource::Untold
+        }
+        (None, Some(at), Some(words)) => {
+            let words = words.value.into_iter().map(|word| (word.name.value, word.value.value)).collect();
+            PlatformSource::Said { at: values(at), words }
+        }
     }
 }
 
@@ -287,6 +326,39 @@ mod tests {
                 "`refusals.identity_bad.json`: expected JSON, found `{`",
             ],
         );
+    }
+
+    #[test]
+    fn a_platform_is_one_or_is_said_in_words() {
+        for keys in [
+            "platform = \"ios\"\n",
+            "platform_at = [\"field:platform\"]\nplatform_words = { web = \"web\", \"mobile web\" = \"web\" }\n",
+        ] {
+            check(&profile(keys, ""), &[]);
+        }
+        check(
+            &profile("platform = \"iOS\"\n", ""),
+            &["`platform`: expected `web`, `ios` or `android`, found `iOS` (did you mean `ios`?)"],
+        );
+        check(
+            &profile("platform_at = [\"field:platform\"]\nplatform_words = { web = \"wbe\" }\n", ""),
+            &["`platform_words.web`: expected `web`, `ios` or `android`, found `wbe` (did you mean `web`?)"],
+        );
+        check(
+            &profile("platform_at = []\nplatform_words = {}\n", ""),
+            &[
+                "`platform_at`: nothing in it says a platform: leave it out",
+                "`platform_words`: nothing in it says a platform: leave it out",
+            ],
+        );
+        check(&profile("platform_at = [\"field:p\"]\n", ""), &["`platform_at`: expected `platform_words` beside it"]);
+        check(
+            &profile("platform_words = { a = \"web\" }\n", ""),
+            &["`platform_words`: expected `platform_at` beside it"],
+        );
+        let alone = "`platform`: expected this alone, or `platform_at` and `platform_words`";
+        check(&profile("platform = \"web\"\nplatform_at = [\"field:p\"]\n", ""), &[alone]);
+        check(&profile("platform = \"web\"\nplatform_words = { a = \"web\" }\n", ""), &[alone]);
     }
 
     #[test]

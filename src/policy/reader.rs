@@ -476,6 +476,11 @@ impl<'a> Value<'a> {
         self.value.get_ref().as_array().is_some_and(|array| array.is_empty())
     }
 
+    /// Whether it is a table without keys.
+    pub fn is_empty_table(&self) -> bool {
+        self.value.get_ref().as_table().is_some_and(toml::map::Map::is_empty)
+    }
+
     /// A table whose keys are known: `fill` asks for them, and all others are mistakes.
     pub fn table<T>(&self, fill: impl FnOnce(&mut Table<'a>) -> T) -> Option<Placed<T>> {
         let Some(entries) = self.value.get_ref().as_table() else {

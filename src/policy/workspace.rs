@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::algorithm::Algorithm;
 use super::trusted_domains::TrustedDomains;
 use crate::decision::Catalogue;
-use crate::profile::{Operation, Place, Profile};
+use crate::profile::{Operation, Place, Platforms, Profile};
 
 /// One tenant, as its file says it.
 #[derive(Clone, Debug)]
@@ -100,6 +100,8 @@ pub struct KeyPolicy {
     pub algorithm: Algorithm,
     pub source: KeySource,
     pub uses: Vec<KeyUse>,
+    /// From which platforms requests must come for it to count.
+    pub platforms: Platforms,
     pub term: KeyTerm,
 }
 

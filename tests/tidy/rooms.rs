@@ -60,7 +60,7 @@ const ROOMS: [(&str, &[&str]); 19] = [
     ),
     ("server", &["clock", "state", "policy", "edge", "audit", "observe", "admin", "epoch", "gateway"]),
     ("demo", &["clock", "decision", "edge", "server"]),
-    ("cli", &["clock", "policy", "identity", "edge", "observe", "epoch", "rehearse", "server", "demo"]),
+    ("cli", &["clock", "profile", "policy", "identity", "edge", "observe", "epoch", "rehearse", "server", "demo"]),
 ];
 
 /// The arrows of one file that the table does not have.

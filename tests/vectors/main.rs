@@ -100,6 +100,7 @@ fn verdict(verifier: &Verifier, token: &str) -> ProofVerdict {
         user_ids: Vec::new(),
         emails: Vec::new(),
         session: SessionPresence::Absent,
+        platform: None,
     };
     verifier.verify(&presented, NOW, &mut SignedPayload::default()).verdict()
 }

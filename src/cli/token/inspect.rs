@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::{At, examiner, load, read_input, workspace};
 use crate::cli::Failure;
 use crate::identity::{Diagnosis, Examined, Examiner, Outline, Question, diagnose};
+use crate::profile::Platform;
 
 #[derive(Args)]
 #[command(
@@ -23,9 +24,29 @@ pub struct Arguments {
     /// The user id of the request that the token comes with, as the page says it.
     #[arg(long, value_name = "ID")]
     user_id: Option<String>,
+    /// The platform that the request says it comes from, where its profile reads one.
+    #[arg(long, value_enum)]
+    platform: Option<PlatformWord>,
     /// For programs: one JSON object.
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PlatformWord {
+    Web,
+    Ios,
+    Android,
+}
+
+impl From<PlatformWord> for Platform {
+    fn from(word: PlatformWord) -> Self {
+        match word {
+            PlatformWord::Web => Platform::Web,
+            PlatformWord::Ios => Platform::Ios,
+            PlatformWord::Android => Platform::Android,
+        }
+    }
 }
 
 /// No workspace takes the token.
@@ -52,7 +73,12 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     }
     let text = read_input("a token")?;
     let (token, taken_off) = bare(&text);
-    let question = Question { token, user_id: arguments.user_id.as_deref(), now: arguments.at.now() };
+    let question = Question {
+        token,
+        user_id: arguments.user_id.as_deref(),
+        platform: arguments.platform.map(Into::into),
+        now: arguments.at.now(),
+    };
     let examiners: Vec<Examiner<'_>> =
         set.workspaces.iter().map(|workspace| examiner(workspace, limits)).collect::<Result<_, _>>()?;
     let workspaces = diagnose(&question, &examiners, arguments.workspace.as_deref());

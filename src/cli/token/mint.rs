@@ -42,7 +42,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let token = mint(&claims, &Minting { key, material: &material, lifetime: arguments.lifetime, now }, limits)?;
     anstream::println!("{token}");
     // Such a token is what some tests want. Others should not have to guess why the gateway takes it for none.
-    let question = Question { token: &token, user_id: None, now };
+    let question = Question { token: &token, user_id: None, platform: key.platforms.iter().next(), now };
     for Diagnosis { workspace, verdict, sentence, .. } in diagnose(&question, &[examiner(workspace, limits)?], None) {
         if verdict != Examined::Valid {
             anstream::eprintln!("workspace `{workspace}` will not take it: {sentence} ({})", verdict.code());

@@ -11,7 +11,7 @@ use crate::decision::Value;
 use crate::identity::TokenError;
 use crate::identity::verdict::TimeClaim;
 use crate::policy::{Algorithm, Expiry, IdentityPolicy, KeyPolicy, KeyUse, Limits, word};
-use crate::profile::Profile;
+use crate::profile::{Platform, PlatformSource, Profile};
 
 /// All that a sentence may speak of.
 pub(super) struct Explainer<'e> {
@@ -23,6 +23,8 @@ pub(super) struct Explainer<'e> {
     pub(super) profile: &'e Profile,
     pub(super) limits: &'e Limits,
     pub(super) user_id: Option<&'e str>,
+    /// From which the request comes.
+    pub(super) platform: Option<Platform>,
     pub(super) now: UnixSeconds,
 }
 
@@ -52,6 +54,7 @@ impl Explainer<'_> {
                 Some(kid) => format!("key `{}`, which its `kid` names, did not sign it", harmless(kid)),
                 None => format!("it was signed by none of {}", quoted(self.token_keys().map(|key| &*key.id))),
             },
+            TokenError::KeyForOtherPlatform => self.other_platform(),
             TokenError::KeyNotInForce => self.not_in_force(),
             TokenError::NotInteger(claim) => self.not_integer(claim),
             TokenError::InMilliseconds(claim) => self.in_milliseconds(claim),
@@ -158,6 +161,7 @@ impl Explainer<'_> {
                 | TokenError::ExpiryMissing
                 | TokenError::LifetimeTooLong
                 | TokenError::KeyNotInForce
+                | TokenError::KeyForOtherPlatform
                 | TokenError::WrongIssuer
                 | TokenError::WrongAudience
                 | TokenError::ClaimMissing,
@@ -234,6 +238,21 @@ impl Explainer<'_> {
     }
 
     /// When the keys that could have signed it count.
+    fn other_platform(&self) -> String {
+        match (self.platform, &self.profile.platform) {
+            (Some(platform), _) => format!("its key is not for `{}`, where the request comes from", word(platform)),
+            (None, PlatformSource::Untold) => {
+                let profile = &self.profile.id;
+                format!(
+                    "its key is not for all platforms, and profile `{profile}` does not tell where a request comes from"
+                )
+            }
+            (None, PlatformSource::Always(_) | PlatformSource::Said { .. }) => {
+                "its key is not for all platforms, and the request does not say where it comes from".to_owned()
+            }
+        }
+    }
+
     fn not_in_force(&self) -> String {
         let algorithm = self.in_header("alg").and_then(Value::as_text).and_then(Algorithm::named);
         let could = |key: &&KeyPolicy| match self.kid() {

@@ -4,7 +4,8 @@
 const UNITS: [(i128, &str); 4] = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
 
 /// `3 hours 12 minutes`: the longest unit that it fills, and the next one where that is not nothing. Whoever wants to know more has the numbers.
-pub(super) fn span(seconds: i128) -> String {
+#[must_use]
+pub fn span(seconds: i128) -> String {
     let first = UNITS.iter().position(|(unit, _)| seconds >= *unit).unwrap_or(UNITS.len() - 1);
     let mut left = seconds;
     let mut words = Vec::new();
@@ -20,13 +21,15 @@ pub(super) fn span(seconds: i128) -> String {
 }
 
 /// `1 key`, `2 keys`.
-pub(super) fn counted(number: i128, noun: &str) -> String {
+#[must_use]
+pub fn counted(number: i128, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {noun}{plural}")
 }
 
 /// `2026-11-18T12:26:40Z`; beyond the calendar, the number alone.
-pub(super) fn moment(seconds: i128) -> String {
+#[must_use]
+pub fn moment(seconds: i128) -> String {
     let timestamp = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     timestamp.map_or_else(|| format!("second {seconds}"), |timestamp| timestamp.to_string())
 }

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::identity::testing::{self, HEADER, NOW, SECRET, encode, key, profile, secret, sign, signature, token};
 use crate::policy::Expiry;
+use crate::profile::PlatformSource;
 
 const IOS_SECRET: &[u8] = b"ios-secret-0123456789abcdef0123456789ab";
 const OTHER_SECRET: &[u8] = b"other-secret-0123456789abcdef0123456789";
@@ -44,7 +45,62 @@ fn ask(
     let (beta_policy, profile, limits) = (beta_policy(), profile(), Limits::default());
     let acme = Examiner::new("acme", policy, &profile, &limits, materials).expect("good keys");
     let beta = Examiner::new("beta", &beta_policy, &profile, &limits, had(&[OTHER_SECRET])).expect("good keys");
-    diagnose(&Question { token: text, user_id, now: NOW }, &[acme, beta], Some("acme")).remove(0)
+    diagnose(&Question { token: text, user_id, platform: None, now: NOW }, &[acme, beta], Some("acme")).remove(0)
+}
+
+#[test]
+fn a_key_of_another_platform_is_named_with_its_platforms() {
+    let keys = vec![
+        key("web-2026", &[KeyUse::Jwt]),
+        KeyPolicy { platforms: Platforms::of(&[Platform::Ios]), ..key("ios-2026", &[KeyUse::Jwt]) },
+    ];
+    let policy = IdentityPolicy { keys, ..testing::policy() };
+    let limits = Limits::default();
+    let said = |words: &[(&str, Platform)]| PlatformSource::Said {
+        at: vec![],
+        words: words.iter().map(|(word, platform)| ((*word).to_owned(), *platform)).collect(),
+    };
+    let apps = said(&[("web", Platform::Web), ("ios", Platform::Ios)]);
+    let text = sign(HEADER, r#"{"user_id":"user-42","exp":1795000600}"#, IOS_SECRET);
+    let signer = "it matches key `ios-2026` of workspace `acme`, which is for `ios` only";
+    for (platform, source, code, begin) in [
+        (Some(Platform::Ios), &apps, "valid", ""),
+        (
+            Some(Platform::Web),
+            &apps,
+            "key_for_other_platform",
+            "its key is not for `web`, where the request comes from; ",
+        ),
+        (
+            None,
+            &apps,
+            "key_for_other_platform",
+            "its key is not for all platforms, and the request does not say where it comes from; ",
+        ),
+        // On a wire of pages, saying something else is of no use.
+        (
+            Some(Platform::Ios),
+            &PlatformSource::Always(Platform::Web),
+            "key_for_other_platform",
+            "its key is not for `web`, where the request comes from; ",
+        ),
+        (
+            Some(Platform::Ios),
+            &PlatformSource::Untold,
+            "key_for_other_platform",
+            "its key is not for all platforms, and profile `chat` does not tell where a request comes from; ",
+        ),
+    ] {
+        let profile = Profile { id: "chat".to_owned(), platform: source.clone(), ..profile() };
+        let materials = had(&[SECRET, IOS_SECRET]);
+        let acme = Examiner::new("acme", &policy, &profile, &limits, materials).expect("good keys");
+        let found = diagnose(&Question { token: &text, user_id: None, platform, now: NOW }, &[acme], None).remove(0);
+        assert_eq!(found.verdict.code(), code, "{}", found.sentence);
+        if code != "valid" {
+            assert_eq!(found.sentence, format!("{begin}{signer}"));
+            assert_eq!(found.hints, [""; 0]);
+        }
+    }
 }
 
 #[track_caller]

@@ -5,6 +5,7 @@ use crate::identity::public_key::vectors::{ED_PEM, PAYLOAD, SIGNED};
 use crate::identity::signing::SigningKey;
 use crate::identity::testing::{HEADER, NOW, SECRET, encode, secret, sign, signature};
 use crate::policy::{Limits, word};
+use crate::profile::Platform;
 
 const OLD: &[u8] = b"old-secret-0123456789abcdef0123456789";
 const UNKNOWN: &[u8] = b"nobodys-secret-0123456789abcdef0123456789";
@@ -12,14 +13,14 @@ const UNKNOWN: &[u8] = b"nobodys-secret-0123456789abcdef0123456789";
 fn keys() -> TokenKeys {
     let mut keys = TokenKeys::new();
     for (id, bytes) in [("web-2025", OLD), ("web-2026", SECRET)] {
-        keys.push(id, Algorithm::Hs256, KeyTerm::default(), VerifyingKey::secret(&secret(bytes)));
+        keys.push(id, Algorithm::Hs256, KeyTerm::default(), Platforms::ALL, VerifyingKey::secret(&secret(bytes)));
     }
     keys
 }
 
 fn verify(keys: &TokenKeys, text: &str) -> Result<String, TokenError> {
     let token = UnverifiedToken::parse(text, &Limits::default())?;
-    keys.verify(token, NOW, &mut SignedPayload::default()).map(str::to_owned)
+    keys.verify(token, NOW, None, &mut SignedPayload::default()).map(str::to_owned)
 }
 
 #[track_caller]
@@ -102,7 +103,7 @@ fn compact(alg: &str, payload: &str, signature: &str) -> String {
 fn only(algorithm: Algorithm, pem: &str) -> TokenKeys {
     let key = public_key::read(pem.as_bytes(), algorithm, "web").expect("a key");
     let mut keys = TokenKeys::new();
-    keys.push("web", algorithm, KeyTerm::default(), VerifyingKey::Public(key));
+    keys.push("web", algorithm, KeyTerm::default(), Platforms::ALL, VerifyingKey::Public(key));
     keys
 }
 
@@ -150,7 +151,7 @@ fn shared_secrets_sign_by_the_longer_hashes_too() {
     for algorithm in [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512] {
         let signing = SigningKey::of_secret(algorithm, SECRET).expect("a secret");
         let mut keys = TokenKeys::new();
-        keys.push("web", algorithm, KeyTerm::default(), VerifyingKey::secret(&secret(SECRET)));
+        keys.push("web", algorithm, KeyTerm::default(), Platforms::ALL, VerifyingKey::secret(&secret(SECRET)));
         assert_eq!(verify(&keys, &signing.token(b"{}").expect("signed")).as_deref(), Ok("web"), "{algorithm:?}");
         for other in [Algorithm::Hs256, Algorithm::Hs384, Algorithm::Hs512] {
             if other != algorithm {
@@ -158,7 +159,7 @@ fn shared_secrets_sign_by_the_longer_hashes_too() {
                 let token = signing.sign(&header, b"{}").expect("signed");
                 assert_eq!(verify(&keys, &token), Err(TokenError::WrongAlgorithm));
                 let mut others = TokenKeys::new();
-                others.push("web", other, KeyTerm::default(), VerifyingKey::secret(&secret(SECRET)));
+                others.push("web", other, KeyTerm::default(), Platforms::ALL, VerifyingKey::secret(&secret(SECRET)));
                 assert_eq!(verify(&others, &token), Err(TokenError::BadSignature));
             }
         }
@@ -171,7 +172,7 @@ fn a_key_counts_from_its_first_second_to_before_its_last() {
     fn check(not_before: Option<i64>, not_after: Option<i64>, expected: Result<&str, TokenError>) {
         let mut keys = TokenKeys::new();
         let term = KeyTerm { not_before, not_after };
-        keys.push("web-2026", Algorithm::Hs256, term, VerifyingKey::secret(&secret(SECRET)));
+        keys.push("web-2026", Algorithm::Hs256, term, Platforms::ALL, VerifyingKey::secret(&secret(SECRET)));
         for header in [HEADER, r#"{"alg":"HS256","kid":"web-2026"}"#] {
             assert_eq!(verify(&keys, &sign(header, "{}", SECRET)), expected.map(str::to_owned), "{header}");
         }
@@ -188,11 +189,54 @@ fn a_key_counts_from_its_first_second_to_before_its_last() {
 fn beside_a_key_in_force_one_that_is_not_changes_nothing() {
     let mut keys = keys();
     let over = KeyTerm { not_before: None, not_after: Some(NOW.0) };
-    keys.push("web-2024", Algorithm::Hs256, over, VerifyingKey::secret(&secret(UNKNOWN)));
+    keys.push("web-2024", Algorithm::Hs256, over, Platforms::ALL, VerifyingKey::secret(&secret(UNKNOWN)));
     assert_eq!(verify(&keys, &sign(HEADER, "{}", SECRET)).as_deref(), Ok("web-2026"));
     assert_eq!(verify(&keys, &sign(HEADER, "{}", UNKNOWN)), Err(TokenError::BadSignature));
     let named = sign(r#"{"alg":"HS256","kid":"web-2024"}"#, "{}", UNKNOWN);
     assert_eq!(verify(&keys, &named), Err(TokenError::KeyNotInForce));
+}
+
+#[test]
+fn a_key_for_another_platform_is_told_from_a_stranger_s_and_verifies_nothing() {
+    let mut keys = TokenKeys::new();
+    for (id, bytes, platforms) in [
+        ("all", OLD, &Platform::ALL[..]),
+        ("ios", SECRET, &[Platform::Ios]),
+        ("apps", UNKNOWN, &[Platform::Ios, Platform::Android]),
+    ] {
+        let key = VerifyingKey::secret(&secret(bytes));
+        keys.push(id, Algorithm::Hs256, KeyTerm::default(), Platforms::of(platforms), key);
+    }
+    let verify = |text: &str, platform| {
+        let token = UnverifiedToken::parse(text, &Limits::default())?;
+        let mut room = SignedPayload::default();
+        let found = keys.verify(token, NOW, platform, &mut room).map(str::to_owned);
+        assert_eq!(room.bytes().is_empty(), found.is_err(), "what is refused is not read");
+        found
+    };
+    let other = Err(TokenError::KeyForOtherPlatform);
+    for (by, id, platforms) in [
+        (OLD, "all", &[None, Some(Platform::Web), Some(Platform::Ios), Some(Platform::Android)][..]),
+        (SECRET, "ios", &[Some(Platform::Ios)]),
+        (UNKNOWN, "apps", &[Some(Platform::Ios), Some(Platform::Android)]),
+    ] {
+        for platform in [None, Some(Platform::Web), Some(Platform::Ios), Some(Platform::Android)] {
+            let expected = if platforms.contains(&platform) { Ok(id.to_owned()) } else { other.clone() };
+            let named = format!(r#"{{"alg":"HS256","kid":"{id}"}}"#);
+            for header in [HEADER, &named] {
+                // Twice: the key that signed last is tried first, and is no more for it.
+                for _ in 0..2 {
+                    assert_eq!(verify(&sign(header, "{}", by), platform), expected, "{id} {platform:?} {header}");
+                }
+            }
+        }
+    }
+    let forged = sign(r#"{"alg":"HS256","kid":"ios"}"#, "{}", b"a-strangers-secret-0123456789abcdef0123");
+    assert_eq!(verify(&forged, Some(Platform::Web)), Err(TokenError::BadSignature), "a name is no signature");
+    assert_eq!(
+        verify(&sign(HEADER, "{}", b"a-strangers-secret-0123456789abcdef0123"), None),
+        Err(TokenError::BadSignature)
+    );
 }
 
 #[test]
@@ -201,7 +245,7 @@ fn a_token_without_kid_costs_so_many_signatures_and_one_with_kid_one() {
     for index in 0..=KEY_TRIES_MAX {
         let bytes = format!("secret-{index}-0123456789abcdef0123456789");
         let key = VerifyingKey::secret(&secret(bytes.as_bytes()));
-        keys.push(&format!("key-{index}"), Algorithm::Hs256, KeyTerm::default(), key);
+        keys.push(&format!("key-{index}"), Algorithm::Hs256, KeyTerm::default(), Platforms::ALL, key);
     }
     let by = |index: usize| format!("secret-{index}-0123456789abcdef0123456789");
     let last = KEY_TRIES_MAX;
@@ -222,13 +266,13 @@ fn a_token_that_was_seen_is_asked_for_its_key_again() {
     let mut keys = TokenKeys::new();
     let term = KeyTerm { not_before: None, not_after: Some(NOW.0 + 1) };
     let stranger = only(Algorithm::EdDsa, ED_PEM).keys.pop().expect("a key");
-    keys.push("other", Algorithm::EdDsa, KeyTerm::default(), stranger.key);
-    keys.push("web", Algorithm::EdDsa, term, key());
+    keys.push("other", Algorithm::EdDsa, KeyTerm::default(), Platforms::ALL, stranger.key);
+    keys.push("web", Algorithm::EdDsa, term, Platforms::ALL, key());
     let text = signing.token(b"{}").expect("signed");
     let at = |text: &str, now: i64| {
         let token = UnverifiedToken::parse(text, &Limits::default())?;
         let mut room = SignedPayload::default();
-        keys.verify(token, UnixSeconds(now), &mut room).map(|id| (id.to_owned(), room.bytes().to_vec()))
+        keys.verify(token, UnixSeconds(now), None, &mut room).map(|id| (id.to_owned(), room.bytes().to_vec()))
     };
     for _ in 0..3 {
         assert_eq!(at(&text, NOW.0), Ok(("web".to_owned(), b"{}".to_vec())));

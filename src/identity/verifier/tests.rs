@@ -271,6 +271,7 @@ fn debug_shows_no_secret_token_or_claim() {
         user_hashes: texts(&[&hash]),
         user_ids: texts(&["user-42"]),
         emails: texts(&["ada@example.com"]),
+        platform: None,
         session: SessionPresence::Present,
     };
     let (by_token, by_hash) = (with(&[VECTOR]), with(&[]));

@@ -10,7 +10,7 @@ use super::super::keywords::keywords;
 use super::super::reader::{self, Named, Placed, Table, Value};
 use super::super::source::Source;
 use crate::decision::{Spelling, TokenReader};
-use crate::profile::{Body, Class, PathPattern, Place, Replaces, Rest, Upgrade, WhenEmpty, WidgetOrigin};
+use crate::profile::{Body, Class, PathPattern, Place, Platform, Replaces, Rest, Upgrade, WhenEmpty, WidgetOrigin};
 
 /// What one messenger looks like on the wire.
 #[derive(JsonSchema)]
@@ -23,6 +23,14 @@ pub(in super::super) struct RawProfile {
     pub(super) token_reader: Option<Placed<TokenReader>>,
     /// Whose page the widget's requests come from: the customer's, or a frame that the messenger serves through the gateway. Default: page.
     pub(super) widget_origin: Option<Placed<WidgetOrigin>>,
+    /// The platform of all requests, where only one speaks this wire. Default: not known, or said at `platform_at`.
+    pub(super) platform: Option<Placed<Platform>>,
+    /// Where requests say their platform, such as `field:platform`. It narrows which keys count.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) platform_at: Option<Places>,
+    /// What they say there, each word with the platform that it means. Any other is an unknown platform.
+    #[schemars(with = "Option<BTreeMap<String, Platform>>")]
+    pub(super) platform_words: Option<Placed<Vec<Named<Placed<Platform>>>>>,
     /// Where requests name the workspace, such as `field:app_id`.
     #[schemars(required, with = "Option<Vec<String>>")]
     pub(super) workspace_at: Option<Places>,
@@ -242,6 +250,10 @@ impl RawProfile {
             title: table.required("title", Value::text),
             token_reader: table.required("token_reader", Value::keyword),
             widget_origin: table.optional("widget_origin", Value::keyword),
+            platform: table.optional("platform", Value::keyword),
+            platform_at: table.optional("platform_at", |value| said(value, places)),
+            platform_words: table
+                .optional("platform_words", |value| said(value, |value| value.entries(Value::keyword))),
             workspace_at: table.required("workspace_at", places),
             claims: table.required("claims", Value::text),
             identity: table.required("identity", |value| value.table(RawIdentity::fill)),
@@ -399,6 +411,14 @@ fn places(value: &Value<'_>) -> Option<Places> {
     value.list(|value| value.parsed(|text| Place::try_from(text)))
 }
 
+/// Where, or in which words, something is said.
+fn said<'a, T>(value: &Value<'a>, read: impl FnOnce(&Value<'a>) -> Option<T>) -> Option<T> {
+    if value.is_empty_list() || value.is_empty_table() {
+        value.error("nothing in it says a platform: leave it out");
+    }
+    read(value)
+}
+
 fn texts(value: &Value<'_>) -> Option<Texts> {
     value.list(Value::text)
 }
@@ -416,6 +436,7 @@ enum AnyWord {
 keywords!(AnyWord: "any" => AnyWord::Any);
 keywords!(TokenReader: "upstream" => TokenReader::Upstream, "gateway" => TokenReader::Gateway);
 keywords!(WidgetOrigin: "page" => WidgetOrigin::Page, "gateway" => WidgetOrigin::Gateway);
+keywords!(Platform: "web" => Platform::Web, "ios" => Platform::Ios, "android" => Platform::Android);
 keywords!(Spelling: "own" => Spelling::Own, "alias" => Spelling::Alias);
 keywords!(Rest: "attributes" => Rest::Attributes, "settings" => Rest::Settings);
 keywords!(

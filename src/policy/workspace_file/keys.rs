@@ -12,6 +12,7 @@ use super::super::schemas::Moment;
 use super::super::secret::RawSecret;
 use super::super::source::Source;
 use super::super::workspace::{KeyPolicy, KeySource, KeyTerm, KeyUse, SecretEncoding};
+use crate::profile::{Platform, Platforms};
 
 /// One key: for `HS256`, `HS384` and `HS512` a secret, for the other algorithms the public half of a pair.
 #[derive(Debug, JsonSchema)]
@@ -33,6 +34,9 @@ pub(super) struct RawKey {
     /// What the key verifies.
     #[schemars(required, rename = "use", length(min = 1))]
     uses: Option<Placed<Vec<Placed<KeyUse>>>>,
+    /// The platforms of the messenger's client from which a request must come for the key to count. Default: all.
+    #[schemars(length(min = 1))]
+    platforms: Option<Placed<Vec<Placed<Platform>>>>,
     /// The moment from which the key counts.
     #[schemars(with = "Option<Moment>")]
     not_before: Option<Placed<i64>>,
@@ -50,6 +54,7 @@ impl RawKey {
             encoding: table.optional("encoding", Value::keyword),
             public_key: table.optional("public_key", Value::path),
             uses: table.required("use", uses),
+            platforms: table.optional("platforms", platforms),
             not_before: table.optional("not_before", Value::moment),
             not_after: table.optional("not_after", Value::moment),
         };
@@ -63,7 +68,7 @@ impl RawKey {
     }
 
     pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<KeyPolicy> {
-        let Self { id, algorithm, secret, encoding, public_key, uses, not_before, not_after } = self;
+        let Self { id, algorithm, secret, encoding, public_key, uses, platforms, not_before, not_after } = self;
         let uses: Option<Vec<Placed<KeyUse>>> = uses.map(|uses| uses.value);
         if let (Some(begin), Some(end)) = (&not_before, &not_after)
             && begin.value >= end.value
@@ -117,12 +122,24 @@ impl RawKey {
             algorithm: algorithm.value,
             source: found?,
             uses: uses.into_iter().map(|word| word.value).collect(),
+            platforms: platforms.map_or(Platforms::ALL, |platforms| {
+                Platforms::of(&platforms.value.iter().map(|word| word.value).collect::<Vec<_>>())
+            }),
             term: KeyTerm {
                 not_before: not_before.map(|moment| moment.value),
                 not_after: not_after.map(|moment| moment.value),
             },
         })
     }
+}
+
+fn platforms(value: &Value<'_>) -> Option<Placed<Vec<Placed<Platform>>>> {
+    let platforms = value.list(Value::keyword)?;
+    if value.is_empty_list() {
+        value.error("a key for no platform: leave it out for all, or name `web`, `ios` or `android`");
+        return None;
+    }
+    Some(platforms)
 }
 
 fn uses(value: &Value<'_>) -> Option<Placed<Vec<Placed<KeyUse>>>> {

@@ -197,6 +197,31 @@ fn keys_are_told_apart_and_have_a_use() {
 }
 
 #[test]
+fn a_key_is_for_all_platforms_or_for_those_that_it_names() {
+    use crate::profile::{Platform, Platforms};
+
+    let uses = "use = [\"jwt\"]";
+    let only = |platforms: &str| with(WORKSPACE, uses, &format!("{uses}\nplatforms = {platforms}"));
+    assert_eq!(workspace(WORKSPACE).identity.keys[0].platforms, Platforms::ALL);
+    let apps = Platforms::of(&[Platform::Ios, Platform::Web]);
+    assert_eq!(workspace(&only("[\"web\", \"ios\", \"web\"]")).identity.keys[0].platforms, apps);
+    let words = "expected `web`, `ios` or `android`, found";
+    found(
+        &only("[\"web\", \"IOS\", \"mobile_web\"]"),
+        &[
+            &format!("error: a.toml:16:21: `identity.keys[0].platforms[1]`: {words} `IOS` (did you mean `ios`?)"),
+            &format!("error: a.toml:16:28: `identity.keys[0].platforms[2]`: {words} `mobile_web`"),
+        ],
+    );
+    let none = "a key for no platform: leave it out for all, or name `web`, `ios` or `android`";
+    found(&only("[]"), &[&format!("error: a.toml:16:13: `identity.keys[0].platforms`: {none}")]);
+    found(
+        &only("\"web\"").replace("platforms", "platform"),
+        &["error: a.toml:16:1: unknown key `identity.keys[0].platform` (did you mean `platforms`?)"],
+    );
+}
+
+#[test]
 fn a_key_is_of_the_kind_that_its_algorithm_takes() {
     let secret = "secret = { env = \"ACME_SECRET\" }";
     let public = "public_key = \"idp.pem\"";

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -56,6 +56,15 @@ pub async fn connect_tls(
     name: &str,
     protocols: &[&[u8]],
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    tls(TcpStream::connect(address).await?, ca_pem, name, protocols).await
+}
+
+async fn tls(
+    stream: TcpStream,
+    ca_pem: &str,
+    name: &str,
+    protocols: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = rustls::RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
         roots.add(certificate.expect("a certificate")).expect("a root");
@@ -67,7 +76,6 @@ pub async fn connect_tls(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-    let stream = TcpStream::connect(address).await?;
     stream.set_nodelay(true)?;
     let name = ServerName::try_from(name.to_owned()).expect("a name");
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
@@ -75,11 +83,25 @@ pub async fn connect_tls(
 
 impl Client {
     pub async fn connect(address: SocketAddr, ca_pem: &str, protocol: Protocol) -> Self {
+        let stream = TcpStream::connect(address).await.expect("a connection");
+        Self::over(stream, ca_pem, protocol).await
+    }
+
+    /// From another address of this machine: all of 127.0.0.0/8 are its own.
+    pub async fn connect_from(source: [u8; 4], address: SocketAddr, ca_pem: &str) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from((source, 0))).expect("an address of this machine");
+        let stream = socket.connect(address).await.expect("a connection");
+        Self::over(stream, ca_pem, Protocol::Http1).await
+    }
+
+    async fn over(stream: TcpStream, ca_pem: &str, protocol: Protocol) -> Self {
         let alpn: &[u8] = match protocol {
             Protocol::Http1 => b"http/1.1",
             Protocol::Http2 => b"h2",
         };
-        let stream = connect_tls(address, ca_pem, "localhost", &[alpn]).await.expect("a TLS connection");
+        let address = stream.peer_addr().expect("a peer");
+        let stream = tls(stream, ca_pem, "localhost", &[alpn]).await.expect("a TLS connection");
         let io = TokioIo::new(stream);
         let (sender, connection) = match protocol {
             Protocol::Http1 => {

@@ -1,0 +1,251 @@
+//! `countersign keys`: what each key signs in the running gateway, when last, and which ones can go.
+
+mod advice;
+mod ask;
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde::Serialize;
+
+use self::advice::{Advice, Asked, DAY_SECONDS, date, grouped, noun, share, signed, some_platforms, uses};
+use super::Failure;
+use crate::demo::table::Screen;
+use crate::epoch::{LoadError, PolicyDirectory};
+use crate::identity::{counted, span};
+use crate::observe::{ADDRESSES_MAX, KeyReport, Kinds, LONG_LIFE_SECONDS, Risks, UsageReport};
+use crate::policy::{Workspace, parse, word};
+
+#[derive(Args)]
+#[command(
+    after_help = "Example:\n  countersign keys --workspace acme\n\nAsks the gateway that runs on this machine, and needs no secret. Exit code 0: fine; 1: a key ends within 7 days and still signs; 2: broken input, or nobody answers."
+)]
+pub struct Arguments {
+    /// The directory with `gateway.toml`, `profiles/` and `workspaces/`.
+    #[arg(long, env = "COUNTERSIGN_POLICIES", default_value = "policies")]
+    policies: PathBuf,
+    /// This workspace alone; all of them by default.
+    #[arg(long, value_name = "ID")]
+    workspace: Option<String>,
+    /// The gateway's admin listener; `[admin] address` by default.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    admin: Option<SocketAddr>,
+    /// For programs: one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A key ends soon and still signs.
+const FOUND: u8 = 1;
+
+#[derive(Debug, thiserror::Error)]
+enum KeysCommandError {
+    #[error("there is no workspace `{id}`: the workspaces are {known}")]
+    UnknownWorkspace { id: String, known: String },
+}
+
+/// All times are in seconds since 1970.
+#[derive(Serialize)]
+struct Answer {
+    /// Who was asked. Other gateways count for themselves.
+    address: SocketAddr,
+    at: i64,
+    /// When the process started, and with it all counts.
+    started: i64,
+    /// Whether the gateway has the policies that were read here.
+    same_policies: bool,
+    workspaces: Vec<OfWorkspace>,
+}
+
+#[derive(Serialize)]
+struct OfWorkspace {
+    workspace: String,
+    /// What the gateway has counted; `null` where it does not have the workspace.
+    since: Option<i64>,
+    signed: u64,
+    unsigned: Kinds,
+    risks: Risks,
+    keys: Vec<OfKey>,
+    #[serde(skip)]
+    noun: &'static str,
+    /// Whether the policy says which life is long.
+    #[serde(skip)]
+    has_lifetime_max: bool,
+}
+
+#[derive(Serialize)]
+struct OfKey {
+    key: String,
+    algorithm: &'static str,
+    #[serde(rename = "use")]
+    uses: Vec<&'static str>,
+    state: &'static str,
+    /// `null`: all.
+    platforms: Option<Vec<&'static str>>,
+    not_before: Option<i64>,
+    not_after: Option<i64>,
+    in_gateway: bool,
+    since: Option<i64>,
+    verified: Kinds,
+    refused: Kinds,
+    /// What all keys signed since then.
+    signed_since: u64,
+    /// Of that, what this one signed, as the table says it.
+    share: String,
+    last_use: Option<i64>,
+    advice: String,
+    finding: bool,
+    #[serde(skip)]
+    term: String,
+}
+
+pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
+    let files = PolicyDirectory::read(&arguments.policies)?;
+    let (set, findings) = parse(files.policy_files());
+    let set = set.ok_or(LoadError::Policy(findings))?;
+    let wanted = |workspace: &&Workspace| arguments.workspace.as_ref().is_none_or(|id| *id == workspace.id);
+    let workspaces: Vec<&Workspace> = set.workspaces.iter().filter(wanted).collect();
+    if let (Some(id), true) = (&arguments.workspace, workspaces.is_empty()) {
+        let known: Vec<String> = set.workspaces.iter().map(|workspace| format!("`{}`", workspace.id)).collect();
+        return Err(KeysCommandError::UnknownWorkspace { id: id.clone(), known: known.join(", ") }.into());
+    }
+    let address = ask::address(arguments.admin, set.gateway.admin.as_ref())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(ask::ask(address))?;
+    let answer = Answer {
+        address,
+        at: report.at,
+        started: report.started,
+        same_policies: report.epoch.as_deref() == Some(files.digest()),
+        workspaces: workspaces.iter().map(|workspace| of_workspace(workspace, &report)).collect(),
+    };
+    if arguments.json {
+        anstream::println!("{}", serde_json::to_string_pretty(&answer)?);
+    } else {
+        anstream::stdout().lock().write_all(render(&answer, Screen::of_stdout()).as_bytes())?;
+    }
+    let found = answer.workspaces.iter().flat_map(|workspace| &workspace.keys).any(|key| key.finding);
+    Ok(if found { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+}
+
+fn of_workspace(workspace: &Workspace, report: &UsageReport) -> OfWorkspace {
+    let counted = report.workspaces.iter().find(|counted| counted.workspace == workspace.id);
+    let keys = &workspace.identity.keys;
+    OfWorkspace {
+        workspace: workspace.id.clone(),
+        since: counted.map(|counted| counted.since),
+        signed: counted.map_or(0, |counted| counted.signed),
+        unsigned: counted.map_or_else(Kinds::default, |counted| counted.unsigned),
+        risks: counted.map_or_else(Risks::default, |counted| counted.risks),
+        keys: keys.iter().map(|key| of_key(&Asked { key, keys, counted, now: report.at })).collect(),
+        noun: counted.map_or("tokens", noun),
+        has_lifetime_max: workspace.identity.max_lifetime.is_some(),
+    }
+}
+
+fn of_key(asked: &Asked<'_>) -> OfKey {
+    let report = asked.report();
+    let Advice { sentence, is_finding } = asked.advice();
+    let number = |of: fn(&KeyReport) -> Kinds| report.map_or_else(Kinds::default, of);
+    OfKey {
+        key: asked.key.id.clone(),
+        algorithm: word(asked.key.algorithm),
+        uses: uses(asked.key),
+        state: asked.state(),
+        platforms: some_platforms(asked.key),
+        not_before: asked.key.term.not_before,
+        not_after: asked.key.term.not_after,
+        in_gateway: report.is_some(),
+        since: report.map(|report| report.since),
+        verified: number(|report| report.verified),
+        refused: number(|report| report.refused),
+        signed_since: report.map_or(0, |report| report.signed_since),
+        share: report.map_or_else(String::new, |report| share(signed(report), report.signed_since)),
+        last_use: report.and_then(|report| report.last_use),
+        advice: sentence,
+        finding: is_finding,
+        term: asked.term(),
+    }
+}
+
+fn render(answer: &Answer, screen: Screen) -> String {
+    let mut text = String::new();
+    let ago = |seconds: i64| span(answer.at.saturating_sub(seconds).max(0).into());
+    let (address, counted_for) = (answer.address, ago(answer.started));
+    text.push_str(&format!(
+        "The gateway on {address} has counted for {counted_for}, since it started; others count for themselves.\n"
+    ));
+    if !answer.same_policies {
+        text.push_str("It has other policies in force than those that were read here.\n");
+    }
+    for workspace in &answer.workspaces {
+        text.push('\n');
+        text.push_str(&counts(workspace, answer));
+        if !workspace.keys.is_empty() {
+            let mut table = screen.table();
+            table.set_header(["key", "algorithm", "use", "term", "verified", "refused", "share", "last use"]);
+            for key in &workspace.keys {
+                table.add_row([
+                    key.key.clone(),
+                    key.algorithm.to_owned(),
+                    match &key.platforms {
+                        Some(platforms) => format!("{} from {}", key.uses.join(", "), platforms.join(", ")),
+                        None => key.uses.join(", "),
+                    },
+                    key.term.clone(),
+                    grouped(key.verified.all()),
+                    grouped(key.refused.all()),
+                    key.share.clone(),
+                    key.last_use.map_or_else(|| "-".to_owned(), |last_use| format!("{} ago", ago(last_use))),
+                ]);
+            }
+            text.push_str(&format!("{table}\n"));
+        }
+        for key in &workspace.keys {
+            text.push_str(&format!("{}\n", key.advice));
+        }
+        text.extend(unwise(workspace));
+    }
+    text
+}
+
+fn counts(workspace: &OfWorkspace, answer: &Answer) -> String {
+    let OfWorkspace { workspace: id, since, signed, unsigned, noun, .. } = workspace;
+    match since {
+        None => format!("{id}: not in the running gateway\n"),
+        Some(since) => format!(
+            "{id}: since {} ({} ago) its keys signed {} {noun}, and {} came that no key in force for them signed\n",
+            date(*since),
+            span(answer.at.saturating_sub(*since).max(0).into()),
+            grouped(*signed),
+            grouped(unsigned.all()),
+        ),
+    }
+}
+
+/// What is unwise about the tokens that hold, where anything is.
+fn unwise(workspace: &OfWorkspace) -> Option<String> {
+    let Risks { no_expiry, long_life, shared } = workspace.risks;
+    let limit = if workspace.has_lifetime_max {
+        "`max_lifetime`".to_owned()
+    } else {
+        counted((LONG_LIFE_SECONDS / DAY_SECONDS).into(), "day")
+    };
+    let requests = |number: u64| match number {
+        1 => "1 request".to_owned(),
+        number => format!("{} requests", grouped(number)),
+    };
+    let told = [
+        (no_expiry > 0).then(|| format!("{} with a token without `exp`", requests(no_expiry))),
+        (long_life > 0).then(|| format!("{} with a token that lives longer than {limit}", requests(long_life))),
+        (shared > 0).then(|| {
+            let tokens = if shared == 1 { "1 token".to_owned() } else { format!("{} tokens", grouped(shared)) };
+            format!("{tokens} from more than {ADDRESSES_MAX} addresses each")
+        }),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    (!told.is_empty()).then(|| format!("unwise: {}\n", told.join("; ")))
+}
