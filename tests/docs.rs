@@ -89,7 +89,8 @@ fn metrics() -> Vec<&'static str> {
         include_str!("../src/observe/readings.rs").split_once("impl Collector").expect("the collector");
     let words = collected.split('"').skip(1).step_by(2);
     // Help is a sentence, and labels are listed here.
-    let labels = ["version", "digest", "certificate", "reason", "failed", "timeout", "CARGO_PKG_VERSION"];
+    let labels =
+        ["version", "digest", "certificate", "reason", "failed", "timeout", "workspace", "set", "CARGO_PKG_VERSION"];
     names.chain(words).filter(|word| !word.is_empty() && !word.contains(' ') && !labels.contains(word)).collect()
 }
 

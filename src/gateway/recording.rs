@@ -38,7 +38,7 @@ impl Witness for Event {
     fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>) {
         let verdict = proofs.verdict().code();
         self.proof(verdict, proofs.key_id());
-        tenant.metrics.proof(verdict, proofs.key_id());
+        tenant.metrics.proof(verdict, proofs.policy_key_id());
         if let Some(subject) = proofs.subject() {
             self.subject(subject);
         }

@@ -3,6 +3,8 @@
 //! Of that crate only `crypto::verify` is used, and for shared secrets only. Its `decode` reads the system clock, takes the last of two
 //! equal claims, and ignores `crit`; and of a public key it reads the file's form anew for each token, where the library below it keeps it read.
 
+use std::cell::OnceCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_lc_rs::signature::ParsedPublicKey;
@@ -18,7 +20,7 @@ use super::verdict::TokenError;
 use crate::clock::UnixSeconds;
 use crate::policy::{Algorithm, KEY_TRIES_MAX, KeyKind, KeyTerm};
 
-/// The keys of a workspace for tokens.
+/// Keys for tokens: those of a workspace, or those of a set.
 pub(super) struct TokenKeys {
     keys: Vec<TokenKey>,
     /// The index of the key that signed last. Most tokens come from one key, so that trying it first makes one signature the rule. It is a
@@ -29,7 +31,7 @@ pub(super) struct TokenKeys {
 }
 
 struct TokenKey {
-    id: String,
+    id: Arc<str>,
     algorithm: Algorithm,
     term: KeyTerm,
     key: VerifyingKey,
@@ -66,6 +68,32 @@ impl SignedPayload {
     }
 }
 
+/// One token before one set of keys after another: what a forged token costs has its limit over all of them.
+pub(super) struct Trial<'t> {
+    token: UnverifiedToken<'t>,
+    now: UnixSeconds,
+    room: &'t mut SignedPayload,
+    /// Signatures that were looked at.
+    tries: usize,
+    digest: OnceCell<TokenDigest>,
+}
+
+impl<'t> Trial<'t> {
+    pub(super) fn new(token: UnverifiedToken<'t>, now: UnixSeconds, room: &'t mut SignedPayload) -> Self {
+        Self { token, now, room, tries: 0, digest: OnceCell::new() }
+    }
+
+    pub(super) fn token(&self) -> &UnverifiedToken<'t> {
+        &self.token
+    }
+
+    /// By which a token is known again: only where a signature costs more than the look.
+    fn digest(&self) -> Option<TokenDigest> {
+        let is_dear = self.token.algorithm.is_some_and(|algorithm| algorithm.key_kind() != KeyKind::Secret);
+        is_dear.then(|| *self.digest.get_or_init(|| TokenDigest::of(&self.token)))
+    }
+}
+
 impl TokenKeys {
     pub(super) fn new() -> Self {
         Self { keys: Vec::new(), recent: AtomicUsize::new(0), seen: SeenTokens::new() }
@@ -76,57 +104,58 @@ impl TokenKeys {
     }
 
     pub(super) fn push(&mut self, id: &str, algorithm: Algorithm, term: KeyTerm, key: VerifyingKey) {
-        self.keys.push(TokenKey { id: id.to_owned(), algorithm, term, key });
+        self.keys.push(TokenKey { id: id.into(), algorithm, term, key });
     }
 
-    /// Finds the key that signed the token, the one it names, or else one of all in force; gives its id, and the payload into `room`.
+    #[cfg(test)]
+    pub(super) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.keys.iter().map(|key| key.algorithm)
+    }
+
+    /// Whether a key has this id.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| *key.id == *id)
+    }
+
+    /// Finds the key that signed the token, the one it names, or else one of all in force; gives its id, and the payload into the trial's
+    /// room.
     ///
     /// # Errors
     /// [`TokenError::UnknownKey`], [`TokenError::KeyNotInForce`], [`TokenError::WrongAlgorithm`] or [`TokenError::BadSignature`].
-    pub(super) fn verify(
-        &self,
-        token: UnverifiedToken<'_>,
-        now: UnixSeconds,
-        room: &mut SignedPayload,
-    ) -> Result<&str, TokenError> {
-        let index = match &token.key_id {
+    pub(super) fn verify(&self, trial: &mut Trial<'_>) -> Result<&Arc<str>, TokenError> {
+        let index = match &trial.token.key_id {
             Some(id) => {
-                let index = self.keys.iter().position(|key| key.id == *id).ok_or(TokenError::UnknownKey)?;
-                self.try_keys([index], &token, now)?
+                let index = self.keys.iter().position(|key| *key.id == **id).ok_or(TokenError::UnknownKey)?;
+                self.try_keys([index], trial)?
             }
             None if self.keys.is_empty() => return Err(TokenError::UnknownKey),
             None => {
                 let recent = self.recent.load(Ordering::Relaxed);
                 let others = (0..self.keys.len()).filter(|index| *index != recent);
-                self.try_keys(std::iter::once(recent).chain(others), &token, now)?
+                self.try_keys(std::iter::once(recent).chain(others), trial)?
             }
         };
         self.recent.store(index, Ordering::Relaxed);
         let key = self.keys.get(index).ok_or(TokenError::UnknownKey)?;
-        room.bytes = token.payload;
+        trial.room.bytes = std::mem::take(&mut trial.token.payload);
         Ok(&key.id)
     }
 
     /// The index of the first key that signed. A key of another algorithm than the header's is not tried: the header never chooses how a
     /// key is used, which is what `none` and an RSA public key taken for an HMAC secret live on (RFC 8725 §3.1).
-    fn try_keys(
-        &self,
-        indices: impl IntoIterator<Item = usize>,
-        token: &UnverifiedToken<'_>,
-        now: UnixSeconds,
-    ) -> Result<usize, TokenError> {
+    fn try_keys(&self, indices: impl IntoIterator<Item = usize>, trial: &mut Trial<'_>) -> Result<usize, TokenError> {
         let mut failure = TokenError::WrongAlgorithm;
-        let mut tries = 0;
-        let is_dear = token.algorithm.is_some_and(|algorithm| algorithm.key_kind() != KeyKind::Secret);
-        let digest = is_dear.then(|| TokenDigest::of(token));
+        let digest = trial.digest();
         let signer = digest.and_then(|digest| self.seen.signer(&digest));
+        let (token, now) = (&trial.token, trial.now);
+        let tries = &mut trial.tries;
         for index in indices {
             let Some(key) = self.keys.get(index) else { continue };
             if token.algorithm != Some(key.algorithm) {
                 continue;
             }
             if !key.term.holds(now.0) {
-                if tries == 0 {
+                if *tries == 0 {
                     failure = TokenError::KeyNotInForce;
                 }
                 continue;
@@ -137,10 +166,10 @@ impl TokenKeys {
                 Some(_) => continue,
                 None => {}
             }
-            if tries == KEY_TRIES_MAX {
+            if *tries == KEY_TRIES_MAX {
                 break;
             }
-            tries += 1;
+            *tries += 1;
             if key.signed(token) {
                 if let Some(digest) = digest {
                     self.seen.remember(digest, index);

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::claims::VerifiedClaims;
+use super::keyring::KeyName;
 use super::verdict::{ProofError, ProofVerdict};
 use crate::decision::Subject;
 
@@ -85,7 +86,7 @@ pub struct Proofs<'t> {
     pub(super) finding: Finding<'t>,
     /// The key by which the proof was verified: also that of a token that is well signed and fails otherwise, so that the last use of a
     /// key is known before it is taken out of force.
-    pub(super) key_id: Option<&'t str>,
+    pub(super) key: Option<KeyName<'t>>,
     pub(super) names_a_user: bool,
     pub(super) session: SessionPresence,
 }
@@ -111,10 +112,16 @@ impl<'t> Proofs<'t> {
         }
     }
 
-    /// The id of the key that signed, where one did.
+    /// The name of the key that signed, where one did: for records.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
-        self.key_id
+        self.key.as_ref().map(|key| &*key.full)
+    }
+
+    /// What the policy calls the key that signed, or the set that it is of: never a name that somebody else has chosen.
+    #[must_use]
+    pub fn policy_key_id(&self) -> Option<&'t str> {
+        self.key.as_ref().map(|key| key.policy_id)
     }
 
     /// Who the user is, where that is proven. A value of the request: never to be logged as it stands.
@@ -160,7 +167,7 @@ impl fmt::Debug for Proofs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proofs")
             .field("verdict", &self.verdict())
-            .field("key_id", &self.key_id)
+            .field("key", &self.key)
             .field("names_a_user", &self.names_a_user)
             .field("session", &self.session)
             .finish()

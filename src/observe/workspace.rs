@@ -55,6 +55,7 @@ impl WorkspaceMetrics {
         let operations = workspace.operations.iter().map(|operation| (operation.name.as_str(), operation.class));
         let attributes = workspace.catalogue.attributes().iter().map(|attribute| attribute.name.as_str());
         let keys = workspace.identity.keys.iter().map(|key| key.id.as_str());
+        let keys = keys.chain(workspace.identity.key_sets.iter().map(|set| set.id.as_str()));
         Self::of(metrics, &workspace.id, &workspace.upstream, operations, attributes, keys)
     }
 

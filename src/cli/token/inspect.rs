@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let (token, taken_off) = bare(&text);
     let question = Question { token, user_id: arguments.user_id.as_deref(), now: arguments.at.now() };
     let examiners: Vec<Examiner<'_>> =
-        set.workspaces.iter().map(|workspace| examiner(workspace, limits)).collect::<Result<_, _>>()?;
+        set.workspaces.iter().map(|workspace| examiner(workspace, &set.gateway)).collect::<Result<_, _>>()?;
     let workspaces = diagnose(&question, &examiners, arguments.workspace.as_deref());
     let valid_in: Vec<&str> = workspaces
         .iter()
