@@ -119,6 +119,13 @@ impl Issuers {
         }
     }
 
+    /// Has all of them asked now: whoever runs the gateway wants it.
+    pub fn ask_all(&self) {
+        let now = Instant::now();
+        self.live().iter().for_each(|issuer| issuer.hasten(now));
+        self.wake.notify_one();
+    }
+
     /// Asks each issuer when it is due, for as long as it runs.
     pub async fn run(self: Arc<Self>) {
         loop {
@@ -147,7 +154,12 @@ impl Issuers {
         let place = Arc::clone(&self.places).acquire_owned().await;
         let fetched = issuer.ask().await;
         drop(place);
-        self.metrics.key_set_fetched(fetched.as_ref().map_or_else(AskError::code, |_| "ok"));
+        match &fetched {
+            Ok(_) => self.metrics.key_set_fetched("ok"),
+            // Nobody is left who would look for it.
+            Err(AskError::Unneeded) => {}
+            Err(error) => self.metrics.key_set_fetched(error.code()),
+        }
         if let (Ok(good), Some(Some(directory))) = (fetched, self.directory.get()) {
             let (directory, issuer) = (directory.clone(), Arc::clone(issuer));
             // A disk may be slow, and the thread has more to do.

@@ -248,7 +248,11 @@ impl Server {
             tokio::select! {
                 () = watch.changed() => reloader.reload_if_changed(),
                 () = reloader.begun() => reloader.reload_if_changed(),
-                _ = signals.hangup.recv() => reloader.reload(),
+                _ = signals.hangup.recv() => {
+                    reloader.reload();
+                    // Whoever asks by hand means the issuers too; a file that has changed asks none.
+                    epochs.issuers().ask_all();
+                }
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 () = stop.cancelled() => break,

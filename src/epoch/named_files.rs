@@ -134,15 +134,28 @@ mod tests {
         let acme = include_str!("../../policies/workspaces/acme.toml");
         let secret = r#"{ env = "ACME_MESSENGER_SECRET" }"#;
         assert!(acme.contains(secret));
+        let key_sets = r#"
+            [[identity.key_sets]]
+            id = "file"
+            algorithms = ["ES256"]
+            file = "keys.json"
+            [[identity.key_sets]]
+            id = "idp"
+            algorithms = ["ES256"]
+            url = "https://issuer.example/jwks.json"
+            ca = "issuer.pem"
+        "#;
+        let gateway = format!("key_cache = \"cache\"\n{gateway}");
         let shipped = crate::profile::shipped();
         let (set, findings) = parse(&PolicyFiles {
             gateway: Some(Source::new("gateway.toml", gateway)),
             profiles: shipped.iter().map(|(id, text)| Source::new(format!("{id}.toml"), *text)).collect(),
-            workspaces: vec![Source::new("acme.toml", acme.replace(secret, r#"{ file = "acme.secret" }"#))],
+            workspaces: vec![Source::new("acme.toml", acme.replace(secret, r#"{ file = "acme.secret" }"#) + key_sets)],
             base: "base".into(),
         });
         let named = NamedFiles::of(&set.unwrap_or_else(|| panic!("{findings:?}")));
-        let expected = ["a.key", "a.pem", "acme.secret", "b.pem", "ca.pem"].map(|name| Path::new("base").join(name));
+        let expected = ["a.key", "a.pem", "acme.secret", "b.pem", "ca.pem", "issuer.pem", "keys.json"]
+            .map(|name| Path::new("base").join(name));
         assert_eq!(named.paths().collect::<Vec<_>>(), expected);
     }
 

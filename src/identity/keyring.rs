@@ -124,7 +124,11 @@ impl Keyring {
             let current = set.published.current();
             let keys = match (&*current, current.is_stale(set.stale_after_seconds, now)) {
                 (Publication::Nothing, _) | (_, true) => {
-                    is_stale |= set.may_have_signed(trial.token());
+                    if set.may_have_signed(trial.token()) {
+                        is_stale = true;
+                        // Whoever is back shall be asked soon, and not only when it is due.
+                        set.published.missed();
+                    }
                     continue;
                 }
                 (Publication::Fixed(keys) | Publication::Confirmed { keys, at: _ }, false) => &keys.keys,
@@ -140,9 +144,7 @@ impl Keyring {
         }
         if is_named && !is_found {
             // An issuer may have begun to sign with a key that it did not have when it was last asked.
-            for set in self.sets.iter().filter(|set| set.may_have_signed(trial.token())) {
-                set.published.missed();
-            }
+            self.sets.iter().filter(|set| set.may_have_signed(trial.token())).for_each(|set| set.published.missed());
         }
         Err(if is_stale && !is_found { TokenError::KeysStale } else { failure })
     }

@@ -174,6 +174,11 @@ impl Issuer {
         self.schedule().due()
     }
 
+    /// To be asked now, whatever the times say.
+    pub(super) fn hasten(&self, now: Instant) {
+        self.schedule().hasten(now);
+    }
+
     /// Whether to ask it now.
     pub(super) fn begin(&self, now: Instant) -> bool {
         let mut schedule = self.schedule();

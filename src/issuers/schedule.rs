@@ -38,6 +38,11 @@ impl Schedule {
         self.missed_since.get_or_insert(now);
     }
 
+    /// Somebody wants it asked, whatever the times say.
+    pub(super) fn hasten(&mut self, now: Instant) {
+        self.next = self.next.min(now);
+    }
+
     /// When to ask; `None` while somebody does.
     pub(super) fn due(&self) -> Option<Instant> {
         if self.is_asking {
@@ -154,6 +159,21 @@ mod tests {
         assert!(schedule.begin(missed + MISSED_COOLDOWN));
         schedule.confirmed(missed + MISSED_COOLDOWN, 0);
         assert_eq!(schedule.due(), Some(missed + MISSED_COOLDOWN + REFRESH));
+    }
+
+    #[test]
+    fn who_runs_the_gateway_may_ask_at_any_time() {
+        let start = Instant::now();
+        let mut schedule = Schedule::new(REFRESH, start);
+        assert!(schedule.begin(start));
+        schedule.confirmed(start, 0);
+        let now = start + seconds(5);
+        schedule.hasten(now);
+        assert!(schedule.begin(now));
+        schedule.hasten(now);
+        assert_eq!(schedule.due(), None, "somebody asks already");
+        schedule.confirmed(now, 0);
+        assert_eq!(schedule.due(), Some(now + REFRESH));
     }
 
     #[test]

@@ -195,6 +195,33 @@ async fn a_key_that_was_withdrawn_signs_nothing_not_even_what_is_known() {
 }
 
 #[tokio::test]
+async fn whoever_runs_the_gateway_has_a_withdrawn_key_ended_at_once() {
+    let (old, new) = (key(Algorithm::Es256), key(Algorithm::Es256));
+    let issuer = Issuer::publishing(&[("old", &old), ("new", &new)]).await;
+    let mut bench = Bench::acme(|setup| with_issuer(setup, &issuer, DAILY)).await;
+    assert_eq!(proof(&mut bench, &es256(&old, "old")).await.0, "valid");
+    issuer.publish(&[("new", &new)]);
+    bench.gateway.signal("HUP");
+    await_proof(&mut bench, &es256(&old, "old"), "unknown_key").await;
+    assert_eq!(proof(&mut bench, &es256(&new, "new")).await.0, "valid");
+}
+
+#[tokio::test]
+async fn where_nothing_is_enforced_the_record_says_what_would_have_been_refused() {
+    let issuer = Issuer::start(Manner::IsGone).await;
+    let mut bench = Bench::acme(|setup| {
+        with_issuer(setup, &issuer, DAILY)
+            .with("require = \"never\"", "require = \"identified\"")
+            .with("mode = \"enforce\"", "mode = \"observe\"")
+    })
+    .await;
+    let received = bench.passes(form_request(PING, ping(&es256(&key(Algorithm::Es256), "k1")))).await;
+    assert_eq!(received.user_data()["plan"], "free", "as it came");
+    let record = bench.record();
+    assert_eq!((&record["outcome"], &record["would_refuse"]), (&json!("sent"), &json!("keys_stale")), "{record}");
+}
+
+#[tokio::test]
 async fn a_flood_of_made_up_key_ids_makes_one_fetch() {
     let key = key(Algorithm::Es256);
     let issuer = Issuer::publishing(&[("k1", &key)]).await;

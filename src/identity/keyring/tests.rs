@@ -141,6 +141,8 @@ fn a_set_that_nobody_confirmed_says_nothing_of_any_token_that_may_be_its_own() {
         assert_eq!(verify(&ring, text, last + 1), Err(TokenError::KeysStale));
     }
     assert_eq!(verify(&ring, &texts[0], NOW.0 - 1_000_000).as_deref(), Ok("idp/k1"), "the clock was set back");
+    assert!(issuer.missed() >= 8, "each of them asks");
+    let missed = issuer.missed();
     // A token of an algorithm that the set never has is none of its own.
     let own = |secret| sign(r#"{"alg":"HS256"}"#, "{}", secret);
     assert_eq!(verify(&ring, &own(SECRET), last + 1).as_deref(), Ok("web"));
@@ -150,6 +152,7 @@ fn a_set_that_nobody_confirmed_says_nothing_of_any_token_that_may_be_its_own() {
     );
     let unknown = sign(r#"{"alg":"HS256","kid":"k9"}"#, "{}", SECRET);
     assert_eq!(verify(&ring, &unknown, last + 1), Err(TokenError::UnknownKey));
+    assert_eq!(issuer.missed(), missed, "and asks nobody");
     issuer.publish(&[("k1", &key)], last + 1);
     assert_eq!(verify(&ring, &texts[0], last + 1).as_deref(), Ok("idp/k1"), "it is back");
 }
