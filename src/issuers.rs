@@ -18,7 +18,6 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::{sleep_until, timeout};
 
 pub use last_good::{LastGood, LastGoodError};
-pub use schedule::MISSED_COOLDOWN;
 
 use crate::clock;
 use crate::identity::PublishedKeys;

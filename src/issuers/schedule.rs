@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// From one fetch for a key that was missing to the next, in whatever number such tokens come: anybody can make up a `kid`, and nobody
 /// shall make us flood an issuer.
-pub const MISSED_COOLDOWN: Duration = Duration::from_secs(30);
+const MISSED_COOLDOWN: Duration = Duration::from_secs(30);
 
 /// After the first failure; doubled with each, and never longer than `refresh`.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
@@ -25,12 +25,22 @@ pub(super) struct Schedule {
     asked_for_missed: Option<Instant>,
     failures: u32,
     is_asking: bool,
+    /// Somebody wants it asked once more than is being done: the answer under way may be of before.
+    is_hastened: bool,
 }
 
 impl Schedule {
     /// Due at once.
     pub(super) fn new(refresh: Duration, now: Instant) -> Self {
-        Self { refresh, next: now, missed_since: None, asked_for_missed: None, failures: 0, is_asking: false }
+        Self {
+            refresh,
+            next: now,
+            missed_since: None,
+            asked_for_missed: None,
+            failures: 0,
+            is_asking: false,
+            is_hastened: false,
+        }
     }
 
     /// A key was missing, by what is known at `now`.
@@ -40,6 +50,7 @@ impl Schedule {
 
     /// Somebody wants it asked, whatever the times say.
     pub(super) fn hasten(&mut self, now: Instant) {
+        self.is_hastened = self.is_asking;
         self.next = self.next.min(now);
     }
 
@@ -70,18 +81,21 @@ impl Schedule {
 
     /// The issuer has answered. `jitter` is drawn.
     pub(super) fn confirmed(&mut self, now: Instant, jitter: u8) {
-        self.is_asking = false;
         self.failures = 0;
-        self.next = now + shortened(self.refresh, jitter);
+        self.answered(now, shortened(self.refresh, jitter));
     }
 
     /// It has not, or not well.
     pub(super) fn failed(&mut self, now: Instant, jitter: u8) {
-        self.is_asking = false;
         let doubled = BACKOFF_FIRST.saturating_mul(1_u32.checked_shl(self.failures).unwrap_or(u32::MAX));
         let wait = doubled.min(BACKOFF_MAX).min(self.refresh);
         self.failures = self.failures.saturating_add(1);
-        self.next = now + shortened(wait, jitter);
+        self.answered(now, shortened(wait, jitter));
+    }
+
+    fn answered(&mut self, now: Instant, wait: Duration) {
+        self.is_asking = false;
+        self.next = if std::mem::take(&mut self.is_hastened) { now } else { now + wait };
     }
 }
 
@@ -173,7 +187,9 @@ mod tests {
         schedule.hasten(now);
         assert_eq!(schedule.due(), None, "somebody asks already");
         schedule.confirmed(now, 0);
-        assert_eq!(schedule.due(), Some(now + REFRESH));
+        assert!(schedule.begin(now), "what was under way may be of before");
+        schedule.failed(now, 0);
+        assert_eq!(schedule.due(), Some(now + seconds(1)));
     }
 
     #[test]
