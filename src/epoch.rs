@@ -5,6 +5,7 @@
 
 mod build;
 mod files;
+mod key_sets;
 mod lookup;
 mod named_files;
 mod rehearsal;
@@ -18,11 +19,13 @@ use arc_swap::ArcSwap;
 
 pub use build::{BuildError, Epoch, Route, Tenant};
 pub use files::{FilesError, PolicyDirectory};
+pub use key_sets::{KeySetBuildError, read as read_key_set};
 pub use named_files::NamedFiles;
 pub use rehearsal::RehearsalEpoch;
 pub use secrets::{SecretError, fetch as fetch_secret, fetch_key};
 pub use watch::Watch;
 
+use crate::issuers::Issuers;
 use crate::observe::Metrics;
 use crate::policy::{Findings, Paint};
 use named_files::ContentsDigest;
@@ -45,6 +48,7 @@ pub struct Epochs {
     current: ArcSwap<Epoch>,
     attempted: Mutex<Attempted>,
     metrics: Arc<Metrics>,
+    issuers: Arc<Issuers>,
 }
 
 /// What was looked at last, good or not.
@@ -63,12 +67,14 @@ impl Epochs {
     ///
     /// The files cannot be read or are wrong: without a good policy nothing starts.
     pub fn start(directory: &Path, metrics: &Arc<Metrics>) -> Result<Self, LoadError> {
-        let (attempted, epoch) = load(directory, metrics)?;
+        let issuers = Issuers::new(metrics);
+        let (attempted, epoch) = load(directory, metrics, &issuers)?;
         Ok(Self {
             directory: directory.to_owned(),
             current: ArcSwap::from_pointee(epoch?),
             attempted: Mutex::new(attempted),
             metrics: Arc::clone(metrics),
+            issuers,
         })
     }
 
@@ -76,6 +82,12 @@ impl Epochs {
     #[must_use]
     pub fn current(&self) -> Arc<Epoch> {
         self.current.load_full()
+    }
+
+    /// The issuers of all epochs. Somebody must let them [`run`](Issuers::run), or no set is ever fetched.
+    #[must_use]
+    pub fn issuers(&self) -> &Arc<Issuers> {
+        &self.issuers
     }
 
     /// The directory that is read.
@@ -96,7 +108,7 @@ impl Epochs {
     ///
     /// As [`start`](Self::start); the last good epoch stays.
     pub fn prepare(&self) -> Result<Arc<Epoch>, LoadError> {
-        let (attempted, epoch) = load(&self.directory, &self.metrics)?;
+        let (attempted, epoch) = load(&self.directory, &self.metrics, &self.issuers)?;
         // Also where it could not be built: what mends it may be a file that only these policies name.
         *self.attempted() = attempted;
         Ok(Arc::new(epoch?))
@@ -126,7 +138,11 @@ impl Epochs {
 }
 
 /// Reads the policies and what they name. Both what was looked at and what came of it, which may be wanting while the policies are right.
-fn load(directory: &Path, metrics: &Arc<Metrics>) -> Result<(Attempted, Result<Epoch, BuildError>), LoadError> {
+fn load(
+    directory: &Path,
+    metrics: &Arc<Metrics>,
+    issuers: &Issuers,
+) -> Result<(Attempted, Result<Epoch, BuildError>), LoadError> {
     let files = PolicyDirectory::read(directory)?;
     let (set, findings) = crate::policy::parse(files.policy_files());
     let set = set.ok_or(LoadError::Policy(findings))?;
@@ -135,7 +151,8 @@ fn load(directory: &Path, metrics: &Arc<Metrics>) -> Result<(Attempted, Result<E
     // loaded once too often. The other way round it would never be loaded.
     let contents = named.digest();
     let attempted = Attempted { policies: Some(Arc::from(files.digest())), named: Arc::new(named), contents };
-    Ok((attempted, Epoch::build(files.digest(), set, metrics)))
+    issuers.keep_in(set.gateway.key_cache.as_deref());
+    Ok((attempted, Epoch::build(files.digest(), set, metrics, issuers)))
 }
 
 #[cfg(test)]

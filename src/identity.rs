@@ -23,11 +23,14 @@ mod demand;
 mod diagnosis;
 mod issue;
 mod jwt;
+mod key_set;
+mod keyring;
 mod keys;
 mod material;
 mod mint;
 mod proofs;
 mod public_key;
+mod published;
 mod sealed;
 mod seen;
 mod signing;
@@ -42,16 +45,23 @@ pub use configured::{ConfiguredSecrets, DRAWN_BYTES, Owner, SECRET_BYTES_WITHIN_
 pub use demand::{IdentityError, demand};
 pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, counted, diagnose, moment, span};
 pub use jwt::SignedPayload;
+pub use key_set::{KID_BYTES_MAX, KeySet, KeySetError, LeftOut, SET_BYTES_MAX, SET_KEYS_MAX};
+pub use keyring::{KeyName, KeySetState};
 pub use keys::{KEYS_MAX, KeyError, SECRET_BYTES_MIN};
 pub use material::KeyMaterial;
 pub use mint::{MintError, Minting, mint, signing_key};
 pub use proofs::{Presented, Proofs, SessionPresence};
 pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
+pub use published::{Publication, PublishedKeys};
 pub use sealed::SEALED_CHARS_MAX;
 pub use signing::SigningKey;
 pub use times::Times;
 pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError};
 pub use verifier::Verifier;
+
+// What the tests of several rooms need: a set as an issuer would publish it.
+#[cfg(test)]
+pub(crate) use key_set::testing as key_set_testing;
 
 /// The bytes of a shared secret: wiped when dropped, and never shown.
 pub type Secret = secrecy::SecretSlice<u8>;

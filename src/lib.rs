@@ -17,6 +17,7 @@ pub mod envelope;
 pub mod epoch;
 pub mod gateway;
 pub mod identity;
+pub mod issuers;
 pub mod observe;
 pub mod policy;
 pub mod profile;

@@ -50,6 +50,7 @@ pub use source::Source;
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use units::duration as parse_duration;
 pub use workspace::{
-    Admission, EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace,
-    Require, SecretEncoding, SecretSource, Workspace,
+    Admission, EncryptedPayload, Expiry, IdentityPolicy, IssuerPolicy, KeyPolicy, KeySetPolicy, KeySetSource,
+    KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace, Require, SecretEncoding, SecretSource, Workspace,
 };
+pub use workspace_file::KEY_SETS_MAX;

@@ -9,7 +9,7 @@ use crate::edge::hygiene::HygieneError;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
 use crate::envelope::{EnvelopeError, JsonError};
-use crate::identity::IdentityError;
+use crate::identity::{IdentityError, ProofError, TokenError};
 use crate::profile::RouteError;
 use crate::upstream::{HandshakeError, UpstreamError};
 
@@ -159,6 +159,8 @@ impl Rejection {
                 StatusCode::REQUEST_TIMEOUT
             }
             Rejection::Envelope(error) => envelope_status(*error),
+            // The issuer is away, and the token may be as good as any.
+            Rejection::Identity(KEYS_STALE) => StatusCode::SERVICE_UNAVAILABLE,
             Rejection::Identity(_) => StatusCode::UNAUTHORIZED,
             Rejection::Misfit => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::Handshake(HandshakeError::Version) => StatusCode::UPGRADE_REQUIRED,
@@ -196,6 +198,7 @@ impl Rejection {
             Rejection::Body(BodyError::ClientGone | BodyError::Malformed)
             | Rejection::Upstream(UpstreamError::ClientBody | UpstreamError::Target(_)) => "The request is broken",
             Rejection::Envelope(error) => envelope_words(*error),
+            Rejection::Identity(KEYS_STALE) => "Identities cannot be verified at the moment",
             Rejection::Identity(_) | Rejection::Sealed => "The identity could not be verified",
             Rejection::Misfit | Rejection::NothingLeft | Rejection::ErasesLocked | Rejection::SecretSigned => {
                 "The update is not allowed"
@@ -228,7 +231,7 @@ impl Rejection {
             Rejection::Upstream(UpstreamError::Closed(_)) => "countersign; error=connection_terminated",
             Rejection::Upstream(UpstreamError::Garbage(_)) => "countersign; error=http_protocol_error",
             Rejection::Upstream(UpstreamError::Switched) => "countersign; error=http_upgrade_failed",
-            Rejection::Upstream(UpstreamError::Unknown) | Rejection::Internal => {
+            Rejection::Upstream(UpstreamError::Unknown) | Rejection::Internal | Rejection::Identity(KEYS_STALE) => {
                 "countersign; error=proxy_internal_error"
             }
             Rejection::Upstream(
@@ -261,6 +264,8 @@ impl Rejection {
     pub fn party(&self) -> Party {
         match self {
             Rejection::Identity(IdentityError::Missing) => Party::IdentityMissing,
+            // Not in the shape for bad tokens: a widget would throw away one that is good.
+            Rejection::Identity(KEYS_STALE) => Party::Gateway,
             Rejection::Identity(IdentityError::Bad(_)) | Rejection::Sealed => Party::IdentityBad,
             Rejection::Upstream(error) => match error {
                 UpstreamError::RequestBodyTooLong
@@ -353,6 +358,9 @@ impl Rejection {
         }
     }
 }
+
+/// The one failure of a proof that is ours and passes by itself.
+const KEYS_STALE: IdentityError = IdentityError::Bad(ProofError::Token(TokenError::KeysStale));
 
 fn hygiene_code(error: HygieneError) -> &'static str {
     match error {

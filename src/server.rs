@@ -27,9 +27,10 @@ use crate::edge::listener::{TlsEdge, serve_tls};
 use crate::edge::plain::{PlainEdge, serve_plain};
 use crate::edge::runtimes::Runtimes;
 use crate::edge::tls::{ReloadableTls, TlsError};
-use crate::epoch::{Epochs, LoadError, SecretError, Watch, fetch_secret};
+use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Tenant, Watch, fetch_secret};
 use crate::gateway::Gateway;
-use crate::observe::{ConnectionsReading, Metrics};
+use crate::identity::KeySetState;
+use crate::observe::{ConnectionsReading, KeySetReading, Metrics};
 use crate::policy::Severity;
 use crate::state::{Memory, MemoryLimits};
 use reload::{Reloader, load_certificates, tell_in_force};
@@ -189,6 +190,13 @@ impl Server {
             let connections = Arc::clone(&connections);
             move || reading(&connections)
         });
+        metrics.read_key_sets({
+            let epochs = Arc::clone(&epochs);
+            move || key_sets(&epochs.current())
+        });
+        // Before anybody is served, and for no longer than a start may take: the first tokens shall find their keys.
+        let issuers = tokio::spawn(Arc::clone(epochs.issuers()).run());
+        epochs.issuers().first_asked().await;
         let drain = Drain::new();
         let tunnels = CancellationToken::new();
         let state = AdminState::new(Arc::clone(&metrics), recorder.clone(), clock::now());
@@ -248,7 +256,11 @@ impl Server {
             tokio::select! {
                 () = watch.changed() => reloader.reload_if_changed(),
                 () = reloader.begun() => reloader.reload_if_changed(),
-                _ = signals.hangup.recv() => reloader.reload(),
+                _ = signals.hangup.recv() => {
+                    reloader.reload();
+                    // Whoever asks by hand means the issuers too; a file that has changed asks none.
+                    epochs.issuers().ask_all();
+                }
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
                 () = stop.cancelled() => break,
@@ -270,6 +282,7 @@ impl Server {
             _ = signals.terminate.recv() => {}
             _ = signals.interrupt.recv() => {}
         }
+        issuers.abort();
         workers.stop();
         admin_stop.cancel();
         if let Some(admin) = admin {
@@ -282,6 +295,19 @@ impl Server {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+fn key_sets(epoch: &Epoch) -> Vec<KeySetReading> {
+    let now = clock::now_seconds();
+    let of_tenant = |tenant: &Tenant| {
+        let reading = |state: KeySetState<'_>| {
+            let KeySetState { id, keys, left_out, age_seconds, is_stale, failure } = state;
+            let (workspace, set) = (tenant.workspace.id.clone(), id.to_owned());
+            KeySetReading { workspace, set, keys, left_out, age_seconds, is_stale, failure }
+        };
+        tenant.verifier.key_sets(now).map(reading).collect::<Vec<_>>()
+    };
+    epoch.tenants().iter().flat_map(of_tenant).collect()
 }
 
 fn reading(connections: &Connections) -> ConnectionsReading {

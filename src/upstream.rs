@@ -5,6 +5,7 @@
 
 mod connect;
 mod error;
+mod fetch;
 mod forwarded;
 mod headers;
 mod http1;
@@ -33,6 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 pub use error::{ResponseBodyError, UpstreamError, UpstreamSetupError};
+pub use fetch::{FetchError, Fetcher, FetcherError, SystemRoots};
 pub use forwarded::ForwardFacts;
 pub use headers::clean_response_headers;
 pub use outbound::{ForwardHead, JudgedBody, Outbound, PassPermit};

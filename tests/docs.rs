@@ -99,6 +99,7 @@ fn metrics() -> Vec<&'static str> {
         "CARGO_PKG_VERSION",
         "workspace",
         "key",
+        "set",
         "risk",
     ];
     names.chain(words).filter(|word| !word.is_empty() && !word.contains(' ') && !labels.contains(word)).collect()

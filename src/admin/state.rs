@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::audit::{Numbers, Recorder};
 use crate::clock::UnixSeconds;
-use crate::observe::{AuditReading, CertificateReading, Metrics, ReloadResult, UsageReport};
+use crate::observe::{AuditReading, CertificateReading, KeySetReading, Metrics, ReloadResult, UsageReport};
 
 /// The epoch in force.
 #[derive(Clone, Debug)]
@@ -152,6 +152,7 @@ impl AdminState {
                 })
                 .collect(),
             upstreams: epoch.as_deref().map(|facts| facts.upstreams.clone()).unwrap_or_default(),
+            key_sets: self.metrics.key_sets().into_iter().map(KeySetStatus::from).collect(),
             audit: AuditStatus { written, lost, disk_errors },
             connections_open: self.metrics.connections_open(),
             requests_in_flight: self.metrics.requests_in_flight(),
@@ -174,6 +175,7 @@ pub(super) struct Status {
     reload: Option<ReloadStatus>,
     certificates: Vec<CertificateStatus>,
     upstreams: Vec<String>,
+    key_sets: Vec<KeySetStatus>,
     audit: AuditStatus,
     connections_open: u64,
     requests_in_flight: i64,
@@ -198,6 +200,26 @@ struct CertificateStatus {
     name: String,
     /// Whole days; negative when it has ended.
     days_left: i64,
+}
+
+#[derive(Serialize)]
+struct KeySetStatus {
+    workspace: String,
+    set: String,
+    keys: usize,
+    left_out: usize,
+    /// Whole seconds; `null` for a file, and before the first answer.
+    age_seconds: Option<i64>,
+    stale: bool,
+    last_error: Option<&'static str>,
+}
+
+impl From<KeySetReading> for KeySetStatus {
+    fn from(reading: KeySetReading) -> Self {
+        let KeySetReading { workspace, set, keys, left_out, age_seconds, is_stale: stale, failure: last_error } =
+            reading;
+        Self { workspace, set, keys, left_out, age_seconds, stale, last_error }
+    }
 }
 
 #[derive(Serialize)]

@@ -35,6 +35,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     };
     // Requests have the workers' runtimes; this one has signals, reloads, metrics and the plain listener.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(server.run(workers, CancellationToken::new()))?;
+    let served = runtime.block_on(server.run(workers, CancellationToken::new()));
+    // The name of an issuer that is still being looked up holds nobody up.
+    runtime.shutdown_background();
+    served?;
     Ok(ExitCode::SUCCESS)
 }

@@ -8,14 +8,16 @@ mod mint;
 use std::io::{self, IsTerminal, Read, stdin};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
 use super::Failure;
 use crate::clock::{self, UnixSeconds};
-use crate::epoch::{LoadError, PolicyDirectory, fetch_key};
-use crate::identity::{Examiner, KeyError, KeyMaterial};
-use crate::policy::{Limits, PolicySet, Workspace, parse};
+use crate::epoch::{LoadError, PolicyDirectory, fetch_key, read_key_set};
+use crate::identity::{Examiner, KeyError, KeyMaterial, PublishedKeys};
+use crate::issuers::{LastGood, last_good_of};
+use crate::policy::{Algorithm, Gateway, IssuerPolicy, KeySetSource, PolicySet, Workspace, parse};
 
 #[derive(Args)]
 pub struct Arguments {
@@ -110,7 +112,36 @@ fn materials(workspace: &Workspace) -> Vec<Result<KeyMaterial, String>> {
     keys.map(|key| fetch_key(&key.source).map_err(|error| Failure::from(error).told)).collect()
 }
 
-fn examiner<'s>(workspace: &'s Workspace, limits: &'s Limits) -> Result<Examiner<'s>, TokenCommandError> {
-    Examiner::new(&workspace.id, &workspace.identity, &workspace.profile, limits, materials(workspace))
+/// What is known of a workspace's sets of keys, or why nothing is. Nobody is asked: that is the gateway's to do.
+fn published(workspace: &Workspace, key_cache: Option<&Path>) -> Vec<Result<Arc<PublishedKeys>, String>> {
+    let of_issuer = |issuer: &IssuerPolicy, algorithms: &[Algorithm]| {
+        let fetched = format!("the running gateway fetches them from {}", issuer.url);
+        let Some(directory) = key_cache else {
+            return Err(format!("{fetched}, and without `key_cache` in `gateway.toml` they are nowhere else"));
+        };
+        match last_good_of(directory, issuer, algorithms) {
+            Ok(Some(LastGood { keys, at })) => {
+                let published = PublishedKeys::new(|| ());
+                published.confirm(Arc::new(keys), at);
+                Ok(Arc::new(published))
+            }
+            Ok(None) => Err(format!("{fetched}, and `key_cache` has none yet")),
+            Err(error) => Err(format!("{fetched}, and `key_cache` has none to be believed: {error}")),
+        }
+    };
+    let sets = workspace.identity.key_sets.iter();
+    sets.map(|set| match &set.source {
+        KeySetSource::File(path) => {
+            let keys = read_key_set(path, &set.algorithms).map_err(|error| Failure::from(error).told)?;
+            Ok(Arc::new(PublishedKeys::fixed(keys)))
+        }
+        KeySetSource::Issuer(issuer) => of_issuer(issuer, &set.algorithms),
+    })
+    .collect()
+}
+
+fn examiner<'s>(workspace: &'s Workspace, gateway: &'s Gateway) -> Result<Examiner<'s>, TokenCommandError> {
+    Examiner::new(&workspace.id, &workspace.identity, &workspace.profile, &gateway.limits, materials(workspace))
+        .and_then(|examiner| examiner.with_key_sets(published(workspace, gateway.key_cache.as_deref())))
         .map_err(|source| TokenCommandError::Keys { workspace: workspace.id.clone(), source })
 }

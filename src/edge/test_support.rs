@@ -46,6 +46,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
             issuers: Vec::new(),
             audiences: Vec::new(),
             required_claims: Vec::new(),
+            key_sets: Vec::new(),
             keys: Vec::new(),
             encrypted_payload: EncryptedPayload::Refuse,
             token_at: Vec::new(),

@@ -10,14 +10,16 @@ use aws_lc_rs::rand;
 use http::HeaderName;
 use zeroize::Zeroizing;
 
+use super::key_sets::{self, KeySetBuildError};
 use super::secrets::{self, SecretError};
 use crate::edge::headers::SecurityHeaders;
 use crate::envelope::Guard;
-use crate::identity::{ConfiguredSecrets, DRAWN_BYTES, KeyError, KeyMaterial, Verifier};
+use crate::identity::{ConfiguredSecrets, DRAWN_BYTES, KeyError, KeyMaterial, PublishedKeys, Verifier};
+use crate::issuers::Issuers;
 use crate::observe::{Metrics, WorkspaceMetrics};
-use crate::policy::{Gateway, KeyPolicy, PolicySet, Workspace};
+use crate::policy::{Gateway, KeyPolicy, KeySetPolicy, PolicySet, Workspace};
 use crate::profile::{Operation, Path, PathParams, Place, RouteError, Routes};
-use crate::upstream::{UpstreamSetupError, Upstreams};
+use crate::upstream::{SystemRoots, UpstreamSetupError, Upstreams};
 
 /// One tenant with its verifier and counters.
 pub struct Tenant {
@@ -62,6 +64,8 @@ pub struct Route<'e> {
 pub enum BuildError {
     #[error("workspace `{workspace}`, key `{key}`: {source}")]
     Secret { workspace: String, key: String, source: SecretError },
+    #[error("workspace `{workspace}`, key set `{set}`: {source}")]
+    KeySet { workspace: String, set: String, source: KeySetBuildError },
     #[error("workspace `{workspace}`: {source}")]
     Key { workspace: String, source: KeyError },
     #[error("cannot read the certificate authorities `{}`: {source}", path.display())]
@@ -78,17 +82,20 @@ impl Epoch {
     /// # Errors
     ///
     /// The first thing that cannot be had.
-    pub fn build(digest: &str, set: PolicySet, metrics: &Arc<Metrics>) -> Result<Self, BuildError> {
-        Self::assemble(digest, set, metrics, |_, key| secrets::fetch_key(&key.source))
+    pub fn build(digest: &str, set: PolicySet, metrics: &Arc<Metrics>, issuers: &Issuers) -> Result<Self, BuildError> {
+        let system = SystemRoots::default();
+        let published = |_: &Workspace, set: &KeySetPolicy| key_sets::publish(set, issuers, &system);
+        Self::assemble(digest, set, metrics, |_, key| secrets::fetch_key(&key.source), published)
     }
 
-    /// The same with the keys' material from wherever `material_of` has it. Only this room may choose: [`Epoch::build`] for what serves,
-    /// [`RehearsalEpoch`](super::RehearsalEpoch) for what does not.
+    /// The same with the keys' material from wherever `material_of` has it, and the sets of keys from where `published` has them. Only this
+    /// room may choose: [`Epoch::build`] for what serves, [`RehearsalEpoch`](super::RehearsalEpoch) for what does not.
     pub(super) fn assemble(
         digest: &str,
         set: PolicySet,
         metrics: &Arc<Metrics>,
         material_of: impl Fn(&Workspace, &KeyPolicy) -> Result<KeyMaterial, SecretError>,
+        published: impl Fn(&Workspace, &KeySetPolicy) -> Result<Arc<PublishedKeys>, KeySetBuildError>,
     ) -> Result<Self, BuildError> {
         let PolicySet { gateway, profiles: _, workspaces } = set;
         let mut authorities = HashMap::new();
@@ -105,7 +112,7 @@ impl Epoch {
         let mut known = ConfiguredSecrets::new(&drawn);
         let tenants: Vec<Tenant> = workspaces
             .into_iter()
-            .map(|workspace| tenant(workspace, &gateway, metrics, &material_of, &mut known))
+            .map(|workspace| tenant(workspace, &gateway, metrics, &material_of, &published, &mut known))
             .collect::<Result<_, _>>()?;
         known.arrange();
         let routes = routes(&tenants);
@@ -152,6 +159,7 @@ fn tenant(
     gateway: &Gateway,
     metrics: &Arc<Metrics>,
     material_of: impl Fn(&Workspace, &KeyPolicy) -> Result<KeyMaterial, SecretError>,
+    published: impl Fn(&Workspace, &KeySetPolicy) -> Result<Arc<PublishedKeys>, KeySetBuildError>,
     known: &mut ConfiguredSecrets,
 ) -> Result<Tenant, BuildError> {
     let keys = &workspace.identity.keys;
@@ -172,7 +180,20 @@ fn tenant(
             KeyMaterial::PublicKey(_) => {}
         }
     }
+    let key_sets = workspace
+        .identity
+        .key_sets
+        .iter()
+        .map(|set| {
+            published(&workspace, set).map_err(|source| BuildError::KeySet {
+                workspace: workspace.id.clone(),
+                set: set.id.clone(),
+                source,
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
     let verifier = Verifier::new(&workspace.identity, materials, &workspace.profile, &gateway.limits)
+        .and_then(|verifier| verifier.with_key_sets(&workspace.identity, key_sets))
         .map_err(|source| BuildError::Key { workspace: workspace.id.clone(), source })?;
     let metrics = Arc::new(WorkspaceMetrics::new(metrics, &workspace));
     let token_headers = token_headers(&workspace.identity.token_at);

@@ -1,4 +1,4 @@
-//! The files that policies name: certificates and keys of listeners, secrets of keys, authorities of upstreams.
+//! The files that policies name: certificates and keys of listeners, secrets of keys, sets of keys, authorities of upstreams and issuers.
 //!
 //! Owns which files these are, and whether their contents are others than before. It knows nothing of what the contents mean and keeps
 //! none of them.
@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
-use crate::policy::{CertificateSource, Gateway, PolicySet};
+use crate::policy::{CertificateSource, Gateway, KeySetSource, PolicySet};
 
 /// The files that one set of policies names, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,8 +29,17 @@ impl NamedFiles {
     pub(super) fn of(set: &PolicySet) -> Self {
         // A new setting says here whether it names a file. The record and its key are opened once, at start: a change of theirs takes a
         // restart, and a reload for it would change nothing.
-        let Gateway { listeners, upstreams, plain: _, admin: _, hsts: _, limits: _, audit: _, read_back: _ } =
-            &set.gateway;
+        let Gateway {
+            listeners,
+            upstreams,
+            plain: _,
+            admin: _,
+            hsts: _,
+            limits: _,
+            audit: _,
+            read_back: _,
+            key_cache: _,
+        } = &set.gateway;
         let mut paths = BTreeSet::new();
         for CertificateSource { certificate, key } in listeners.iter().flat_map(|listener| &listener.certificates) {
             paths.extend([certificate.clone(), key.clone()]);
@@ -38,6 +47,11 @@ impl NamedFiles {
         paths.extend(upstreams.iter().filter_map(|upstream| upstream.ca.clone()));
         let keys = set.workspaces.iter().flat_map(|workspace| &workspace.identity.keys);
         paths.extend(keys.filter_map(|key| key.source.file()).map(Path::to_owned));
+        let key_sets = set.workspaces.iter().flat_map(|workspace| &workspace.identity.key_sets);
+        paths.extend(key_sets.filter_map(|set| match &set.source {
+            KeySetSource::File(path) => Some(path.clone()),
+            KeySetSource::Issuer(issuer) => issuer.ca.clone(),
+        }));
         Self { paths }
     }
 
@@ -120,15 +134,28 @@ mod tests {
         let acme = include_str!("../../policies/workspaces/acme.toml");
         let secret = r#"{ env = "ACME_MESSENGER_SECRET" }"#;
         assert!(acme.contains(secret));
+        let key_sets = r#"
+            [[identity.key_sets]]
+            id = "file"
+            algorithms = ["ES256"]
+            file = "keys.json"
+            [[identity.key_sets]]
+            id = "idp"
+            algorithms = ["ES256"]
+            url = "https://issuer.example/jwks.json"
+            ca = "issuer.pem"
+        "#;
+        let gateway = format!("key_cache = \"cache\"\n{gateway}");
         let shipped = crate::profile::shipped();
         let (set, findings) = parse(&PolicyFiles {
             gateway: Some(Source::new("gateway.toml", gateway)),
             profiles: shipped.iter().map(|(id, text)| Source::new(format!("{id}.toml"), *text)).collect(),
-            workspaces: vec![Source::new("acme.toml", acme.replace(secret, r#"{ file = "acme.secret" }"#))],
+            workspaces: vec![Source::new("acme.toml", acme.replace(secret, r#"{ file = "acme.secret" }"#) + key_sets)],
             base: "base".into(),
         });
         let named = NamedFiles::of(&set.unwrap_or_else(|| panic!("{findings:?}")));
-        let expected = ["a.key", "a.pem", "acme.secret", "b.pem", "ca.pem"].map(|name| Path::new("base").join(name));
+        let expected = ["a.key", "a.pem", "acme.secret", "b.pem", "ca.pem", "issuer.pem", "keys.json"]
+            .map(|name| Path::new("base").join(name));
         assert_eq!(named.paths().collect::<Vec<_>>(), expected);
     }
 

@@ -1,12 +1,14 @@
 //! An epoch that is never served: its keys were drawn a moment ago, and it knows no upstream.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::build::{BuildError, Epoch};
+use super::key_sets::KeySetBuildError;
 use super::secrets::SecretError;
-use crate::identity::{KeyMaterial, SigningKey};
+use crate::identity::{KeyMaterial, KeySet, PublishedKeys, SigningKey};
 use crate::observe::Metrics;
-use crate::policy::{KeySource, PolicySet, SecretEncoding};
+use crate::policy::{KeySource, PolicySet, SecretEncoding, Workspace};
 
 /// An epoch to rehearse with.
 ///
@@ -19,9 +21,12 @@ use crate::policy::{KeySource, PolicySet, SecretEncoding};
 /// ```
 pub struct RehearsalEpoch {
     epoch: Epoch,
-    /// By workspace and key.
+    /// By workspace and key, or set of keys.
     keys: HashMap<(String, String), SigningKey>,
 }
+
+/// The `kid` of the one key of each set. Tokens of a rehearsal name none.
+const REHEARSED_KID: &str = "rehearsed";
 
 impl RehearsalEpoch {
     /// Makes everything ready that a request meets before it is sent. No secret is fetched and no file is read: that a machine has neither
@@ -44,13 +49,36 @@ impl RehearsalEpoch {
                     *encoding = SecretEncoding::Text;
                 }
             }
+            for set in &workspace.identity.key_sets {
+                // No issuer is asked and no file is read: one key of the set's first algorithm stands for all that are published.
+                if let Some(algorithm) = set.algorithms.first() {
+                    let drawn = SigningKey::draw(*algorithm).map_err(|_| BuildError::Random)?;
+                    keys.insert((workspace.id.clone(), set.id.clone()), drawn);
+                }
+            }
         }
-        let epoch = Epoch::assemble(digest, set, &Metrics::new(), |workspace, key| {
-            let drawn = keys.get(&(workspace.id.clone(), key.id.clone()));
+        let material_of = |workspace: &Workspace, id: &str| {
+            let drawn = keys.get(&(workspace.id.clone(), id.to_owned()));
             let material = drawn.and_then(|drawn| drawn.material().ok());
             // Nothing was drawn: nothing verifies.
-            Ok::<_, SecretError>(material.unwrap_or(KeyMaterial::PublicKey(Vec::new())))
-        })?;
+            material.unwrap_or(KeyMaterial::PublicKey(Vec::new()))
+        };
+        let epoch = Epoch::assemble(
+            digest,
+            set,
+            &Metrics::new(),
+            |workspace, key| Ok::<_, SecretError>(material_of(workspace, &key.id)),
+            |workspace, set| {
+                let one = set
+                    .algorithms
+                    .first()
+                    .map(|algorithm| KeySet::of_one(REHEARSED_KID, *algorithm, &material_of(workspace, &set.id)));
+                Ok::<_, KeySetBuildError>(Arc::new(match one {
+                    Some(Ok(keys)) => PublishedKeys::fixed(keys),
+                    Some(Err(_)) | None => PublishedKeys::new(|| ()),
+                }))
+            },
+        )?;
         Ok(Self { epoch, keys })
     }
 
@@ -60,7 +88,7 @@ impl RehearsalEpoch {
         &self.epoch
     }
 
-    /// A key, to sign with.
+    /// A key, or the one that stands for a set, to sign with.
     #[must_use]
     pub fn key(&self, workspace: &str, key: &str) -> Option<&SigningKey> {
         self.keys.get(&(workspace.to_owned(), key.to_owned()))

@@ -45,7 +45,7 @@ impl Witness for Event {
             ProofVerdict::Valid | ProofVerdict::HashValid | ProofVerdict::SealedValid => Upheld::Verified,
             ProofVerdict::Absent | ProofVerdict::Failed(_) => Upheld::Refused,
         };
-        metrics.proof(&CountedProof { verdict, key_id, kind: proofs.kind(), upheld, at });
+        metrics.proof(&CountedProof { verdict, key_id: proofs.policy_key_id(), kind: proofs.kind(), upheld, at });
         if let Some((hash, Times { exp, iat })) = proofs.token(metrics.token_hasher()) {
             metrics.token(&CountedToken { hash, exp, iat, address: self.client(), at });
         } else if let ProofVerdict::Failed(ProofError::Token(error)) = found {

@@ -12,6 +12,7 @@ mod spelling;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
@@ -27,10 +28,12 @@ use super::issue::IssueRules;
 use super::jwt::SignedPayload;
 use super::subject::SubjectClaims;
 use super::times::TimeRules;
-use super::{KeyError, KeyMaterial, Presented, SessionPresence, TokenError, Verifier, keys};
+use super::{KeyError, KeyMaterial, Presented, PublishedKeys, SessionPresence, TokenError, Verifier, keys};
 use crate::clock::UnixSeconds;
 use crate::decision::Value;
-use crate::policy::{IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, SecretEncoding, word};
+use crate::policy::{
+    IdentityPolicy, KeyPolicy, KeySetPolicy, KeySource, KeyTerm, KeyUse, Limits, SecretEncoding, word,
+};
 use crate::profile::{Platform, Platforms, Profile};
 
 /// What is asked: would this token hold at this moment, for this user where one is named?
@@ -89,6 +92,8 @@ pub struct Examiner<'p> {
     profile: &'p Profile,
     limits: &'p Limits,
     keys: Vec<KeyAtHand<'p>>,
+    /// The sets whose keys could not be had, and why.
+    missing_sets: Vec<(&'p KeySetPolicy, String)>,
     /// By the keys that could be had.
     verifier: Verifier,
 }
@@ -160,7 +165,29 @@ impl<'p> Examiner<'p> {
         }
         let verifier =
             Verifier::new(&IdentityPolicy { keys: usable, ..policy.clone() }, usable_materials, profile, limits)?;
-        Ok(Self { workspace, policy, profile, limits, keys: at_hand, verifier })
+        Ok(Self { workspace, policy, profile, limits, keys: at_hand, missing_sets: Vec::new(), verifier })
+    }
+
+    /// Takes the sets of keys of the policy as well, each with what is known of it or why nothing is, in the policy's order.
+    ///
+    /// # Errors
+    ///
+    /// The keys cannot be in force together.
+    pub fn with_key_sets(mut self, sets: Vec<Result<Arc<PublishedKeys>, String>>) -> Result<Self, KeyError> {
+        let (mut usable, mut published) = (Vec::new(), Vec::new());
+        let mut sets = sets.into_iter();
+        for policy in &self.policy.key_sets {
+            match sets.next().ok_or_else(|| KeyError::Missing { id: policy.id.clone() })? {
+                Ok(keys) => {
+                    usable.push(policy.clone());
+                    published.push(keys);
+                }
+                Err(why) => self.missing_sets.push((policy, why)),
+            }
+        }
+        let policy = IdentityPolicy { key_sets: usable, ..self.policy.clone() };
+        self.verifier = self.verifier.with_key_sets(&policy, published)?;
+        Ok(self)
     }
 
     /// Asks the verifier, and explains what it says. `signer` tells whose key did sign a token that no key of this workspace signed.
@@ -189,7 +216,7 @@ impl<'p> Examiner<'p> {
         let rest = || self.admit_unverified(claims.as_ref(), &presented, question.now);
         let (sentence, mut hints) = match verdict {
             Examined::Valid => {
-                let signed = key.map_or_else(String::new, |key| format!("; key `{key}` signed it"));
+                let signed = key.as_ref().map_or_else(String::new, |key| format!("; key `{}` signed it", key.full));
                 (explainer.success() + &signed, explainer.hints(Ok(())))
             }
             Examined::Failed(error) => {
@@ -216,15 +243,16 @@ impl<'p> Examiner<'p> {
                 (sentence, hints)
             }
             Examined::Unverified => {
-                let missing = quoted(self.missing().map(|(key, _)| &*key.id));
-                let sentence = format!("whether it is signed cannot be said, for key {missing} could not be had");
+                let sentence =
+                    format!("whether it is signed cannot be said, for {} could not be had", self.named_missing());
                 let mut hints = besides(&explainer, rest());
                 hints.extend(signer());
                 (sentence, hints)
             }
         };
         hints.extend(self.missing().map(|(_, why)| why.to_owned()));
-        let key = key.map(str::to_owned);
+        hints.extend(self.missing_sets.iter().map(|(set, why)| format!("keys of `{}`: {why}", set.id)));
+        let key = key.map(|key| key.full.into_owned());
         Diagnosis { workspace: self.workspace.to_owned(), verdict, key, sentence, hints }
     }
 
@@ -234,6 +262,17 @@ impl<'p> Examiner<'p> {
         for_tokens.filter_map(|key| Some((key.policy, key.material.as_ref().err()?.as_str())))
     }
 
+    /// All that could not be had, by name.
+    fn named_missing(&self) -> String {
+        let keys = quoted(self.missing().map(|(key, _)| &*key.id));
+        let sets = quoted(self.missing_sets.iter().map(|(set, _)| &*set.id));
+        match (keys.is_empty(), sets.is_empty()) {
+            (false, false) => format!("key {keys} and the keys of {sets}"),
+            (false, true) => format!("key {keys}"),
+            (true, _) => format!("the keys of {sets}"),
+        }
+    }
+
     /// The verifier knows only the keys that could be had. What it misses one for, another may have signed.
     fn unless_keys_are_missing(&self, error: TokenError, token: &str) -> Examined {
         let (Stage::Signature, Ok(token)) = (Stage::of(error), UnverifiedToken::parse(token, self.limits)) else {
@@ -241,6 +280,14 @@ impl<'p> Examiner<'p> {
         };
         let is_named = |key: &KeyPolicy| token.key_id.as_ref().is_none_or(|id| *id == key.id);
         let mut candidates = self.missing().map(|(key, _)| key).filter(|key| is_named(key)).peekable();
+        // Any `kid` that nobody here has may be a key's of a set; a token without one may be signed by any.
+        let may_be_published =
+            token.key_id.is_none() || matches!(error, TokenError::UnknownKey | TokenError::KeysStale);
+        let of_set =
+            |(set, _): &(&KeySetPolicy, String)| token.algorithm.is_some_and(|one| set.algorithms.contains(&one));
+        if may_be_published && self.missing_sets.iter().any(of_set) {
+            return Examined::Unverified;
+        }
         // No key at all is one thing; keys of which none is for the header's algorithm, another.
         let is_of_another_algorithm = error == TokenError::UnknownKey && candidates.peek().is_some();
         let error = if is_of_another_algorithm { TokenError::WrongAlgorithm } else { error };
@@ -317,6 +364,7 @@ impl Stage {
             | TokenError::WrongType => Stage::Shape,
             TokenError::WrongAlgorithm
             | TokenError::UnknownKey
+            | TokenError::KeysStale
             | TokenError::KeyNotInForce
             | TokenError::BadSignature => Stage::Signature,
             TokenError::KeyForOtherPlatform => Stage::Platform,

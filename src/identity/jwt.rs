@@ -3,6 +3,8 @@
 //! Of that crate only `crypto::verify` is used, and for shared secrets only. Its `decode` reads the system clock, takes the last of two
 //! equal claims, and ignores `crit`; and of a public key it reads the file's form anew for each token, where the library below it keeps it read.
 
+use std::cell::OnceCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use aws_lc_rs::signature::ParsedPublicKey;
@@ -19,7 +21,7 @@ use crate::clock::UnixSeconds;
 use crate::policy::{Algorithm, KEY_TRIES_MAX, KeyKind, KeyTerm};
 use crate::profile::{Platform, Platforms};
 
-/// The keys of a workspace for tokens.
+/// Keys for tokens: those of a workspace, or those of a set.
 pub(super) struct TokenKeys {
     keys: Vec<TokenKey>,
     /// The index of the key that signed last. Most tokens come from one key, so that trying it first makes one signature the rule. It is a
@@ -30,7 +32,7 @@ pub(super) struct TokenKeys {
 }
 
 struct TokenKey {
-    id: String,
+    id: Arc<str>,
     algorithm: Algorithm,
     term: KeyTerm,
     platforms: Platforms,
@@ -68,6 +70,39 @@ impl SignedPayload {
     }
 }
 
+/// One token before one set of keys after another: what a forged token costs has its limit over all of them.
+pub(super) struct Trial<'t> {
+    token: UnverifiedToken<'t>,
+    now: UnixSeconds,
+    /// Where the request comes from, as far as that is known.
+    platform: Option<Platform>,
+    room: &'t mut SignedPayload,
+    /// Signatures that were looked at.
+    tries: usize,
+    digest: OnceCell<TokenDigest>,
+}
+
+impl<'t> Trial<'t> {
+    pub(super) fn new(
+        token: UnverifiedToken<'t>,
+        now: UnixSeconds,
+        platform: Option<Platform>,
+        room: &'t mut SignedPayload,
+    ) -> Self {
+        Self { token, now, platform, room, tries: 0, digest: OnceCell::new() }
+    }
+
+    pub(super) fn token(&self) -> &UnverifiedToken<'t> {
+        &self.token
+    }
+
+    /// By which a token is known again: only where a signature costs more than the look.
+    fn digest(&self) -> Option<TokenDigest> {
+        let is_dear = self.token.algorithm.is_some_and(|algorithm| algorithm.key_kind() != KeyKind::Secret);
+        is_dear.then(|| *self.digest.get_or_init(|| TokenDigest::of(&self.token)))
+    }
+}
+
 impl TokenKeys {
     pub(super) fn new() -> Self {
         Self { keys: Vec::new(), recent: AtomicUsize::new(0), seen: SeenTokens::new() }
@@ -85,36 +120,41 @@ impl TokenKeys {
         platforms: Platforms,
         key: VerifyingKey,
     ) {
-        self.keys.push(TokenKey { id: id.to_owned(), algorithm, term, platforms, key });
+        self.keys.push(TokenKey { id: id.into(), algorithm, term, platforms, key });
     }
 
-    /// Finds the key that signed the token, the one it names, or else one of all in force; gives its id, and the payload into `room`.
+    #[cfg(test)]
+    pub(super) fn algorithms(&self) -> impl Iterator<Item = Algorithm> {
+        self.keys.iter().map(|key| key.algorithm)
+    }
+
+    /// Whether a key has this id.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.keys.iter().any(|key| *key.id == *id)
+    }
+
+    /// Finds the key that signed the token, the one it names, or else one of all in force; gives its id, and the payload into the trial's
+    /// room.
     ///
     /// # Errors
     /// [`TokenError::UnknownKey`], [`TokenError::KeyNotInForce`], [`TokenError::WrongAlgorithm`], [`TokenError::BadSignature`] or
     /// [`TokenError::KeyForOtherPlatform`].
-    pub(super) fn verify(
-        &self,
-        token: UnverifiedToken<'_>,
-        now: UnixSeconds,
-        platform: Option<Platform>,
-        room: &mut SignedPayload,
-    ) -> Result<&str, TokenError> {
-        let index = match &token.key_id {
+    pub(super) fn verify(&self, trial: &mut Trial<'_>) -> Result<&Arc<str>, TokenError> {
+        let index = match &trial.token.key_id {
             Some(id) => {
-                let index = self.keys.iter().position(|key| key.id == *id).ok_or(TokenError::UnknownKey)?;
-                self.try_keys([index], &token, now, platform)?
+                let index = self.keys.iter().position(|key| *key.id == **id).ok_or(TokenError::UnknownKey)?;
+                self.try_keys([index], trial)?
             }
             None if self.keys.is_empty() => return Err(TokenError::UnknownKey),
             None => {
                 let recent = self.recent.load(Ordering::Relaxed);
                 let others = (0..self.keys.len()).filter(|index| *index != recent);
-                self.try_keys(std::iter::once(recent).chain(others), &token, now, platform)?
+                self.try_keys(std::iter::once(recent).chain(others), trial)?
             }
         };
         self.recent.store(index, Ordering::Relaxed);
         let key = self.keys.get(index).ok_or(TokenError::UnknownKey)?;
-        room.bytes = token.payload;
+        trial.room.bytes = std::mem::take(&mut trial.token.payload);
         Ok(&key.id)
     }
 
@@ -125,26 +165,25 @@ impl TokenKeys {
     fn try_keys(
         &self,
         indices: impl IntoIterator<Item = usize> + Clone,
-        token: &UnverifiedToken<'_>,
-        now: UnixSeconds,
-        platform: Option<Platform>,
+        trial: &mut Trial<'_>,
     ) -> Result<usize, TokenError> {
+        let platform = trial.platform;
         let counts = |index: &usize| self.keys.get(*index).is_some_and(|key| key.platforms.count_from(platform));
         let found = |index| if counts(&index) { Ok(index) } else { Err(TokenError::KeyForOtherPlatform) };
         let elsewhere = indices.clone().into_iter().filter(|index| !counts(index));
         let indices = indices.into_iter().filter(counts).chain(elsewhere);
         let mut failure = TokenError::WrongAlgorithm;
-        let mut tries = 0;
-        let is_dear = token.algorithm.is_some_and(|algorithm| algorithm.key_kind() != KeyKind::Secret);
-        let digest = is_dear.then(|| TokenDigest::of(token));
+        let digest = trial.digest();
         let signer = digest.and_then(|digest| self.seen.signer(&digest));
+        let (token, now) = (&trial.token, trial.now);
+        let tries = &mut trial.tries;
         for index in indices {
             let Some(key) = self.keys.get(index) else { continue };
             if token.algorithm != Some(key.algorithm) {
                 continue;
             }
             if !key.term.holds(now.0) {
-                if tries == 0 {
+                if *tries == 0 {
                     failure = TokenError::KeyNotInForce;
                 }
                 continue;
@@ -155,10 +194,10 @@ impl TokenKeys {
                 Some(_) => continue,
                 None => {}
             }
-            if tries == KEY_TRIES_MAX {
+            if *tries == KEY_TRIES_MAX {
                 break;
             }
-            tries += 1;
+            *tries += 1;
             if key.signed(token) {
                 if let Some(digest) = digest {
                     self.seen.remember(digest, index);

@@ -5,6 +5,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 
 use super::claims::VerifiedClaims;
+use super::keyring::KeyName;
 use super::times::Times;
 use super::verdict::{ProofError, ProofVerdict};
 use crate::decision::Subject;
@@ -102,7 +103,7 @@ pub struct Proofs<'t> {
     pub(super) finding: Finding<'t>,
     /// The key by which the proof was verified: also that of a token that is well signed and fails otherwise, so that the last use of a
     /// key is known before it is taken out of force.
-    pub(super) key_id: Option<&'t str>,
+    pub(super) key: Option<KeyName<'t>>,
     pub(super) kind: Option<KeyUse>,
     /// The one token that was presented, to be told from others.
     pub(super) token: Option<&'t str>,
@@ -131,10 +132,16 @@ impl<'t> Proofs<'t> {
         }
     }
 
-    /// The id of the key that signed, where one did.
+    /// The name of the key that signed, where one did: for records.
     #[must_use]
     pub fn key_id(&self) -> Option<&str> {
-        self.key_id
+        self.key.as_ref().map(|key| &*key.full)
+    }
+
+    /// What the policy calls the key that signed, or the set that it is of: never a name that somebody else has chosen.
+    #[must_use]
+    pub fn policy_key_id(&self) -> Option<&'t str> {
+        self.key.as_ref().map(|key| key.policy_id)
     }
 
     /// What was presented, good or bad, as what is looked at first; `None` where nothing was.
@@ -196,7 +203,7 @@ impl fmt::Debug for Proofs<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proofs")
             .field("verdict", &self.verdict())
-            .field("key_id", &self.key_id)
+            .field("key", &self.key)
             .field("names_a_user", &self.names_a_user)
             .field("session", &self.session)
             .finish()

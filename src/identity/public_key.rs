@@ -94,7 +94,7 @@ fn from_json(document: &Value<'_>, algorithm: Algorithm, id: &str) -> Result<Par
     from_jwk(jwk, algorithm)
 }
 
-fn from_jwk(jwk: &Value<'_>, algorithm: Algorithm) -> Result<ParsedPublicKey, PublicKeyError> {
+pub(super) fn from_jwk(jwk: &Value<'_>, algorithm: Algorithm) -> Result<ParsedPublicKey, PublicKeyError> {
     let text = |name: &str| jwk.member(name).and_then(Value::as_text);
     let kind = text("kty").ok_or(PublicKeyError::Unreadable)?;
     if kind == "oct" {
@@ -148,7 +148,7 @@ const ALGORITHM_CHARS_SHOWN: usize = 16;
 const UNCOMPRESSED_POINT: u8 = 4;
 
 /// The curve of an algorithm (RFC 7518 §3.4), and how long one of its coordinates is.
-fn curve(algorithm: Algorithm) -> Option<(&'static str, usize)> {
+pub(super) fn curve(algorithm: Algorithm) -> Option<(&'static str, usize)> {
     match algorithm {
         Algorithm::Es256 => Some(("P-256", 32)),
         Algorithm::Es384 => Some(("P-384", 48)),
@@ -207,7 +207,7 @@ fn parse(algorithm: Algorithm, bytes: &[u8]) -> Result<ParsedPublicKey, PublicKe
 
 /// What the library asks of a key only when it verifies, or not at all: a key that never verifies must not be in force unseen, nor one under
 /// which anybody can sign.
-fn admit(key: &ParsedPublicKey, algorithm: Algorithm) -> Result<(), PublicKeyError> {
+pub(super) fn admit(key: &ParsedPublicKey, algorithm: Algorithm) -> Result<(), PublicKeyError> {
     let unfit = || PublicKeyError::Unfit(word(algorithm));
     let der = key.as_der().map_err(|_| unfit())?;
     let (_, info) = SubjectPublicKeyInfo::from_der(der.as_ref()).map_err(|_| unfit())?;

@@ -106,7 +106,7 @@ impl SigningKey {
     }
 
     /// The same under any header: a signature says nothing of what stands there.
-    pub(super) fn sign(&self, header: &str, payload: &[u8]) -> Result<String, error::Unspecified> {
+    pub fn sign(&self, header: &str, payload: &[u8]) -> Result<String, error::Unspecified> {
         let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(payload));
         let bytes = message.as_bytes();
         let signature = match &self.pair {

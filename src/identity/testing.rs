@@ -91,6 +91,7 @@ pub(super) fn policy() -> IdentityPolicy {
         audiences: vec![],
         required_claims: vec![],
         keys: vec![key("web", &[KeyUse::Jwt, KeyUse::UserHash])],
+        key_sets: vec![],
         token_at: vec![],
         encrypted_payload: EncryptedPayload::Refuse,
     }

@@ -51,6 +51,9 @@ pub enum TokenError {
     WrongAlgorithm,
     #[error("no key in force has this id")]
     UnknownKey,
+    /// Its key may be of a set that its issuer has not confirmed for longer than the policy trusts it. No fault of the token's.
+    #[error("its key may be of a set that nobody has confirmed for too long")]
+    KeysStale,
     /// `not_before` or `not_after` of the policy.
     #[error("its key is not in force now")]
     KeyNotInForce,
@@ -89,7 +92,7 @@ pub enum TokenError {
 
 impl TokenError {
     /// Every failure, in the order in which it is looked for.
-    pub const ALL: [TokenError; 31] = [
+    pub const ALL: [TokenError; 32] = [
         TokenError::TwoTokens,
         TokenError::TooLarge,
         TokenError::Malformed,
@@ -100,6 +103,7 @@ impl TokenError {
         TokenError::WrongType,
         TokenError::WrongAlgorithm,
         TokenError::UnknownKey,
+        TokenError::KeysStale,
         TokenError::KeyNotInForce,
         TokenError::BadSignature,
         TokenError::KeyForOtherPlatform,
@@ -137,6 +141,7 @@ impl TokenError {
             TokenError::WrongType => "wrong_type",
             TokenError::WrongAlgorithm => "wrong_algorithm",
             TokenError::UnknownKey => "unknown_key",
+            TokenError::KeysStale => "keys_stale",
             TokenError::KeyNotInForce => "key_not_in_force",
             TokenError::BadSignature => "bad_signature",
             TokenError::KeyForOtherPlatform => "key_for_other_platform",

@@ -2,14 +2,17 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use super::claims::{ClaimRules, VerifiedClaims};
 use super::compact::UnverifiedToken;
 use super::issue::IssueRules;
 use super::jwt::{SignedPayload, TokenKeys};
+use super::keyring::{KeyName, KeySetState, Keyring, NamedSet};
 use super::keys::{self, Admitted, KEYS_MAX, KeyError};
 use super::material::KeyMaterial;
 use super::proofs::{Agreed, Finding, Presented, Proofs};
+use super::published::PublishedKeys;
 use super::sealed::SealedKeys;
 use super::subject::SubjectClaims;
 use super::times::TimeRules;
@@ -21,7 +24,7 @@ use crate::profile::Profile;
 
 /// Verifies the proofs of requests to one workspace, by the keys that are in force there.
 pub struct Verifier {
-    token_keys: TokenKeys,
+    token_keys: Keyring,
     hash_keys: HashKeys,
     sealed_keys: SealedKeys,
     rules: ClaimRules,
@@ -80,7 +83,34 @@ impl Verifier {
             subject: SubjectClaims::new(&profile.identity),
         };
         let key_ids = policy.keys.iter().map(|key| key.id.clone()).collect();
+        let token_keys = Keyring { own: token_keys, sets: Vec::new() };
         Ok(Self { token_keys, hash_keys, sealed_keys, rules, sealed_rules, limits: limits.clone(), key_ids })
+    }
+
+    /// Puts the sets of keys of the same policy in force beside them. `published` are those of `policy.key_sets`, in the same order.
+    ///
+    /// # Errors
+    /// [`KeyError`] names the first set that is missing, or whose name is another's as well.
+    pub fn with_key_sets(
+        mut self,
+        policy: &IdentityPolicy,
+        published: Vec<Arc<PublishedKeys>>,
+    ) -> Result<Self, KeyError> {
+        let mut published = published.into_iter();
+        for set in &policy.key_sets {
+            let keys = published.next().ok_or_else(|| KeyError::Missing { id: set.id.clone() })?;
+            if self.key_ids.contains(&set.id) {
+                return Err(KeyError::Repeated { id: set.id.clone() });
+            }
+            self.key_ids.push(set.id.clone());
+            self.token_keys.sets.push(NamedSet::new(set, keys));
+        }
+        if published.next().is_some() { Err(KeyError::Surplus) } else { Ok(self) }
+    }
+
+    /// How the sets of keys are doing, in the policy's order.
+    pub fn key_sets(&self, now: UnixSeconds) -> impl Iterator<Item = KeySetState<'_>> {
+        self.token_keys.sets.iter().map(move |set| set.state(now))
     }
 
     /// Looks at everything that a request presents, as of `now`. What a token signs is in `payload` afterwards, where its signature holds.
@@ -95,11 +125,11 @@ impl Verifier {
         payload: &'t mut SignedPayload,
     ) -> Proofs<'t> {
         let unopened = |error| (Finding::Failed(ProofError::Sealed(error)), None);
-        let (finding, key_id) = match (Agreed::of(&presented.sealed), Agreed::of(&presented.tokens)) {
+        let (finding, key) = match (Agreed::of(&presented.sealed), Agreed::of(&presented.tokens)) {
             (Agreed::Nothing, Agreed::Nothing) => self.verify_hash(presented, now),
             (Agreed::Nothing, Agreed::One(token)) => {
-                let (claims, key_id) = self.verify_token(token, presented, now, payload);
-                (claims.map_or_else(|error| Finding::Failed(ProofError::Token(error)), Finding::Token), key_id)
+                let (claims, key) = self.verify_token(token, presented, now, payload);
+                (claims.map_or_else(|error| Finding::Failed(ProofError::Token(error)), Finding::Token), key)
             }
             (Agreed::Nothing, Agreed::Several) => (Finding::Failed(ProofError::Token(TokenError::TwoTokens)), None),
             (Agreed::One(sealed), Agreed::Nothing) => self.open_sealed(sealed, presented, now, payload),
@@ -111,7 +141,7 @@ impl Verifier {
             Agreed::Nothing | Agreed::Several => None,
         };
         let (kind, names_a_user) = (presented.kind(), presented.names_a_user());
-        Proofs { finding, key_id, kind, token, names_a_user, session: presented.session }
+        Proofs { finding, key, kind, token, names_a_user, session: presented.session }
     }
 
     /// Verifies one token. The key that signed it is given also where the token fails otherwise.
@@ -121,10 +151,10 @@ impl Verifier {
         presented: &'t Presented<'_>,
         now: UnixSeconds,
         payload: &'t mut SignedPayload,
-    ) -> (Result<VerifiedClaims<'t>, TokenError>, Option<&'t str>) {
+    ) -> (Result<VerifiedClaims<'t>, TokenError>, Option<KeyName<'t>>) {
         let token = UnverifiedToken::parse(token, &self.limits);
         match token.and_then(|token| self.token_keys.verify(token, now, presented.platform, payload)) {
-            Ok(key_id) => (VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now), Some(key_id)),
+            Ok(key) => (VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now), Some(key)),
             Err(error) => (Err(error), None),
         }
     }
@@ -135,7 +165,7 @@ impl Verifier {
         presented: &'t Presented<'_>,
         now: UnixSeconds,
         payload: &'t mut SignedPayload,
-    ) -> (Finding<'t>, Option<&'t str>) {
+    ) -> (Finding<'t>, Option<KeyName<'t>>) {
         let key_id = match self.sealed_keys.open(sealed, now, presented.platform) {
             Ok(opened) => {
                 payload.hold(opened.plain);
@@ -147,13 +177,13 @@ impl Verifier {
             Ok(claims) => Finding::Sealed(claims),
             Err(error) => Finding::Failed(ProofError::Token(error)),
         };
-        (finding, Some(key_id))
+        (finding, Some(KeyName::own(key_id)))
     }
 
-    fn verify_hash<'t>(&'t self, presented: &'t Presented<'_>, now: UnixSeconds) -> (Finding<'t>, Option<&'t str>) {
+    fn verify_hash<'t>(&'t self, presented: &'t Presented<'_>, now: UnixSeconds) -> (Finding<'t>, Option<KeyName<'t>>) {
         match self.hash_keys.verify(presented, now) {
             Ok(None) => (Finding::Absent, None),
-            Ok(Some(hashed)) => (Finding::Hash { subject: hashed.subject }, Some(hashed.key_id)),
+            Ok(Some(hashed)) => (Finding::Hash { subject: hashed.subject }, Some(KeyName::own(hashed.key_id))),
             Err(error) => (Finding::Failed(ProofError::Hash(error)), None),
         }
     }

@@ -9,7 +9,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::latency::Latency;
-use super::readings::{AuditReading, CertificateReading, ConnectionsReading, Readings, ReadingsCollector};
+use super::readings::{
+    AuditReading, CertificateReading, ConnectionsReading, KeySetReading, Readings, ReadingsCollector,
+};
 use super::shared_tokens::SharedTokens;
 use super::usage::Usages;
 use super::usage_report::WorkspaceReport;
@@ -24,6 +26,7 @@ pub struct Metrics {
     pub(super) verdicts: Family<VerdictLabels, Counter>,
     pub(super) proofs: Family<ProofLabels, Counter>,
     pub(super) leaks: Family<LeakLabels, Counter>,
+    key_set_fetches: Family<FetchLabels, Counter>,
     request_seconds: Family<ClassLabels, Latency, fn() -> Latency>,
     upstream_seconds: Family<UpstreamLabels, Latency, fn() -> Latency>,
     pub(super) judge_seconds: Latency,
@@ -62,6 +65,11 @@ pub(super) struct ProofLabels {
 pub(super) struct LeakLabels {
     pub workspace: String,
     pub kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FetchLabels {
+    result: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -109,6 +117,7 @@ impl Metrics {
             verdicts: Family::default(),
             proofs: Family::default(),
             leaks: Family::default(),
+            key_set_fetches: Family::default(),
             request_seconds: Family::new_with_constructor(Latency::of_network),
             upstream_seconds: Family::new_with_constructor(Latency::of_network),
             judge_seconds: Latency::of_computation(),
@@ -128,6 +137,7 @@ impl Metrics {
         );
         registry.register("proofs", "Proofs by verdict and key", metrics.proofs.clone());
         registry.register("leaks", "Secrets and private keys in updates, left out", metrics.leaks.clone());
+        registry.register("key_set_fetches", "Fetches of sets of keys", metrics.key_set_fetches.clone());
         registry.register_with_unit(
             "request_duration",
             "From a request's head to its end",
@@ -201,6 +211,22 @@ impl Metrics {
             ReloadResult::Ok => 0,
             ReloadResult::Failed => 1,
         });
+    }
+
+    /// Counts a fetch of a set of keys by its result: `ok`, or the stable name of a failure.
+    pub fn key_set_fetched(&self, result: &'static str) {
+        self.key_set_fetches.get_or_create(&FetchLabels { result }).inc();
+    }
+
+    /// How the sets of keys are doing: who knows, is asked at each look. The first to say so stays.
+    pub fn read_key_sets(&self, read: impl Fn() -> Vec<KeySetReading> + Send + Sync + 'static) {
+        self.readings.key_sets.get_or_init(|| Arc::new(read));
+    }
+
+    /// How the sets of keys are doing.
+    #[must_use]
+    pub fn key_sets(&self) -> Vec<KeySetReading> {
+        self.readings.key_sets.get().map_or_else(Vec::new, |read| read())
     }
 
     /// The digest of the policies in force.
@@ -286,6 +312,28 @@ mod tests {
         check(&metrics, r#"countersign_handshakes_failed_total{reason="failed"} 0"#);
         check(&metrics, r#"countersign_handshakes_failed_total{reason="timeout"} 3"#);
         assert_eq!(metrics.connections_open(), 1);
+    }
+
+    #[test]
+    fn a_set_of_keys_that_nobody_confirmed_yet_has_no_age() {
+        let metrics = Metrics::new();
+        let reading = |set: &str, age_seconds: Option<i64>| KeySetReading {
+            workspace: "acme".into(),
+            set: set.into(),
+            keys: 2,
+            left_out: 1,
+            age_seconds,
+            is_stale: age_seconds.is_none(),
+            failure: Some("timeout"),
+        };
+        metrics.read_key_sets(move || vec![reading("idp", Some(17)), reading("new", None)]);
+        metrics.key_set_fetched("timeout");
+        check(&metrics, r#"countersign_key_set_age_seconds{workspace="acme",set="idp"} 17"#);
+        check(&metrics, r#"countersign_key_set_keys{workspace="acme",set="new"} 2"#);
+        check(&metrics, r#"countersign_key_set_stale{workspace="acme",set="idp"} 0"#);
+        check(&metrics, r#"countersign_key_set_stale{workspace="acme",set="new"} 1"#);
+        check(&metrics, r#"countersign_key_set_fetches_total{result="timeout"} 1"#);
+        assert!(!metrics.encode().contains(r#"age_seconds{workspace="acme",set="new"}"#));
     }
 
     #[test]

@@ -22,6 +22,24 @@ pub struct CertificateReading {
     pub not_after: UnixSeconds,
 }
 
+/// How one set of keys of one workspace is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySetReading {
+    pub workspace: String,
+    /// The policy's name of it.
+    pub set: String,
+    /// How many of its keys verify tokens.
+    pub keys: usize,
+    /// How many were published and do not.
+    pub left_out: usize,
+    /// For how many seconds its issuer has not confirmed it; `None` for a file, and before the first answer.
+    pub age_seconds: Option<i64>,
+    /// Whether tokens are refused for it.
+    pub is_stale: bool,
+    /// Why its issuer could not be asked the last time, by its stable name.
+    pub failure: Option<&'static str>,
+}
+
 /// How the record is doing, since the start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuditReading {
@@ -51,6 +69,7 @@ pub struct ConnectionsReading {
 pub(super) struct Readings {
     pub epoch: ArcSwapOption<String>,
     pub certificates: ArcSwap<Vec<CertificateReading>>,
+    pub key_sets: OnceLock<Arc<dyn Fn() -> Vec<KeySetReading> + Send + Sync>>,
     pub audit: OnceLock<Arc<dyn Fn() -> AuditReading + Send + Sync>>,
     pub connections: OnceLock<Arc<dyn Fn() -> ConnectionsReading + Send + Sync>>,
 }
@@ -87,6 +106,13 @@ impl Collector for ReadingsCollector {
                 ConstGauge::new(certificate.not_after.0).encode(family.encode_family(&labels)?)?;
             }
         }
+        let key_sets = self.readings.key_sets.get().map_or_else(Vec::new, |read| read());
+        let age = ("key_set_age_seconds", "For how long its issuer has not confirmed a set of keys");
+        encode_key_sets(&mut encoder, age, &key_sets, |set| set.age_seconds)?;
+        let keys = ("key_set_keys", "Keys of a set that verify tokens");
+        encode_key_sets(&mut encoder, keys, &key_sets, |set| i64::try_from(set.keys).ok())?;
+        let stale = ("key_set_stale", "1 while tokens are refused because nobody has confirmed a set of keys");
+        encode_key_sets(&mut encoder, stale, &key_sets, |set| Some(i64::from(set.is_stale)))?;
         if let Some(read) = self.readings.audit.get() {
             let AuditReading { written, lost, disk_errors } = read();
             let counters = [
@@ -148,6 +174,26 @@ fn encode_usages(encoder: &mut DescriptorEncoder, workspaces: &[WorkspaceReport]
             let labels = [("workspace", workspace), ("risk", risk)];
             ConstCounter::new(number).encode(family.encode_family(&labels)?)?;
         }
+    }
+    Ok(())
+}
+
+/// One gauge of each set that has a value.
+fn encode_key_sets(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): (&str, &str),
+    key_sets: &[KeySetReading],
+    value: impl Fn(&KeySetReading) -> Option<i64>,
+) -> fmt::Result {
+    let values: Vec<_> = key_sets.iter().filter_map(|set| Some((set, value(set)?))).collect();
+    if values.is_empty() {
+        return Ok(());
+    }
+    let gauge_type = ConstGauge::new(0_i64).metric_type();
+    let mut family = encoder.encode_descriptor(name, help, None, gauge_type)?;
+    for (set, value) in values {
+        let labels = [("workspace", set.workspace.as_str()), ("set", set.set.as_str())];
+        ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
 }

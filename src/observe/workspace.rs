@@ -89,6 +89,7 @@ impl WorkspaceMetrics {
         let operations = workspace.operations.iter().map(|operation| (operation.name.as_str(), operation.class));
         let attributes = workspace.catalogue.attributes().iter().map(|attribute| attribute.name.as_str());
         let keys = workspace.identity.keys.iter().map(|key| key.id.as_str());
+        let keys = keys.chain(workspace.identity.key_sets.iter().map(|set| set.id.as_str()));
         let of_all = Self::of(metrics, &workspace.id, &workspace.upstream, operations, attributes, keys);
         let long_life_seconds = workspace.identity.max_lifetime.is_none().then_some(LONG_LIFE_SECONDS);
         Self { long_life_seconds, ..of_all }

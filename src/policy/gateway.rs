@@ -21,10 +21,12 @@ pub struct Gateway {
     pub audit: AuditSettings,
     /// Whether what leaves is read again by the second reader.
     pub read_back: ReadBack,
+    /// The directory in which the sets of keys that were fetched outlive the process. `None`: they do not.
+    pub key_cache: Option<PathBuf>,
 }
 
 impl Gateway {
-    /// The tables of `gateway.toml` that differ from those with which the process `started`, and that it looks at only then: sockets are
+    /// The tables and keys of `gateway.toml` that differ from those with which the process `started`, and that it looks at only then: sockets are
     /// bound and connections begun with them.
     #[must_use]
     pub fn awaiting_restart(&self, started: &Self) -> Vec<&'static str> {
@@ -36,6 +38,7 @@ impl Gateway {
             ("plain", self.plain != started.plain),
             ("admin", self.admin != started.admin),
             ("audit", self.audit != started.audit),
+            ("key_cache", self.key_cache != started.key_cache),
             ("limits", self.limits.of_connections() != started.limits.of_connections()),
         ]
         .into_iter()

@@ -23,6 +23,8 @@ use super::upstream_file::RawUpstream;
 pub(super) struct RawGateway {
     /// Whether what leaves is parsed again and compared with the judgement.
     read_back: Option<Placed<ReadBack>>,
+    /// A directory for the sets of keys that were fetched, so that a restart knows them also while their issuer is gone. Default: none.
+    key_cache: Option<Placed<PathBuf>>,
     /// Where browsers connect.
     #[schemars(required, length(min = 1))]
     listeners: Option<Placed<Vec<Placed<RawListener>>>>,
@@ -119,6 +121,7 @@ impl RawGateway {
     pub(super) fn read(source: &Source, findings: &mut Findings) -> Option<Self> {
         reader::read(source, findings, |table| Self {
             read_back: table.optional("read_back", Value::keyword),
+            key_cache: table.optional("key_cache", Value::path),
             listeners: table.required("listeners", |value| at_least_one(value, RawListener::read)),
             plain: table.optional("plain", |value| value.table(RawPlain::read)),
             admin: table.optional("admin", |value| value.table(RawAdmin::read)),
@@ -136,7 +139,7 @@ impl RawGateway {
 
     /// What the file means; relative paths are below `base`. `None` after a mistake that is already among the findings.
     pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<Gateway> {
-        let Self { read_back, listeners, plain, admin, upstreams, hsts, limits, audit } = self;
+        let Self { read_back, key_cache, listeners, plain, admin, upstreams, hsts, limits, audit } = self;
         let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
         let plain = plain.map(|plain| plain.value.resolve());
         let admin = admin.map(|admin| admin.value.resolve(source, findings));
@@ -158,6 +161,7 @@ impl RawGateway {
             limits: limits.map(|limits| limits.value).unwrap_or_default().resolve(),
             audit: audit?,
             read_back: read_back.map_or(ReadBack::On, |word| word.value),
+            key_cache: key_cache.map(|directory| base.join(directory.value)),
         })
     }
 }

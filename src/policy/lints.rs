@@ -30,7 +30,8 @@ pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source
                 .help("needed only where native applications speak to this workspace");
         }
     }
-    let signs = workspace.identity.keys.iter().any(|key| key.uses.contains(&KeyUse::Jwt));
+    let signs = workspace.identity.keys.iter().any(|key| key.uses.contains(&KeyUse::Jwt))
+        || !workspace.identity.key_sets.is_empty();
     if signs && workspace.identity.max_lifetime.is_none() {
         findings
             .warning(

@@ -87,6 +87,8 @@ pub struct IdentityPolicy {
     /// Claims that a token must have, beside those that it must have anyway.
     pub required_claims: Vec<String>,
     pub keys: Vec<KeyPolicy>,
+    /// Sets of public keys that somebody else publishes, such as an identity provider.
+    pub key_sets: Vec<KeySetPolicy>,
     pub encrypted_payload: EncryptedPayload,
     /// Places of the token beside the profile's, such as a header for messengers that know no tokens. It is taken out before sending.
     pub token_at: Vec<Place>,
@@ -125,6 +127,36 @@ impl KeySource {
             KeySource::Secret { source: SecretSource::Env(_), encoding: _ } => None,
         }
     }
+}
+
+/// A set of public keys (RFC 7517 §5), all of which verify tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeySetPolicy {
+    /// Its name in records and metrics; a key of it is `id/kid`.
+    pub id: String,
+    /// The only ones by which its keys may sign. None of them takes a secret: what is published is none.
+    pub algorithms: Vec<Algorithm>,
+    pub source: KeySetSource,
+}
+
+/// Where a set of keys is published.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySetSource {
+    File(PathBuf),
+    Issuer(IssuerPolicy),
+}
+
+/// A set that its issuer publishes at an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuerPolicy {
+    /// `https`, or `http` to this machine; without user and fragment.
+    pub url: url::Url,
+    /// Certificate authorities to trust; `None`: the system's.
+    pub ca: Option<PathBuf>,
+    /// The longest time from one fetch that went well to the next.
+    pub refresh: Duration,
+    /// For how long keys are trusted that the issuer has not confirmed since.
+    pub stale_after: Duration,
 }
 
 /// How a secret is written down.

@@ -2,6 +2,7 @@
 
 mod attributes;
 mod identity;
+mod key_sets;
 mod keys;
 mod routes;
 
@@ -15,6 +16,7 @@ use url::Host;
 
 use self::attributes::RawAttribute;
 use self::identity::RawIdentity;
+pub use self::key_sets::KEY_SETS_MAX;
 use self::routes::RawRoute;
 pub(super) use self::routes::share_a_call;
 use super::finding::Findings;

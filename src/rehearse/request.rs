@@ -140,8 +140,13 @@ impl Draft {
         let workspace = &tenant.workspace;
         let tokens = &workspace.profile.tokens;
         let first_for = |wanted: KeyUse| {
-            let key = workspace.identity.keys.iter().find(|key| key.uses.contains(&wanted)).ok_or(DraftError::NoKey)?;
-            Ok((key.algorithm, stage.key(&workspace.id, &key.id).ok_or(DraftError::NoKey)?))
+            let own = workspace.identity.keys.iter().find(|key| key.uses.contains(&wanted));
+            let own = own.map(|key| (key.algorithm, &key.id));
+            // All keys of a set are for tokens.
+            let sets = workspace.identity.key_sets.iter().filter(|_| wanted == KeyUse::Jwt);
+            let of_set = || sets.into_iter().find_map(|set| Some((*set.algorithms.first()?, &set.id)));
+            let (algorithm, id) = own.or_else(of_set).ok_or(DraftError::NoKey)?;
+            Ok((algorithm, stage.key(&workspace.id, id).ok_or(DraftError::NoKey)?))
         };
         if let Some(claims) = &request.signed {
             let stranger;

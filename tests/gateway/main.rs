@@ -14,6 +14,7 @@ mod demo;
 mod edge;
 mod encrypted;
 mod json_api;
+mod key_sets;
 mod keys;
 mod keys_command;
 mod leaks;

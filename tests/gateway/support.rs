@@ -4,6 +4,7 @@ pub mod bench;
 pub mod client;
 pub mod forms;
 pub mod gateway;
+pub mod issuer;
 pub mod token;
 pub mod upstream;
 

@@ -80,7 +80,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         now: arguments.at.now(),
     };
     let examiners: Vec<Examiner<'_>> =
-        set.workspaces.iter().map(|workspace| examiner(workspace, limits)).collect::<Result<_, _>>()?;
+        set.workspaces.iter().map(|workspace| examiner(workspace, &set.gateway)).collect::<Result<_, _>>()?;
     let workspaces = diagnose(&question, &examiners, arguments.workspace.as_deref());
     let valid_in: Vec<&str> = workspaces
         .iter()

@@ -43,7 +43,9 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     anstream::println!("{token}");
     // Such a token is what some tests want. Others should not have to guess why the gateway takes it for none.
     let question = Question { token: &token, user_id: None, platform: key.platforms.iter().next(), now };
-    for Diagnosis { workspace, verdict, sentence, .. } in diagnose(&question, &[examiner(workspace, limits)?], None) {
+    for Diagnosis { workspace, verdict, sentence, .. } in
+        diagnose(&question, &[examiner(workspace, &set.gateway)?], None)
+    {
         if verdict != Examined::Valid {
             anstream::eprintln!("workspace `{workspace}` will not take it: {sentence} ({})", verdict.code());
         }

@@ -50,9 +50,10 @@ impl Explainer<'_> {
             }
             TokenError::WrongAlgorithm => self.wrong_algorithm(),
             TokenError::UnknownKey => self.unknown_key(),
+            TokenError::KeysStale => self.keys_stale(),
             TokenError::BadSignature => match self.kid() {
                 Some(kid) => format!("key `{}`, which its `kid` names, did not sign it", harmless(kid)),
-                None => format!("it was signed by none of {}", quoted(self.token_keys().map(|key| &*key.id))),
+                None => format!("it was signed by none of {}", quoted(self.names())),
             },
             TokenError::KeyForOtherPlatform => self.other_platform(),
             TokenError::KeyNotInForce => self.not_in_force(),
@@ -160,6 +161,7 @@ impl Explainer<'_> {
                 | TokenError::OutOfRange(_)
                 | TokenError::ExpiryMissing
                 | TokenError::LifetimeTooLong
+                | TokenError::KeysStale
                 | TokenError::KeyNotInForce
                 | TokenError::KeyForOtherPlatform
                 | TokenError::WrongIssuer
@@ -173,6 +175,11 @@ impl Explainer<'_> {
     /// The keys that verify tokens.
     fn token_keys(&self) -> impl Iterator<Item = &KeyPolicy> {
         self.policy.keys.iter().filter(|key| key.uses.contains(&KeyUse::Jwt))
+    }
+
+    /// What the policy calls its keys for tokens, and its sets of them.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.token_keys().map(|key| &*key.id).chain(self.policy.key_sets.iter().map(|set| &*set.id))
     }
 
     fn in_header(&self, name: &str) -> Option<&Value<'_>> {
@@ -196,7 +203,13 @@ impl Explainer<'_> {
             Some(kid) => all(&mut self.token_keys().filter(|key| key.id == kid)),
             None => all(&mut self.token_keys()),
         };
-        format!("its header says {}, and key {keys}", self.said("alg"))
+        let sets = self.policy.key_sets.iter().map(|set| {
+            let algorithms = quoted(set.algorithms.iter().map(|algorithm| word(*algorithm)));
+            format!("key set `{}` is for {algorithms}", set.id)
+        });
+        let own = (!keys.is_empty()).then(|| format!("key {keys}"));
+        let all: Vec<String> = own.into_iter().chain(sets).collect();
+        format!("its header says {}, and {}", self.said("alg"), all.join(", "))
     }
 
     fn nearly_an_algorithm(&self) -> Option<String> {
@@ -224,10 +237,16 @@ impl Explainer<'_> {
     }
 
     fn unknown_key(&self) -> String {
-        if self.token_keys().next().is_none() {
+        if self.names().next().is_none() {
             return "the workspace has no key for tokens: none has `use = [\"jwt\"]`".to_owned();
         }
-        let keys = quoted(self.token_keys().map(|key| &*key.id));
+        let own = quoted(self.token_keys().map(|key| &*key.id));
+        let sets = quoted(self.policy.key_sets.iter().map(|set| &*set.id));
+        let keys = match (own.is_empty(), sets.is_empty()) {
+            (_, true) => own,
+            (true, false) => format!("those of {sets}, which have none of that name"),
+            (false, false) => format!("{own} and those of {sets}, which have none of that name"),
+        };
         match self.kid() {
             Some(kid) if self.policy.keys.iter().any(|key| key.id == kid) => {
                 format!("its `kid` names `{}`, which is not for tokens; those are {keys}", harmless(kid))
@@ -235,6 +254,14 @@ impl Explainer<'_> {
             Some(_) => format!("its `kid` is {}, and the keys for tokens are {keys}", self.said("kid")),
             None => format!("none of {keys} is in force"),
         }
+    }
+
+    /// Which sets are too old to say.
+    fn keys_stale(&self) -> String {
+        let sets = quoted(self.policy.key_sets.iter().map(|set| set.id.as_str()));
+        format!(
+            "a key of {sets} may have signed it, and the issuer has not confirmed those for longer than `stale_after`"
+        )
     }
 
     /// When the keys that could have signed it count.

@@ -22,7 +22,7 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(gateway.limits, Limits::default());
     assert_eq!(gateway.hsts, Hsts::default());
     assert_eq!(gateway.read_back, ReadBack::On);
-    assert!(gateway.plain.is_none() && gateway.admin.is_none());
+    assert!(gateway.plain.is_none() && gateway.admin.is_none() && gateway.key_cache.is_none());
     assert!(gateway.audit.file.is_none() && gateway.audit.subject_key.is_none());
     let upstream = &gateway.upstreams[0];
     assert_eq!(upstream.host_header, HostHeader::Upstream);
@@ -32,12 +32,13 @@ fn what_is_not_said_has_a_default() {
 #[test]
 fn what_is_said_counts() {
     let gateway = gateway(&format!(
-        "read_back = \"off\"\n{GATEWAY}host = \"preserve\"\nhttp = \"2\"\nca = \"ca.pem\"\n
+        "read_back = \"off\"\nkey_cache = \"../keys\"\n{GATEWAY}host = \"preserve\"\nhttp = \"2\"\nca = \"ca.pem\"\n
          [limits]\nbody_bytes_max = \"3 KiB\"\nidle_timeout = \"7s\"\nhttp2_streams_max = 5\n
          [audit]\nfile = \"/var/audit.jsonl\"\nsubject_key = {{ file = \"key\" }}\n
          [plain]\naddress = \"[::]:80\"\n[admin]\naddress = \"[::1]:9443\"\n[hsts]\nmax_age = \"0s\"\n"
     ));
     assert_eq!(gateway.read_back, ReadBack::Off);
+    assert_eq!(gateway.key_cache.as_deref(), Some(Path::new("policies/../keys")));
     assert_eq!(
         gateway.limits,
         Limits {
@@ -180,4 +181,6 @@ fn what_was_bound_at_the_start_awaits_a_restart_and_nothing_else_does() {
     assert_eq!(tables("[limits]\nidle_timeout = \"7s\"\n[audit]\nkeep = 3\n"), ["plain", "admin", "audit", "limits"]);
     let elsewhere = with(GATEWAY, "8443", "8444");
     assert_eq!(gateway(&elsewhere).awaiting_restart(&gateway(GATEWAY)), ["listeners"]);
+    let kept = format!("key_cache = \"keys\"\n{GATEWAY}");
+    assert_eq!(gateway(&kept).awaiting_restart(&gateway(GATEWAY)), ["key_cache"]);
 }

@@ -10,7 +10,8 @@ use super::super::limits_file::positive_duration;
 use super::super::reader::{Placed, Table, Value, quoted};
 use super::super::schemas::DurationText;
 use super::super::source::Source;
-use super::super::workspace::{EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeyUse, Require};
+use super::super::workspace::{EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySetPolicy, KeyUse, Require};
+use super::key_sets::{KEY_SETS_MAX, RawKeySet};
 use super::keys::RawKey;
 use super::plain;
 use crate::profile::Place;
@@ -43,6 +44,8 @@ pub(in super::super) struct RawIdentity {
     required_claims: Option<Placed<Vec<Placed<String>>>>,
     /// The keys in force; during a rotation there are two.
     keys: Option<Placed<Vec<Placed<RawKey>>>>,
+    /// Sets of public keys that somebody else publishes, such as an identity provider.
+    key_sets: Option<Placed<Vec<Placed<RawKeySet>>>>,
 }
 
 /// Clocks that differ by more are broken, and each second of leeway is a second for which a dead token lives.
@@ -62,6 +65,7 @@ impl RawIdentity {
             audiences: table.optional("audiences", names),
             required_claims: table.optional("required_claims", names),
             keys: table.optional("keys", |value| value.list(|value| value.table(RawKey::read))),
+            key_sets: table.optional("key_sets", |value| value.list(|value| value.table(RawKeySet::read))),
         }
     }
 
@@ -77,6 +81,7 @@ impl RawIdentity {
             audiences,
             required_claims,
             keys,
+            key_sets,
         } = self;
         let keys = keys.map(|keys| keys.value).unwrap_or_default();
         let mut ids: Vec<String> = Vec::new();
@@ -86,9 +91,25 @@ impl RawIdentity {
             }
             ids.push(id.value.clone());
         }
+        let key_sets = key_sets.map(|sets| sets.value).unwrap_or_default();
+        if let Some(surplus) = key_sets.get(KEY_SETS_MAX) {
+            let message = format!("`identity.key_sets`: expected at most {KEY_SETS_MAX}");
+            findings.error(source, surplus.span.clone(), message);
+        }
+        for id in key_sets.iter().filter_map(|set| set.value.id.as_ref()) {
+            // A key of a set is `id/kid` in records: no other key may read like one.
+            let below = |other: &String| other.strip_prefix(&id.value).is_some_and(|rest| rest.starts_with('/'));
+            if ids.iter().any(|other| *other == id.value || below(other)) {
+                let message = format!("a key or another set is called {} as well", quoted(&id.value));
+                findings.error(source, id.span.clone(), message);
+            }
+            ids.push(id.value.clone());
+        }
         // All of them, so that no mistake hides behind the first.
         let keys: Vec<Option<KeyPolicy>> =
             keys.into_iter().map(|key| key.value.resolve(source, base, findings)).collect();
+        let key_sets: Vec<Option<KeySetPolicy>> =
+            key_sets.into_iter().map(|set| set.value.resolve(source, base, findings)).collect();
         if let Some(word) = &encrypted_payload
             && word.value == EncryptedPayload::Open
             && !keys.iter().flatten().any(|key| key.uses.contains(&KeyUse::EncryptedPayload))
@@ -107,6 +128,7 @@ impl RawIdentity {
             audiences: plain(audiences),
             required_claims: plain(required_claims),
             keys: keys.into_iter().collect::<Option<_>>()?,
+            key_sets: key_sets.into_iter().collect::<Option<_>>()?,
             token_at: token_at
                 .map(|places| places.value.into_iter().map(|place| place.value).collect())
                 .unwrap_or_default(),

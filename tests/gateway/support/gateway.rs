@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use super::client::{Client, Protocol};
@@ -18,9 +18,11 @@ pub const BINARY: &str = env!("CARGO_BIN_EXE_countersign");
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a test wants its gateway to be: policy files in a directory of their own.
+#[derive(Clone)]
 pub struct Setup {
-    directory: tempfile::TempDir,
+    directory: Arc<tempfile::TempDir>,
     upstream: String,
+    settings: String,
     gateway: String,
     workspaces: Vec<(String, String)>,
 }
@@ -69,8 +71,9 @@ impl Setup {
     /// No workspace yet.
     pub fn new(upstream: SocketAddr) -> Self {
         Self {
-            directory: tempfile::tempdir().expect("a directory"),
+            directory: Arc::new(tempfile::tempdir().expect("a directory")),
             upstream: format!("url = \"http://{upstream}\""),
+            settings: String::new(),
             gateway: String::new(),
             workspaces: Vec::new(),
         }
@@ -89,6 +92,19 @@ impl Setup {
         let (_, text) = self.workspaces.iter_mut().find(|(name, _)| name == "acme").expect("acme");
         assert!(text.contains(line), "no `{line}` in the workspace");
         *text = text.replace(line, instead);
+        self
+    }
+
+    /// The text of a workspace.
+    #[track_caller]
+    pub fn text(&self, name: &str) -> String {
+        self.workspaces.iter().find(|(other, _)| other == name).expect("a workspace").1.clone()
+    }
+
+    /// More of `gateway.toml`: keys that stand in no table.
+    pub fn settings(mut self, lines: &str) -> Self {
+        self.settings.push_str(lines);
+        self.settings.push('\n');
         self
     }
 
@@ -122,6 +138,7 @@ impl Setup {
         }
         let gateway = format!(
             r#"
+{}
 [[listeners]]
 name = "public"
 address = "127.0.0.1:0"
@@ -137,7 +154,7 @@ address = "127.0.0.1:0"
 file = "../audit.jsonl"
 {}
 "#,
-            self.upstream, self.gateway
+            self.settings, self.upstream, self.gateway
         );
         write_whole(&policies.join("gateway.toml"), &gateway);
         for (name, text) in &self.workspaces {
@@ -198,6 +215,11 @@ impl TestGateway {
         gateway.admin = gateway.listening("admin").expect("an admin listener");
         gateway.plain = gateway.listening("plain");
         gateway
+    }
+
+    /// Another process with the same files, beside this one or after it.
+    pub fn again(&self) -> Self {
+        Self::start(self.setup.clone(), self.ca_pem.clone())
     }
 
     fn listening(&self, name: &str) -> Option<SocketAddr> {
