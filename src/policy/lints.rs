@@ -41,6 +41,15 @@ pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source
             )
             .help("two hours are usual: `max_lifetime = \"2h\"`");
     }
+    if !workspace.identity.key_sets.is_empty() && workspace.identity.audiences.is_empty() {
+        findings
+            .warning(
+                source,
+                landmarks.identity.clone(),
+                "`identity.audiences` is missing: whoever publishes `key_sets` signs for others too, and each of those tokens holds here",
+            )
+            .help("name whom the tokens are for: `audiences = [\"messenger\"]`");
+    }
     many_keys(workspace, landmarks, source, findings);
     elsewhere(workspace, landmarks, source, findings);
     reserved(workspace, landmarks, source, findings);
@@ -170,6 +179,26 @@ mod tests {
                usual: `max_lifetime = \"2h\"`)",
             ],
         );
+    }
+
+    #[test]
+    fn keys_that_sign_for_others_too_are_warned_of() {
+        let set = "[[identity.key_sets]]\nid = \"idp\"\nalgorithms = [\"ES256\"]\nfile = \"idp.json\"\n[attributes]";
+        check(
+            "[attributes]",
+            set,
+            &[
+                "warning: a.toml:8:1: `identity.audiences` is missing: whoever publishes `key_sets` signs for others too, and each \
+               of those tokens holds here (name whom the tokens are for: `audiences = [\"messenger\"]`)",
+            ],
+        );
+        let named = with(WORKSPACE, "max_lifetime", "audiences = [\"messenger\"]\nmax_lifetime");
+        let (_, findings) = read(GATEWAY, &[&with(&named, "[attributes]", set)]);
+        assert!(findings.is_empty());
+        // A set signs: a lock needs no further key.
+        let without_key = with(&named, "use = [\"jwt\"]", "use = [\"user_hash\"]");
+        let (_, findings) = read(GATEWAY, &[&with(&without_key, "[attributes]", set)]);
+        assert!(findings.is_empty());
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub enum FetchError {
     Tls,
     #[error("it took too long")]
     Timeout,
-    #[error("the answer is not 200")]
+    #[error("the answer is {0}, expected 200")]
     Status(StatusCode),
     #[error("the answer has a content coding that nobody asked for")]
     Coding,

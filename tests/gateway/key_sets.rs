@@ -342,7 +342,7 @@ async fn keys_that_nobody_confirms_are_refused_as_our_fault_and_come_back_with_t
     let key = key(Algorithm::Es256);
     let issuer = Issuer::publishing(&[("k1", &key)]).await;
     let mut bench = Bench::acme(|setup| {
-        with_issuer(setup, &issuer, "refresh = \"1s\"\nstale_after = \"2s\"")
+        with_issuer(setup, &issuer, "refresh = \"1s\"\nstale_after = \"4s\"")
             .with("require = \"never\"", "require = \"identified\"")
     })
     .await;
@@ -365,7 +365,7 @@ async fn keys_that_nobody_confirms_are_refused_as_our_fault_and_come_back_with_t
     assert_eq!(metric(&bench.gateway, r#"countersign_key_set_stale{workspace="acme",set="idp"}"#), Some(1));
     assert!(
         metric(&bench.gateway, r#"countersign_key_set_age_seconds{workspace="acme",set="idp"}"#)
-            .is_some_and(|age| age > 2)
+            .is_some_and(|age| age > 4)
     );
     // Also the forged and the unknown: nobody can say of them what they are.
     assert_eq!(
