@@ -15,7 +15,7 @@ use crate::edge::hygiene;
 use crate::envelope::json;
 use crate::epoch::{RehearsalEpoch, Tenant};
 use crate::identity::SigningKey;
-use crate::policy::{Algorithm, AppId, Case, CaseRequest, KeyUse, Signer};
+use crate::policy::{Algorithm, AppId, Case, CaseRequest, KeyPolicy, KeyUse, Signer};
 use crate::profile::{Operation, Place};
 
 /// Why a case cannot be made a request.
@@ -140,7 +140,10 @@ impl Draft {
         let workspace = &tenant.workspace;
         let tokens = &workspace.profile.tokens;
         let first_for = |wanted: KeyUse| {
-            let key = workspace.identity.keys.iter().find(|key| key.uses.contains(&wanted)).ok_or(DraftError::NoKey)?;
+            // A key that counts for no request of this wire would fail every case.
+            let counts = |key: &&KeyPolicy| workspace.profile.platform.admits(key.platforms);
+            let keys = || workspace.identity.keys.iter().filter(|key| key.uses.contains(&wanted));
+            let key = keys().find(counts).or_else(|| keys().next()).ok_or(DraftError::NoKey)?;
             Ok((key.algorithm, stage.key(&workspace.id, &key.id).ok_or(DraftError::NoKey)?))
         };
         if let Some(claims) = &request.signed {
