@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 use super::Secret;
 use super::compact::UnverifiedToken;
 use super::seen::{SeenTokens, TokenDigest};
-use super::verdict::TokenError;
+use super::verdict::{Refused, TokenError};
 use crate::clock::UnixSeconds;
 use crate::policy::{Algorithm, KEY_TRIES_MAX, KeyKind, KeyTerm};
 use crate::profile::{Platform, Platforms};
@@ -35,6 +35,13 @@ struct TokenKey {
     term: KeyTerm,
     platforms: Platforms,
     key: VerifyingKey,
+}
+
+/// The key that signed.
+struct Signer {
+    index: usize,
+    /// Whether it is for the platform of the request.
+    counts: bool,
 }
 
 /// By what a signature is verified.
@@ -99,21 +106,24 @@ impl TokenKeys {
         now: UnixSeconds,
         platform: Option<Platform>,
         room: &mut SignedPayload,
-    ) -> Result<&str, TokenError> {
-        let index = match &token.key_id {
+    ) -> Result<&str, Refused<'_, TokenError>> {
+        let Signer { index, counts } = match &token.key_id {
             Some(id) => {
                 let index = self.keys.iter().position(|key| key.id == *id).ok_or(TokenError::UnknownKey)?;
                 self.try_keys([index], &token, now, platform)?
             }
-            None if self.keys.is_empty() => return Err(TokenError::UnknownKey),
+            None if self.keys.is_empty() => return Err(TokenError::UnknownKey.into()),
             None => {
                 let recent = self.recent.load(Ordering::Relaxed);
                 let others = (0..self.keys.len()).filter(|index| *index != recent);
                 self.try_keys(std::iter::once(recent).chain(others), &token, now, platform)?
             }
         };
-        self.recent.store(index, Ordering::Relaxed);
         let key = self.keys.get(index).ok_or(TokenError::UnknownKey)?;
+        if !counts {
+            return Err(Refused { error: TokenError::KeyForOtherPlatform, key_id: Some(&key.id) });
+        }
+        self.recent.store(index, Ordering::Relaxed);
         room.bytes = token.payload;
         Ok(&key.id)
     }
@@ -128,16 +138,16 @@ impl TokenKeys {
         token: &UnverifiedToken<'_>,
         now: UnixSeconds,
         platform: Option<Platform>,
-    ) -> Result<usize, TokenError> {
+    ) -> Result<Signer, TokenError> {
         let counts = |index: &usize| self.keys.get(*index).is_some_and(|key| key.platforms.count_from(platform));
-        let found = |index| if counts(&index) { Ok(index) } else { Err(TokenError::KeyForOtherPlatform) };
+        let found = |index| Ok(Signer { index, counts: counts(&index) });
         let elsewhere = indices.clone().into_iter().filter(|index| !counts(index));
         let indices = indices.into_iter().filter(counts).chain(elsewhere);
         let mut failure = TokenError::WrongAlgorithm;
         let mut tries = 0;
         let is_dear = token.algorithm.is_some_and(|algorithm| algorithm.key_kind() != KeyKind::Secret);
         let digest = is_dear.then(|| TokenDigest::of(token));
-        let signer = digest.and_then(|digest| self.seen.signer(&digest));
+        let known = digest.and_then(|digest| self.seen.signer(&digest));
         for index in indices {
             let Some(key) = self.keys.get(index) else { continue };
             if token.algorithm != Some(key.algorithm) {
@@ -149,8 +159,8 @@ impl TokenKeys {
                 }
                 continue;
             }
-            match signer {
-                Some(signer) if signer == index => return found(index),
+            match known {
+                Some(known) if known == index => return found(index),
                 // Another key did.
                 Some(_) => continue,
                 None => {}

@@ -56,7 +56,10 @@ async fn check(bench: &mut Bench, platforms: &[&str], token: &str, verdict: &str
     let received = bench.passes(ping(platforms, "intercom_user_jwt", token)).await;
     let expected = if verdict == "valid" { json!("pro") } else { json!(null) };
     let plan = received.user_data().get("plan").cloned().unwrap_or_default();
-    assert_eq!((&bench.record()["proof"], plan), (&json!(verdict), expected), "{platforms:?}");
+    let record = bench.record();
+    assert_eq!((&record["proof"], plan), (&json!(verdict), expected), "{platforms:?}");
+    // Whose it is stands in the record also where it does not count.
+    assert_eq!(record["key"].is_string(), verdict != "bad_signature", "{record}");
 }
 
 #[tokio::test]

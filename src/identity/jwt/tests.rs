@@ -20,7 +20,7 @@ fn keys() -> TokenKeys {
 
 fn verify(keys: &TokenKeys, text: &str) -> Result<String, TokenError> {
     let token = UnverifiedToken::parse(text, &Limits::default())?;
-    keys.verify(token, NOW, None, &mut SignedPayload::default()).map(str::to_owned)
+    keys.verify(token, NOW, None, &mut SignedPayload::default()).map(str::to_owned).map_err(|refused| refused.error)
 }
 
 #[track_caller]
@@ -208,20 +208,26 @@ fn a_key_for_another_platform_is_told_from_a_stranger_s_and_verifies_nothing() {
         keys.push(id, Algorithm::Hs256, KeyTerm::default(), Platforms::of(platforms), key);
     }
     let verify = |text: &str, platform| {
-        let token = UnverifiedToken::parse(text, &Limits::default())?;
+        let token = UnverifiedToken::parse(text, &Limits::default()).expect("a token");
         let mut room = SignedPayload::default();
         let found = keys.verify(token, NOW, platform, &mut room).map(str::to_owned);
         assert_eq!(room.bytes().is_empty(), found.is_err(), "what is refused is not read");
-        found
+        found.map_err(|refused| {
+            assert_eq!(refused.key_id.is_some(), refused.error == TokenError::KeyForOtherPlatform);
+            (refused.error, refused.key_id.map(str::to_owned))
+        })
     };
-    let other = Err(TokenError::KeyForOtherPlatform);
     for (by, id, platforms) in [
         (OLD, "all", &[None, Some(Platform::Web), Some(Platform::Ios), Some(Platform::Android)][..]),
         (SECRET, "ios", &[Some(Platform::Ios)]),
         (UNKNOWN, "apps", &[Some(Platform::Ios), Some(Platform::Android)]),
     ] {
         for platform in [None, Some(Platform::Web), Some(Platform::Ios), Some(Platform::Android)] {
-            let expected = if platforms.contains(&platform) { Ok(id.to_owned()) } else { other.clone() };
+            let expected = if platforms.contains(&platform) {
+                Ok(id.to_owned())
+            } else {
+                Err((TokenError::KeyForOtherPlatform, Some(id.to_owned())))
+            };
             let named = format!(r#"{{"alg":"HS256","kid":"{id}"}}"#);
             for header in [HEADER, &named] {
                 // Twice: the key that signed last is tried first, and is no more for it.
@@ -232,10 +238,10 @@ fn a_key_for_another_platform_is_told_from_a_stranger_s_and_verifies_nothing() {
         }
     }
     let forged = sign(r#"{"alg":"HS256","kid":"ios"}"#, "{}", b"a-strangers-secret-0123456789abcdef0123");
-    assert_eq!(verify(&forged, Some(Platform::Web)), Err(TokenError::BadSignature), "a name is no signature");
+    assert_eq!(verify(&forged, Some(Platform::Web)), Err((TokenError::BadSignature, None)), "a name is no signature");
     assert_eq!(
         verify(&sign(HEADER, "{}", b"a-strangers-secret-0123456789abcdef0123"), None),
-        Err(TokenError::BadSignature)
+        Err((TokenError::BadSignature, None))
     );
 }
 
@@ -272,7 +278,9 @@ fn a_token_that_was_seen_is_asked_for_its_key_again() {
     let at = |text: &str, now: i64| {
         let token = UnverifiedToken::parse(text, &Limits::default())?;
         let mut room = SignedPayload::default();
-        keys.verify(token, UnixSeconds(now), None, &mut room).map(|id| (id.to_owned(), room.bytes().to_vec()))
+        keys.verify(token, UnixSeconds(now), None, &mut room)
+            .map(|id| (id.to_owned(), room.bytes().to_vec()))
+            .map_err(|refused| refused.error)
     };
     for _ in 0..3 {
         assert_eq!(at(&text, NOW.0), Ok(("web".to_owned(), b"{}".to_vec())));
