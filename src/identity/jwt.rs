@@ -147,7 +147,8 @@ impl TokenKeys {
         let mut tries = 0;
         let is_dear = token.algorithm.is_some_and(|algorithm| algorithm.key_kind() != KeyKind::Secret);
         let digest = is_dear.then(|| TokenDigest::of(token));
-        let known = digest.and_then(|digest| self.seen.signer(&digest));
+        // That a key for another platform signed it says nothing of the others: one key may stand here under two names.
+        let known = digest.and_then(|digest| self.seen.signer(&digest)).filter(counts);
         for index in indices {
             let Some(key) = self.keys.get(index) else { continue };
             if token.algorithm != Some(key.algorithm) {

@@ -55,8 +55,7 @@ impl SealedKeys {
     /// Opens a payload.
     ///
     /// # Errors
-    /// It is too long or no base64, no key is in force, or none of them made it, whole and unchanged.
-    /// Or the one that did is not for `platform`.
+    /// It is too long or no base64, no key is in force, none of them made it, whole and unchanged, or the one that did is not for `platform`.
     pub(super) fn open(
         &self,
         sealed: &str,

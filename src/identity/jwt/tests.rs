@@ -263,6 +263,27 @@ fn a_token_without_kid_costs_so_many_signatures_and_one_with_kid_one() {
     assert!(verify(&keys, &sign(HEADER, "{}", by(last).as_bytes())).is_ok());
 }
 
+#[test]
+fn one_pair_under_two_names_counts_on_both_platforms_whichever_was_seen_first() {
+    let signing = SigningKey::draw(Algorithm::EdDsa).expect("a key");
+    let KeyMaterial::PublicKey(pem) = signing.material().expect("material") else { panic!("a pair") };
+    let mut keys = TokenKeys::new();
+    for (id, platform) in [("ios", Platform::Ios), ("web", Platform::Web)] {
+        let key = VerifyingKey::Public(public_key::read(&pem, Algorithm::EdDsa, id).expect("a key"));
+        keys.push(id, Algorithm::EdDsa, KeyTerm::default(), Platforms::of(&[platform]), key);
+    }
+    let text = signing.token(b"{}").expect("signed");
+    let verify = |platform| {
+        let token = UnverifiedToken::parse(&text, &Limits::default()).expect("a token");
+        keys.verify(token, NOW, Some(platform), &mut SignedPayload::default()).map_err(|refused| refused.error)
+    };
+    for _ in 0..2 {
+        assert_eq!(verify(Platform::Ios), Ok("ios"));
+        assert_eq!(verify(Platform::Web), Ok("web"));
+        assert_eq!(verify(Platform::Android), Err(TokenError::KeyForOtherPlatform));
+    }
+}
+
 /// Whatever is remembered of a token, its key must still be the one, and in force.
 #[test]
 fn a_token_that_was_seen_is_asked_for_its_key_again() {
