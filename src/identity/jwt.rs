@@ -16,7 +16,7 @@ use secrecy::ExposeSecret;
 use super::Secret;
 use super::compact::UnverifiedToken;
 use super::seen::{SeenTokens, TokenDigest};
-use super::verdict::TokenError;
+use super::verdict::{Refused, TokenError};
 use crate::clock::UnixSeconds;
 use crate::policy::{Algorithm, KEY_TRIES_MAX, KeyKind, KeyTerm};
 use crate::profile::{Platform, Platforms};
@@ -37,6 +37,13 @@ struct TokenKey {
     term: KeyTerm,
     platforms: Platforms,
     key: VerifyingKey,
+}
+
+/// The key that signed.
+struct Signer {
+    index: usize,
+    /// Whether it is for the platform of the request.
+    counts: bool,
 }
 
 /// By what a signature is verified.
@@ -139,21 +146,24 @@ impl TokenKeys {
     /// # Errors
     /// [`TokenError::UnknownKey`], [`TokenError::KeyNotInForce`], [`TokenError::WrongAlgorithm`], [`TokenError::BadSignature`] or
     /// [`TokenError::KeyForOtherPlatform`].
-    pub(super) fn verify(&self, trial: &mut Trial<'_>) -> Result<&Arc<str>, TokenError> {
-        let index = match &trial.token.key_id {
+    pub(super) fn verify(&self, trial: &mut Trial<'_>) -> Result<&Arc<str>, Refused<'_, TokenError>> {
+        let Signer { index, counts } = match &trial.token.key_id {
             Some(id) => {
                 let index = self.keys.iter().position(|key| *key.id == **id).ok_or(TokenError::UnknownKey)?;
                 self.try_keys([index], trial)?
             }
-            None if self.keys.is_empty() => return Err(TokenError::UnknownKey),
+            None if self.keys.is_empty() => return Err(TokenError::UnknownKey.into()),
             None => {
                 let recent = self.recent.load(Ordering::Relaxed);
                 let others = (0..self.keys.len()).filter(|index| *index != recent);
                 self.try_keys(std::iter::once(recent).chain(others), trial)?
             }
         };
-        self.recent.store(index, Ordering::Relaxed);
         let key = self.keys.get(index).ok_or(TokenError::UnknownKey)?;
+        if !counts {
+            return Err(Refused { error: TokenError::KeyForOtherPlatform, key_id: Some(&key.id) });
+        }
+        self.recent.store(index, Ordering::Relaxed);
         trial.room.bytes = std::mem::take(&mut trial.token.payload);
         Ok(&key.id)
     }
@@ -166,15 +176,16 @@ impl TokenKeys {
         &self,
         indices: impl IntoIterator<Item = usize> + Clone,
         trial: &mut Trial<'_>,
-    ) -> Result<usize, TokenError> {
+    ) -> Result<Signer, TokenError> {
         let platform = trial.platform;
         let counts = |index: &usize| self.keys.get(*index).is_some_and(|key| key.platforms.count_from(platform));
-        let found = |index| if counts(&index) { Ok(index) } else { Err(TokenError::KeyForOtherPlatform) };
+        let found = |index| Ok(Signer { index, counts: counts(&index) });
         let elsewhere = indices.clone().into_iter().filter(|index| !counts(index));
         let indices = indices.into_iter().filter(counts).chain(elsewhere);
         let mut failure = TokenError::WrongAlgorithm;
         let digest = trial.digest();
-        let signer = digest.and_then(|digest| self.seen.signer(&digest));
+        // That a key for another platform signed it says nothing of the others: one key may stand here under two names.
+        let known = digest.and_then(|digest| self.seen.signer(&digest)).filter(counts);
         let (token, now) = (&trial.token, trial.now);
         let tries = &mut trial.tries;
         for index in indices {
@@ -188,8 +199,8 @@ impl TokenKeys {
                 }
                 continue;
             }
-            match signer {
-                Some(signer) if signer == index => return found(index),
+            match known {
+                Some(known) if known == index => return found(index),
                 // Another key did.
                 Some(_) => continue,
                 None => {}

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::compact::UnverifiedToken;
 use super::jwt::{SignedPayload, TokenKeys, Trial};
 use super::published::{Publication, PublishedKeys};
-use super::verdict::TokenError;
+use super::verdict::{Refused, TokenError};
 use crate::clock::UnixSeconds;
 use crate::policy::{Algorithm, KeySetPolicy, KeySetSource};
 use crate::profile::Platform;
@@ -102,16 +102,16 @@ impl Keyring {
         now: UnixSeconds,
         platform: Option<Platform>,
         room: &mut SignedPayload,
-    ) -> Result<KeyName<'_>, TokenError> {
+    ) -> Result<KeyName<'_>, Refused<'_, TokenError>> {
         let mut trial = Trial::new(token, now, platform, room);
         let is_named = trial.token().key_id.is_some();
         match self.own.verify(&mut trial) {
             Ok(id) => Ok(KeyName::own(id)),
-            // A `kid` that the workspace's own key has is that key's.
             // An own key signed it, where it does not count.
-            Err(error @ TokenError::KeyForOtherPlatform) => Err(error),
-            Err(error) if self.sets.is_empty() || (is_named && error != TokenError::UnknownKey) => Err(error),
-            Err(error) => self.verify_by_sets(error, &mut trial, now),
+            Err(refused) if refused.key_id.is_some() || self.sets.is_empty() => Err(refused),
+            // A `kid` that the workspace's own key has is that key's.
+            Err(refused) if is_named && refused.error != TokenError::UnknownKey => Err(refused),
+            Err(refused) => Ok(self.verify_by_sets(refused.error, &mut trial, now)?),
         }
     }
 
@@ -143,7 +143,7 @@ impl Keyring {
             is_found = is_named;
             match keys.verify(trial) {
                 Ok(kid) => return Ok(KeyName::of_set(&set.id, kid)),
-                Err(error) => failure = graver(failure, error),
+                Err(refused) => failure = graver(failure, refused.error),
             }
         }
         if is_named && !is_found {

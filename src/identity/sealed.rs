@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 
 use super::Secret;
 use super::material::BASE64;
-use super::verdict::SealedError;
+use super::verdict::{Refused, SealedError};
 use crate::clock::UnixSeconds;
 use crate::policy::KeyTerm;
 use crate::profile::{Platform, Platforms};
@@ -55,22 +55,21 @@ impl SealedKeys {
     /// Opens a payload.
     ///
     /// # Errors
-    /// It is too long or no base64, no key is in force, or none of them made it, whole and unchanged.
-    /// Or the one that did is not for `platform`.
+    /// It is too long or no base64, no key is in force, none of them made it, whole and unchanged, or the one that did is not for `platform`.
     pub(super) fn open(
         &self,
         sealed: &str,
         now: UnixSeconds,
         platform: Option<Platform>,
-    ) -> Result<Opened<'_>, SealedError> {
+    ) -> Result<Opened<'_>, Refused<'_, SealedError>> {
         if sealed.len() > SEALED_CHARS_MAX {
-            return Err(SealedError::TooLarge);
+            return Err(SealedError::TooLarge.into());
         }
         let bytes = BASE64.decode(sealed).map_err(|_| SealedError::Malformed)?;
         let (nonce, ciphertext) = bytes.split_first_chunk::<NONCE_LEN>().ok_or(SealedError::Malformed)?;
         let in_force = || self.0.iter().filter(|key| key.term.holds(now.0));
         if in_force().next().is_none() {
-            return Err(SealedError::WithoutKey);
+            return Err(SealedError::WithoutKey.into());
         }
         let counts = |key: &&SealedKey| key.platforms.count_from(platform);
         // Keys for other platforms come last, to be told from a stranger's.
@@ -80,13 +79,13 @@ impl SealedKeys {
             let length = key.key.open_in_place(nonce, Aad::empty(), &mut plain).map(|plain| plain.len());
             if let Ok(length) = length {
                 if !counts(&key) {
-                    return Err(SealedError::KeyForOtherPlatform);
+                    return Err(Refused { error: SealedError::KeyForOtherPlatform, key_id: Some(&key.id) });
                 }
                 plain.truncate(length);
                 return Ok(Opened { key_id: &key.id, plain });
             }
         }
-        Err(SealedError::Bad)
+        Err(SealedError::Bad.into())
     }
 }
 
@@ -110,7 +109,7 @@ mod tests {
 
     #[track_caller]
     fn check(keys: &SealedKeys, sealed: &str, expected: Result<(&str, &str), SealedError>) {
-        let opened = keys.open(sealed, NOW, None);
+        let opened = keys.open(sealed, NOW, None).map_err(|refused| refused.error);
         let opened = opened.as_ref().map(|opened| (opened.key_id, std::str::from_utf8(&opened.plain).expect("text")));
         assert_eq!(opened, expected.as_ref().map(|found| *found), "{sealed}");
     }
@@ -130,16 +129,20 @@ mod tests {
 
     #[test]
     fn what_a_key_for_another_platform_made_is_not_opened() {
+        fn opened(keys: &SealedKeys, platform: Option<Platform>) -> Result<&str, Refused<'_, SealedError>> {
+            keys.open(VECTOR, NOW, platform).map(|opened| opened.key_id)
+        }
         let mut keys = SealedKeys::new();
         keys.push("ios", KeyTerm::default(), Platforms::of(&[Platform::Ios]), &secret(SECRET));
-        let opened =
-            |keys: &SealedKeys, platform| keys.open(VECTOR, NOW, platform).map(|opened| opened.key_id.to_owned());
-        assert_eq!(opened(&keys, Some(Platform::Ios)).as_deref(), Ok("ios"));
+        assert_eq!(opened(&keys, Some(Platform::Ios)), Ok("ios"));
         for platform in [None, Some(Platform::Web), Some(Platform::Android)] {
-            assert_eq!(opened(&keys, platform), Err(SealedError::KeyForOtherPlatform));
+            assert_eq!(
+                opened(&keys, platform),
+                Err(Refused { error: SealedError::KeyForOtherPlatform, key_id: Some("ios") })
+            );
         }
         keys.push("all", KeyTerm::default(), Platforms::ALL, &secret(SECRET));
-        assert_eq!(opened(&keys, None).as_deref(), Ok("all"));
+        assert_eq!(opened(&keys, None), Ok("all"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 
 use super::Secret;
 use super::proofs::{Agreed, Presented};
-use super::verdict::HashError;
+use super::verdict::{HashError, Refused};
 use crate::clock::UnixSeconds;
 use crate::policy::KeyTerm;
 use crate::profile::Platforms;
@@ -47,29 +47,28 @@ impl HashKeys {
         &self,
         presented: &'t Presented<'_>,
         now: UnixSeconds,
-    ) -> Result<Option<HashedSubject<'_, 't>>, HashError> {
+    ) -> Result<Option<HashedSubject<'_, 't>>, Refused<'_, HashError>> {
         let hash = match Agreed::of(&presented.user_hashes) {
             Agreed::Nothing => return Ok(None),
             Agreed::One(hash) => hash,
-            Agreed::Several => return Err(HashError::TwoHashes),
+            Agreed::Several => return Err(HashError::TwoHashes.into()),
         };
         let subject = subject(presented)?;
         let in_force = || self.0.iter().filter(|key| key.term.holds(now.0));
         if in_force().next().is_none() {
-            return Err(HashError::WithoutKey);
+            return Err(HashError::WithoutKey.into());
         }
         let tag = decode(hash).ok_or(HashError::Bad)?;
         // `hmac::verify` compares in constant time.
         let signed = |key: &&HashKey| hmac::verify(&key.key, subject.as_bytes(), &tag).is_ok();
         let counts = |key: &&HashKey| key.platforms.count_from(presented.platform);
-        let key_id = match in_force().filter(counts).find(signed) {
-            Some(key) => &key.id,
-            // To be told from a stranger's.
-            None if in_force().filter(|key| !counts(key)).any(|key| signed(&key)) => {
-                return Err(HashError::KeyForOtherPlatform);
-            }
-            None => return Err(HashError::Bad),
-        };
+        // Keys for other platforms come last, to be told from a stranger's.
+        let mut ordered = in_force().filter(counts).chain(in_force().filter(|key| !counts(key)));
+        let key = ordered.find(signed).ok_or(HashError::Bad)?;
+        let key_id = &*key.id;
+        if !counts(&key) {
+            return Err(Refused { error: HashError::KeyForOtherPlatform, key_id: Some(key_id) });
+        }
         Ok(Some(HashedSubject { key_id, subject }))
     }
 }
@@ -130,9 +129,11 @@ mod tests {
             }
             let (user_hashes, user_ids) = (vec![user_hash("user-42").into()], vec!["user-42".into()]);
             let presented = Presented { user_hashes, user_ids, platform, ..testing::presented() };
-            keys.verify(&presented, NOW).map(|found| found.map(|found| found.key_id.to_owned()))
+            let verified = keys.verify(&presented, NOW);
+            let verified = verified.map(|found| found.map(|found| found.key_id.to_owned()));
+            verified.map_err(|refused| (refused.error, refused.key_id.map(str::to_owned)))
         };
-        let other = Err(HashError::KeyForOtherPlatform);
+        let other = Err((HashError::KeyForOtherPlatform, Some("ios".to_owned())));
         assert_eq!(verify(&[("ios", ios)], Some(Platform::Ios)), Ok(Some("ios".to_owned())));
         assert_eq!(verify(&[("ios", ios)], Some(Platform::Web)), other);
         assert_eq!(verify(&[("ios", ios)], None), other);
@@ -153,6 +154,7 @@ mod tests {
             ..testing::presented()
         };
         let verified = keys.verify(&presented, NOW).map(|found| found.map(|found| (found.key_id, found.subject)));
+        let verified = verified.map_err(|refused| refused.error);
         assert_eq!(verified, expected, "{hashes:?} {user_ids:?} {emails:?}");
     }
 
@@ -220,7 +222,7 @@ mod tests {
         check(&[&hash_by(b"nobodys-secret", "user-42")], &["user-42"], &[], Err(HashError::Bad));
         let presented =
             Presented { user_hashes: vec![OF_ID.into()], user_ids: vec!["user-42".into()], ..testing::presented() };
-        assert_eq!(HashKeys::new().verify(&presented, NOW).err(), Some(HashError::WithoutKey));
+        assert_eq!(HashKeys::new().verify(&presented, NOW).err(), Some(HashError::WithoutKey.into()));
     }
 
     #[test]
@@ -232,6 +234,7 @@ mod tests {
             let presented =
                 Presented { user_hashes: vec![OF_ID.into()], user_ids: vec!["user-42".into()], ..testing::presented() };
             let verified = keys.verify(&presented, NOW).map(|found| found.map_or("", |found| found.key_id));
+            let verified = verified.map_err(|refused| refused.error);
             assert_eq!(verified, expected);
         }
         check(Some(NOW.0), Some(NOW.0 + 1), Ok("web"));

@@ -279,6 +279,19 @@ impl ProofError {
     }
 }
 
+/// Why a proof is none, and the key that made it all the same, where one did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Refused<'k, E> {
+    pub(super) error: E,
+    pub(super) key_id: Option<&'k str>,
+}
+
+impl<E> From<E> for Refused<'_, E> {
+    fn from(error: E) -> Self {
+        Self { error, key_id: None }
+    }
+}
+
 /// What became of the proofs of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ProofVerdict {

@@ -17,7 +17,7 @@ use super::sealed::SealedKeys;
 use super::subject::SubjectClaims;
 use super::times::TimeRules;
 use super::user_hash::HashKeys;
-use super::verdict::{ProofError, SealedError, TokenError};
+use super::verdict::{ProofError, Refused, SealedError, TokenError};
 use crate::clock::UnixSeconds;
 use crate::policy::{IdentityPolicy, KEY_TRIES_MAX, Limits};
 use crate::profile::Profile;
@@ -153,9 +153,10 @@ impl Verifier {
         payload: &'t mut SignedPayload,
     ) -> (Result<VerifiedClaims<'t>, TokenError>, Option<KeyName<'t>>) {
         let token = UnverifiedToken::parse(token, &self.limits);
-        match token.and_then(|token| self.token_keys.verify(token, now, presented.platform, payload)) {
+        let verified = token.map_err(Refused::from);
+        match verified.and_then(|token| self.token_keys.verify(token, now, presented.platform, payload)) {
             Ok(key) => (VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now), Some(key)),
-            Err(error) => (Err(error), None),
+            Err(Refused { error, key_id }) => (Err(error), key_id.map(KeyName::own)),
         }
     }
 
@@ -171,7 +172,9 @@ impl Verifier {
                 payload.hold(opened.plain);
                 opened.key_id
             }
-            Err(error) => return (Finding::Failed(ProofError::Sealed(error)), None),
+            Err(Refused { error, key_id }) => {
+                return (Finding::Failed(ProofError::Sealed(error)), key_id.map(KeyName::own));
+            }
         };
         let finding = match VerifiedClaims::admit(payload, &self.sealed_rules, &self.limits, presented, now) {
             Ok(claims) => Finding::Sealed(claims),
@@ -184,7 +187,7 @@ impl Verifier {
         match self.hash_keys.verify(presented, now) {
             Ok(None) => (Finding::Absent, None),
             Ok(Some(hashed)) => (Finding::Hash { subject: hashed.subject }, Some(KeyName::own(hashed.key_id))),
-            Err(error) => (Finding::Failed(ProofError::Hash(error)), None),
+            Err(Refused { error, key_id }) => (Finding::Failed(ProofError::Hash(error)), key_id.map(KeyName::own)),
         }
     }
 }

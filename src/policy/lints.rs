@@ -6,10 +6,9 @@ use super::keywords::word;
 use super::reader::{Keyword, one_of, quoted};
 use super::shapes;
 use super::source::Source;
-use super::workspace::{Admission, EncryptedPayload, KeyPolicy, KeyUse, Workspace};
+use super::workspace::{Admission, EncryptedPayload, KeyUse, Workspace};
 use super::workspace_file::Landmarks;
 use crate::decision::{Lock, Mode, Unlisted};
-use crate::profile::Platforms;
 
 /// Looks at one workspace.
 pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
@@ -85,9 +84,7 @@ fn many_keys(workspace: &Workspace, landmarks: &Landmarks, source: &Source, find
 fn elsewhere(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
     let profile = &workspace.profile;
     let possible = profile.platform.possible();
-    let never =
-        |key: &&KeyPolicy| key.platforms != Platforms::ALL && !key.platforms.iter().any(|one| possible.has(one));
-    for key in workspace.identity.keys.iter().filter(never) {
+    for key in workspace.identity.keys.iter().filter(|key| !profile.platform.admits(key.platforms)) {
         let (id, name) = (quoted(&key.id), quoted(&profile.id));
         let known: Vec<String> = possible.iter().map(|platform| quoted(word(platform))).collect();
         let known = if known.is_empty() { "no platform".to_owned() } else { known.join(", ") };

@@ -109,6 +109,12 @@ impl PlatformSource {
         }
     }
 
+    /// Whether there is a request of this wire for which something for `platforms` counts.
+    #[must_use]
+    pub fn admits(&self, platforms: Platforms) -> bool {
+        platforms == Platforms::ALL || self.possible().iter().any(|platform| platforms.has(platform))
+    }
+
     /// All platforms from which requests may be known to come.
     #[must_use]
     pub fn possible(&self) -> Platforms {
@@ -178,5 +184,17 @@ mod tests {
         assert_eq!(PlatformSource::Always(Platform::Web).if_said(Some(Platform::Ios)), Some(Platform::Web));
         assert_eq!(PlatformSource::Untold.if_said(Some(Platform::Ios)), None);
         assert_eq!(said().possible(), Platforms::of(&[Platform::Web, Platform::Ios]));
+        let [web, android] = [Platform::Web, Platform::Android].map(|platform| Platforms::of(&[platform]));
+        for (source, expected) in [
+            (said(), [true, true, false]),
+            (PlatformSource::Always(Platform::Android), [true, false, true]),
+            (PlatformSource::Untold, [true, false, false]),
+        ] {
+            assert_eq!(
+                [Platforms::ALL, web, android].map(|platforms| source.admits(platforms)),
+                expected,
+                "{source:?}"
+            );
+        }
     }
 }

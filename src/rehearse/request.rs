@@ -15,7 +15,7 @@ use crate::edge::hygiene;
 use crate::envelope::json;
 use crate::epoch::{RehearsalEpoch, Tenant};
 use crate::identity::SigningKey;
-use crate::policy::{Algorithm, AppId, Case, CaseRequest, KeyUse, Signer};
+use crate::policy::{Algorithm, AppId, Case, CaseRequest, KeyPolicy, KeyUse, Signer};
 use crate::profile::{Operation, Place};
 
 /// Why a case cannot be made a request.
@@ -140,8 +140,10 @@ impl Draft {
         let workspace = &tenant.workspace;
         let tokens = &workspace.profile.tokens;
         let first_for = |wanted: KeyUse| {
-            let own = workspace.identity.keys.iter().find(|key| key.uses.contains(&wanted));
-            let own = own.map(|key| (key.algorithm, &key.id));
+            // A key that counts for no request of this wire would fail every case.
+            let counts = |key: &&KeyPolicy| workspace.profile.platform.admits(key.platforms);
+            let keys = || workspace.identity.keys.iter().filter(|key| key.uses.contains(&wanted));
+            let own = keys().find(counts).or_else(|| keys().next()).map(|key| (key.algorithm, &key.id));
             // All keys of a set are for tokens.
             let sets = workspace.identity.key_sets.iter().filter(|_| wanted == KeyUse::Jwt);
             let of_set = || sets.into_iter().find_map(|set| Some((*set.algorithms.first()?, &set.id)));

@@ -1,11 +1,13 @@
 //! Keys for some platforms only: what a client says of its own can narrow which of them count, and never widen it.
 
+use std::process::Command;
+
 use aws_lc_rs::hmac;
 use http::Request;
 use serde_json::json;
 
 use crate::support::client::form_request;
-use crate::support::gateway::write_whole;
+use crate::support::gateway::{BINARY, write_whole};
 use crate::support::{Bench, SECRET, Setup, Token, form};
 
 const PING: &str = "/messenger/web/ping";
@@ -54,7 +56,10 @@ async fn check(bench: &mut Bench, platforms: &[&str], token: &str, verdict: &str
     let received = bench.passes(ping(platforms, "intercom_user_jwt", token)).await;
     let expected = if verdict == "valid" { json!("pro") } else { json!(null) };
     let plan = received.user_data().get("plan").cloned().unwrap_or_default();
-    assert_eq!((&bench.record()["proof"], plan), (&json!(verdict), expected), "{platforms:?}");
+    let record = bench.record();
+    assert_eq!((&record["proof"], plan), (&json!(verdict), expected), "{platforms:?}");
+    // Whose it is stands in the record also where it does not count.
+    assert_eq!(record["key"].is_string(), verdict != "bad_signature", "{record}");
 }
 
 #[tokio::test]
@@ -116,4 +121,67 @@ async fn hashes_and_enforced_identity_know_platforms_too() {
         let code = bench.refused(ping(platforms, "intercom_user_jwt", &token(secret, None)), 403).await;
         assert_eq!(code, "key_for_other_platform", "{platforms:?}");
     }
+}
+
+#[test]
+fn cases_say_a_platform_by_the_request_itself() {
+    const CASES: &str = r#"
+[defaults]
+path   = "/messenger/web/ping"
+origin = "https://app.acme.example"
+
+[[cases]]
+name   = "a page"
+form   = { platform = "mobile_web" }
+update = { user_id = "user-42", plan = "free" }
+signed = { user_id = "user-42", plan = "pro" }
+expect = { proof = "valid", verdicts = { plan = "overridden" } }
+
+[[cases]]
+name      = "an application"
+form      = { platform = "ios" }
+update    = { user_id = "user-42" }
+signed    = { user_id = "user-42" }
+signed_by = "ios-1"
+expect    = { proof = "valid" }
+
+[[cases]]
+name      = "the key of an application on a page"
+form      = { platform = "web" }
+update    = { user_id = "user-42", plan = "pro" }
+signed    = { user_id = "user-42", plan = "pro" }
+signed_by = "ios-1"
+expect    = { proof = "key_for_other_platform", verdicts = { plan = "locked" } }
+
+[[cases]]
+name   = "nobody says where it comes from"
+update = { user_id = "user-42", plan = "pro" }
+signed = { user_id = "user-42", plan = "pro" }
+expect = { proof = "key_for_other_platform", verdicts = { plan = "locked" } }
+"#;
+    let setup = saying(Setup::acme(([127, 0, 0, 1], 9).into()));
+    setup.write();
+    write_whole(&setup.policies().join("workspaces/acme.cases.toml"), CASES);
+    let output = Command::new(BINARY).arg("test").arg(setup.policies()).output().expect("the binary starts");
+    let told = String::from_utf8([output.stdout, output.stderr].concat()).expect("text");
+    assert!(output.status.success() && told.contains("4 ok, 0 failed"), "{told}");
+}
+
+#[test]
+fn a_case_is_signed_by_a_key_that_may_count() {
+    let android_first =
+        keys(Setup::acme(([127, 0, 0, 1], 9).into())).with("platforms = [\"web\"]", "platforms = [\"android\"]");
+    let setup = android_first.with("platforms = [\"ios\"]", "platforms = [\"ios\", \"web\"]");
+    setup.write();
+    let cases = "[[cases]]\nname = \"a page\"\npath = \"/messenger/web/ping\"\norigin = \"https://app.acme.example\"\nupdate = { user_id = \"user-42\" }\nsigned = { user_id = \"user-42\" }\nexpect = { proof = \"valid\" }\n";
+    write_whole(&setup.policies().join("workspaces/acme.cases.toml"), cases);
+    let run =
+        |command: &str| Command::new(BINARY).arg(command).arg(setup.policies()).output().expect("the binary starts");
+    let told = String::from_utf8(run("test").stdout).expect("text");
+    assert!(told.contains("1 ok, 0 failed"), "{told}");
+    let told = String::from_utf8(run("check").stdout).expect("text");
+    assert!(
+        told.contains("key `web-2026-11`: its `platforms` never occur: requests of profile `intercom-web` tell `web`"),
+        "{told}"
+    );
 }

@@ -20,7 +20,8 @@ fn keys() -> TokenKeys {
 
 fn verify(keys: &TokenKeys, text: &str) -> Result<String, TokenError> {
     let token = UnverifiedToken::parse(text, &Limits::default())?;
-    keys.verify(&mut Trial::new(token, NOW, None, &mut SignedPayload::default())).map(ToString::to_string)
+    let found = keys.verify(&mut Trial::new(token, NOW, None, &mut SignedPayload::default())).map(ToString::to_string);
+    found.map_err(|refused| refused.error)
 }
 
 #[track_caller]
@@ -208,20 +209,26 @@ fn a_key_for_another_platform_is_told_from_a_stranger_s_and_verifies_nothing() {
         keys.push(id, Algorithm::Hs256, KeyTerm::default(), Platforms::of(platforms), key);
     }
     let verify = |text: &str, platform| {
-        let token = UnverifiedToken::parse(text, &Limits::default())?;
+        let token = UnverifiedToken::parse(text, &Limits::default()).expect("a token");
         let mut room = SignedPayload::default();
         let found = keys.verify(&mut Trial::new(token, NOW, platform, &mut room)).map(ToString::to_string);
         assert_eq!(room.bytes().is_empty(), found.is_err(), "what is refused is not read");
-        found
+        found.map_err(|refused| {
+            assert_eq!(refused.key_id.is_some(), refused.error == TokenError::KeyForOtherPlatform);
+            (refused.error, refused.key_id.map(str::to_owned))
+        })
     };
-    let other = Err(TokenError::KeyForOtherPlatform);
     for (by, id, platforms) in [
         (OLD, "all", &[None, Some(Platform::Web), Some(Platform::Ios), Some(Platform::Android)][..]),
         (SECRET, "ios", &[Some(Platform::Ios)]),
         (UNKNOWN, "apps", &[Some(Platform::Ios), Some(Platform::Android)]),
     ] {
         for platform in [None, Some(Platform::Web), Some(Platform::Ios), Some(Platform::Android)] {
-            let expected = if platforms.contains(&platform) { Ok(id.to_owned()) } else { other.clone() };
+            let expected = if platforms.contains(&platform) {
+                Ok(id.to_owned())
+            } else {
+                Err((TokenError::KeyForOtherPlatform, Some(id.to_owned())))
+            };
             let named = format!(r#"{{"alg":"HS256","kid":"{id}"}}"#);
             for header in [HEADER, &named] {
                 // Twice: the key that signed last is tried first, and is no more for it.
@@ -232,10 +239,10 @@ fn a_key_for_another_platform_is_told_from_a_stranger_s_and_verifies_nothing() {
         }
     }
     let forged = sign(r#"{"alg":"HS256","kid":"ios"}"#, "{}", b"a-strangers-secret-0123456789abcdef0123");
-    assert_eq!(verify(&forged, Some(Platform::Web)), Err(TokenError::BadSignature), "a name is no signature");
+    assert_eq!(verify(&forged, Some(Platform::Web)), Err((TokenError::BadSignature, None)), "a name is no signature");
     assert_eq!(
         verify(&sign(HEADER, "{}", b"a-strangers-secret-0123456789abcdef0123"), None),
-        Err(TokenError::BadSignature)
+        Err((TokenError::BadSignature, None))
     );
 }
 
@@ -257,6 +264,29 @@ fn a_token_without_kid_costs_so_many_signatures_and_one_with_kid_one() {
     assert!(verify(&keys, &sign(HEADER, "{}", by(last).as_bytes())).is_ok());
 }
 
+#[test]
+fn one_pair_under_two_names_counts_on_both_platforms_whichever_was_seen_first() {
+    let signing = SigningKey::draw(Algorithm::EdDsa).expect("a key");
+    let KeyMaterial::PublicKey(pem) = signing.material().expect("material") else { panic!("a pair") };
+    let mut keys = TokenKeys::new();
+    for (id, platform) in [("ios", Platform::Ios), ("web", Platform::Web)] {
+        let key = VerifyingKey::Public(public_key::read(&pem, Algorithm::EdDsa, id).expect("a key"));
+        keys.push(id, Algorithm::EdDsa, KeyTerm::default(), Platforms::of(&[platform]), key);
+    }
+    let text = signing.token(b"{}").expect("signed");
+    let verify = |platform| {
+        let token = UnverifiedToken::parse(&text, &Limits::default()).expect("a token");
+        let mut room = SignedPayload::default();
+        let found = keys.verify(&mut Trial::new(token, NOW, Some(platform), &mut room)).map(ToString::to_string);
+        found.map_err(|refused| refused.error)
+    };
+    for _ in 0..2 {
+        assert_eq!(verify(Platform::Ios), Ok("ios".to_owned()));
+        assert_eq!(verify(Platform::Web), Ok("web".to_owned()));
+        assert_eq!(verify(Platform::Android), Err(TokenError::KeyForOtherPlatform));
+    }
+}
+
 /// Whatever is remembered of a token, its key must still be the one, and in force.
 #[test]
 fn a_token_that_was_seen_is_asked_for_its_key_again() {
@@ -273,7 +303,7 @@ fn a_token_that_was_seen_is_asked_for_its_key_again() {
         let token = UnverifiedToken::parse(text, &Limits::default())?;
         let mut room = SignedPayload::default();
         let id = keys.verify(&mut Trial::new(token, UnixSeconds(now), None, &mut room)).map(ToString::to_string);
-        id.map(|id| (id, room.bytes().to_vec()))
+        id.map(|id| (id, room.bytes().to_vec())).map_err(|refused| refused.error)
     };
     for _ in 0..3 {
         assert_eq!(at(&text, NOW.0), Ok(("web".to_owned(), b"{}".to_vec())));

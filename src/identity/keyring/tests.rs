@@ -73,7 +73,8 @@ fn token(key: &SigningKey, kid: Option<&str>) -> String {
 
 fn verify(ring: &Keyring, text: &str, now: i64) -> Result<String, TokenError> {
     let token = UnverifiedToken::parse(text, &Limits::default()).expect("a token");
-    ring.verify(token, UnixSeconds(now), None, &mut SignedPayload::default()).map(|name| {
+    let found = ring.verify(token, UnixSeconds(now), None, &mut SignedPayload::default());
+    found.map_err(|refused| refused.error).map(|name| {
         assert!(name.full.starts_with(name.policy_id));
         name.full.into_owned()
     })
