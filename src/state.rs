@@ -4,6 +4,7 @@
 //! that several gateways share is somewhere else. What is remembered is named by a [`Key`], a digest, so that no token, session or subject
 //! is kept as it was sent; what it means is the business of whoever asks. It reads no clock.
 
+mod kept;
 mod key;
 mod memory;
 

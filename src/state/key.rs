@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::digest;
 
 /// What kinds of things are remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Space {
     /// Tokens by their `jti`, until they end.
     TokenId,
@@ -41,7 +41,7 @@ impl Space {
 }
 
 /// The name of a thing: SHA-256 over its kind, its workspace and its text, so that it tells nothing of the text.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     space: Space,
     digest: [u8; digest::SHA256_OUTPUT_LEN],
