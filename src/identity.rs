@@ -33,11 +33,12 @@ mod seen;
 mod signing;
 mod subject;
 mod times;
+mod token_id;
 mod user_hash;
 mod verdict;
 mod verifier;
 
-pub use claims::VerifiedClaims;
+pub use claims::{TokenFacts, VerifiedClaims};
 pub use configured::{ConfiguredSecrets, DRAWN_BYTES, Owner, SECRET_BYTES_WITHIN_MIN};
 pub use demand::{IdentityError, demand};
 pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, diagnose};
@@ -49,7 +50,8 @@ pub use proofs::{Presented, Proofs, SessionPresence};
 pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use sealed::SEALED_CHARS_MAX;
 pub use signing::SigningKey;
-pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError};
+pub use token_id::TOKEN_ID_BYTES_MAX;
+pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError, Withdrawal};
 pub use verifier::Verifier;
 
 /// The bytes of a shared secret: wiped when dropped, and never shown.

@@ -12,5 +12,5 @@ mod workspace;
 
 pub use latency::Latency;
 pub use metrics::{InFlight, Metrics, ReloadResult};
-pub use readings::{AuditReading, CertificateReading, ConnectionsReading};
+pub use readings::{AuditReading, CertificateReading, ConnectionsReading, StateReading};
 pub use workspace::{OperationMetrics, WorkspaceMetrics};

@@ -29,9 +29,9 @@ use crate::edge::runtimes::Runtimes;
 use crate::edge::tls::{ReloadableTls, TlsError};
 use crate::epoch::{Epochs, LoadError, SecretError, Watch, fetch_secret};
 use crate::gateway::Gateway;
-use crate::observe::{ConnectionsReading, Metrics};
-use crate::policy::Severity;
-use crate::state::{Memory, MemoryLimits};
+use crate::observe::{ConnectionsReading, Metrics, StateReading};
+use crate::policy::{Severity, StateSettings};
+use crate::state::{Memory, MemoryLimits, Numbers, Store};
 use reload::{Reloader, load_certificates, tell_in_force};
 use workers::Workers;
 
@@ -192,7 +192,13 @@ impl Server {
         let drain = Drain::new();
         let tunnels = CancellationToken::new();
         let state = AdminState::new(Arc::clone(&metrics), recorder.clone(), clock::now());
-        let store = Arc::new(Memory::new(MemoryLimits::default()));
+        let StateSettings { entries_max, cache_bytes_max, on_failure: _ } = &epoch.gateway.state;
+        let limits_of_state = MemoryLimits { kept_max: *entries_max, cached_bytes_max: *cache_bytes_max };
+        let store: Arc<dyn Store> = Arc::new(Memory::new(limits_of_state));
+        metrics.read_state({
+            let store = Arc::clone(&store);
+            move || state_reading(&*store)
+        });
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&epochs),
             recorder.clone(),
@@ -298,6 +304,11 @@ fn reading(connections: &Connections) -> ConnectionsReading {
         malformed: number(malformed),
         timed_out: number(timed_out),
     }
+}
+
+fn state_reading(store: &dyn Store) -> StateReading {
+    let Numbers { entries } = store.numbers();
+    StateReading { entries }
 }
 
 struct Signals {

@@ -33,6 +33,13 @@ pub enum Claimed {
     Already(Bytes),
 }
 
+/// How a store is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Things that are kept until their end.
+    pub entries: u64,
+}
+
 /// Why a store has no answer. It says nothing of what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
@@ -60,4 +67,7 @@ pub trait Store: Send + Sync {
 
     /// Forgets what stands under a key.
     fn remove(&self, key: Key) -> Answer<'_, ()>;
+
+    /// How it is doing.
+    fn numbers(&self) -> Numbers;
 }

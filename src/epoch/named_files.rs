@@ -29,7 +29,7 @@ impl NamedFiles {
     pub(super) fn of(set: &PolicySet) -> Self {
         // A new setting says here whether it names a file. The record and its key are opened once, at start: a change of theirs takes a
         // restart, and a reload for it would change nothing.
-        let Gateway { listeners, upstreams, plain: _, admin: _, hsts: _, limits: _, audit: _, read_back: _ } =
+        let Gateway { listeners, upstreams, plain: _, admin: _, hsts: _, limits: _, audit: _, state: _, read_back: _ } =
             &set.gateway;
         let mut paths = BTreeSet::new();
         for CertificateSource { certificate, key } in listeners.iter().flat_map(|listener| &listener.certificates) {

@@ -11,6 +11,7 @@ use crate::identity::Proofs;
 use crate::observe::OperationMetrics;
 use crate::policy::Origin;
 use crate::profile::{Operation, Profile};
+use crate::state::StateError;
 
 /// What the record and the answer have to know of an arrival.
 pub(super) struct Recording<'r> {
@@ -51,6 +52,11 @@ impl Witness for Event {
     fn judged(&mut self, tenant: &Tenant, update: &Update<'_>, judged: &Judged<'_>) {
         Event::judged(self, &tenant.workspace.catalogue, update, judged);
         tenant.metrics.judged(judged);
+    }
+
+    fn state_failed(&mut self, tenant: &Tenant, error: StateError) {
+        let Some(unsaid) = tenant.metrics.state_failed(Instant::now()) else { return };
+        tracing::error!(workspace = tenant.workspace.id, %error, id = %self.id(), unsaid, "state_failed");
     }
 
     fn leaked(&mut self, tenant: &Tenant, found: &LeakFound<'_>) {

@@ -7,7 +7,8 @@ use super::issue::IssueRules;
 use super::jwt::SignedPayload;
 use super::proofs::Presented;
 use super::subject::SubjectClaims;
-use super::times::TimeRules;
+use super::times::{Term, TimeRules};
+use super::token_id::{IdRules, id_of};
 use super::verdict::TokenError;
 use crate::clock::UnixSeconds;
 use crate::decision::{Signed, Value};
@@ -37,13 +38,28 @@ use crate::profile::Profile;
 /// ```
 pub struct VerifiedClaims<'t> {
     claims: Value<'t>,
+    term: Term,
     user_id: Cow<'t, str>,
+}
+
+/// By what a token is known again, and for how long that matters.
+#[derive(Clone, Copy)]
+pub struct TokenFacts<'c> {
+    /// `jti`, where it is a text of 1 to [`TOKEN_ID_BYTES_MAX`](super::TOKEN_ID_BYTES_MAX) bytes.
+    pub id: Option<&'c str>,
+    /// `iss`, where it is a text.
+    pub issuer: Option<&'c str>,
+    /// `iat`.
+    pub issued: Option<UnixSeconds>,
+    /// The first second in which the token is refused as ended, leeway included.
+    pub until: Option<UnixSeconds>,
 }
 
 /// What is asked of claims.
 pub(super) struct ClaimRules {
     pub(super) times: TimeRules,
     pub(super) issue: IssueRules,
+    pub(super) id: IdRules,
     pub(super) subject: SubjectClaims,
 }
 
@@ -61,16 +77,29 @@ impl<'t> VerifiedClaims<'t> {
         if claims.as_object().is_none() {
             return Err(TokenError::Malformed);
         }
-        rules.times.admit(&claims, now)?;
+        let term = rules.times.admit(&claims, now)?;
         rules.issue.admit(&claims)?;
+        rules.id.admit(&claims, &term)?;
         let user_id = rules.subject.bind(&claims, presented)?;
-        Ok(Self { claims, user_id })
+        Ok(Self { claims, term, user_id })
     }
 
     /// The user that the token vouches for. A value of the request: never to be logged as it stands.
     #[must_use]
     pub fn user_id(&self) -> &str {
         &self.user_id
+    }
+
+    /// By what the token is known again. Values of the request: never to be logged as they stand.
+    #[must_use]
+    pub fn token(&self) -> TokenFacts<'_> {
+        let Term { issued, until } = self.term;
+        TokenFacts {
+            id: id_of(&self.claims),
+            issuer: self.claims.member("iss").and_then(Value::as_text),
+            issued: issued.map(UnixSeconds),
+            until: until.map(UnixSeconds),
+        }
     }
 
     /// The claims as attributes, read as the profile says.

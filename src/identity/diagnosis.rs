@@ -316,7 +316,8 @@ impl Stage {
             | TokenError::LifetimeTooLong
             | TokenError::WrongIssuer
             | TokenError::WrongAudience
-            | TokenError::ClaimMissing => Stage::Times,
+            | TokenError::ClaimMissing
+            | TokenError::IdMissing => Stage::Times,
             TokenError::MissingSubject | TokenError::SubjectMismatch => Stage::Subject,
         }
     }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::claims::VerifiedClaims;
-use super::verdict::{ProofError, ProofVerdict};
-use crate::decision::Subject;
+use super::claims::{TokenFacts, VerifiedClaims};
+use super::verdict::{ProofError, ProofVerdict, Withdrawal};
+use crate::decision::{Subject, TokenReader};
 
 /// Whether the request carries a session of the messenger, by which somebody may be known upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,15 @@ pub(super) enum Finding<'t> {
     Sealed(VerifiedClaims<'t>),
     Hash { subject: &'t str },
     Failed(ProofError),
+    Withdrawn { why: Withdrawal, what: Withdrawn },
+}
+
+/// What was withdrawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Withdrawn {
+    /// A token, or what came encrypted.
+    Signed,
+    Hash,
 }
 
 impl<'t> Proofs<'t> {
@@ -108,6 +117,7 @@ impl<'t> Proofs<'t> {
             Finding::Sealed(_) => ProofVerdict::SealedValid,
             Finding::Hash { .. } => ProofVerdict::HashValid,
             Finding::Failed(error) => ProofVerdict::Failed(*error),
+            Finding::Withdrawn { why, what: _ } => ProofVerdict::Failed(ProofError::Withdrawn(*why)),
         }
     }
 
@@ -123,7 +133,7 @@ impl<'t> Proofs<'t> {
         match &self.finding {
             Finding::Token(claims) | Finding::Sealed(claims) => Some(claims.user_id()),
             Finding::Hash { subject } => Some(subject),
-            Finding::Absent | Finding::Failed(_) => None,
+            Finding::Absent | Finding::Failed(_) | Finding::Withdrawn { .. } => None,
         }
     }
 
@@ -132,7 +142,43 @@ impl<'t> Proofs<'t> {
     pub fn claims(&self) -> Option<&VerifiedClaims<'t>> {
         match &self.finding {
             Finding::Token(claims) | Finding::Sealed(claims) => Some(claims),
-            Finding::Absent | Finding::Hash { .. } | Finding::Failed(_) => None,
+            Finding::Absent | Finding::Hash { .. } | Finding::Failed(_) | Finding::Withdrawn { .. } => None,
+        }
+    }
+
+    /// By what a token that holds is known again. What came encrypted, and a hash, have nothing of the kind.
+    #[must_use]
+    pub fn token(&self) -> Option<TokenFacts<'_>> {
+        match &self.finding {
+            Finding::Token(claims) => Some(claims.token()),
+            Finding::Absent
+            | Finding::Sealed(_)
+            | Finding::Hash { .. }
+            | Finding::Failed(_)
+            | Finding::Withdrawn { .. } => None,
+        }
+    }
+
+    /// Takes back a proof that holds: from here on it is one that does not.
+    pub fn withdraw(&mut self, why: Withdrawal) {
+        let what = match self.finding {
+            Finding::Token(_) | Finding::Sealed(_) => Withdrawn::Signed,
+            Finding::Hash { .. } => Withdrawn::Hash,
+            Finding::Absent | Finding::Failed(_) | Finding::Withdrawn { .. } => return,
+        };
+        self.finding = Finding::Withdrawn { why, what };
+    }
+
+    /// Whether a proof was withdrawn that the backend believes all the same: a hash always goes on to it, and a token where it reads tokens.
+    pub(super) fn is_withdrawn_but_believed(&self, reader: TokenReader) -> bool {
+        match (&self.finding, reader) {
+            (Finding::Withdrawn { what: Withdrawn::Hash, .. }, _)
+            | (Finding::Withdrawn { what: Withdrawn::Signed, .. }, TokenReader::Upstream) => true,
+            (Finding::Withdrawn { what: Withdrawn::Signed, .. }, TokenReader::Gateway)
+            | (
+                Finding::Absent | Finding::Token(_) | Finding::Sealed(_) | Finding::Hash { .. } | Finding::Failed(_),
+                TokenReader::Upstream | TokenReader::Gateway,
+            ) => false,
         }
     }
 

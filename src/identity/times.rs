@@ -16,6 +16,14 @@ pub(super) struct TimeRules {
     leeway_seconds: i128,
 }
 
+/// When a token that is in force was issued and counts no longer, in seconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Term {
+    pub(super) issued: Option<i64>,
+    /// The first second in which it is refused, with the leeway. `None`: it never ends.
+    pub(super) until: Option<i64>,
+}
+
 /// When a token ends. That one never does is something the policy must have said.
 enum End {
     At(i128),
@@ -41,16 +49,17 @@ impl TimeRules {
     }
 
     /// Admits claims that are in force at `now` and not for longer than they may be.
-    pub(super) fn admit(&self, claims: &Value<'_>, now: UnixSeconds) -> Result<(), TokenError> {
+    pub(super) fn admit(&self, claims: &Value<'_>, now: UnixSeconds) -> Result<Term, TokenError> {
         let exp = seconds(claims, TimeClaim::Exp)?;
         let nbf = seconds(claims, TimeClaim::Nbf)?;
         let iat = seconds(claims, TimeClaim::Iat)?;
         let now = i128::from(now.0);
-        match self.end(exp, iat)? {
+        let until = match self.end(exp, iat)? {
             // "On or after which it MUST NOT be accepted" (RFC 7519 §4.1.4): the second of `exp` is late.
             End::At(end) if now >= end + self.leeway_seconds => return Err(TokenError::Expired),
-            End::At(_) | End::Never => {}
-        }
+            End::At(end) => Some(i64::try_from(end + self.leeway_seconds).unwrap_or(i64::MAX)),
+            End::Never => None,
+        };
         // A token of tomorrow, also by its `iat`: signed by a clock that is wrong, or kept for later.
         if [nbf, iat].into_iter().flatten().any(|begin| begin > now + self.leeway_seconds) {
             return Err(TokenError::NotYetValid);
@@ -61,7 +70,7 @@ impl TimeRules {
             {
                 Err(TokenError::LifetimeTooLong)
             }
-            (Some(_) | None, Some(_) | None) => Ok(()),
+            (Some(_) | None, Some(_) | None) => Ok(Term { issued: iat.and_then(|iat| i64::try_from(iat).ok()), until }),
         }
     }
 
@@ -118,7 +127,8 @@ mod tests {
     fn check_with(policy: &IdentityPolicy, claims: &str, expected: Result<(), TokenError>) {
         let limits = Limits::default();
         let value = json::read(claims.as_bytes(), &limits).expect("claims");
-        assert_eq!(TimeRules::new(policy).admit(&value, UnixSeconds(1000)), expected, "{claims}");
+        let admitted = TimeRules::new(policy).admit(&value, UnixSeconds(1000));
+        assert_eq!(admitted.map(|_| ()), expected, "{claims}");
     }
 
     #[track_caller]
@@ -217,5 +227,18 @@ mod tests {
         };
         check_with(&policy, r#"{"exp":-9223372036854775808,"iat":999999999999}"#, Ok(()));
         check_with(&policy, r#"{"iat":-9223372036854775808}"#, Ok(()));
+    }
+
+    #[test]
+    fn what_is_in_force_says_until_when() {
+        let until = |policy: &IdentityPolicy, claims: &str| {
+            let value = json::read(claims.as_bytes(), &Limits::default()).expect("claims");
+            TimeRules::new(policy).admit(&value, UnixSeconds(1000)).map(|term| (term.issued, term.until))
+        };
+        assert_eq!(until(&testing::policy(), r#"{"exp":2000,"iat":900}"#), Ok((Some(900), Some(2030))));
+        assert_eq!(until(&testing::policy(), r#"{"exp":2000}"#), Ok((None, Some(2030))));
+        assert_eq!(until(&lifetime(100, Expiry::Optional), r#"{"iat":950}"#), Ok((Some(950), Some(1080))));
+        let optional = IdentityPolicy { expiry: Expiry::Optional, ..testing::policy() };
+        assert_eq!(until(&optional, "{}"), Ok((None, None)));
     }
 }

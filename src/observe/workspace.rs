@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::alarm::Alarm;
 use super::handles::Handles;
 use super::latency::Latency;
-use super::metrics::{LeakLabels, Metrics, ProofLabels, RequestLabels, VerdictLabels};
+use super::metrics::{LeakLabels, Metrics, ProofLabels, RequestLabels, VerdictLabels, WorkspaceLabels};
 use crate::decision::{Code, Force, Judged, Leak};
 use crate::policy::Workspace;
 use crate::profile::Class;
@@ -27,6 +27,7 @@ pub struct WorkspaceMetrics {
     keys: Box<[Box<str>]>,
     proofs: Handles<(&'static str, Option<usize>)>,
     leaks: Alarms,
+    state: Alarm,
 }
 
 /// One for each kind of leak: anybody can make up a private key, and must not keep a secret's line from being said.
@@ -79,6 +80,7 @@ impl WorkspaceMetrics {
             keys: keys.into_iter().map(Into::into).collect(),
             proofs: Handles::default(),
             leaks: Alarms::default(),
+            state: Alarm::default(),
             metrics: metrics.clone(),
             id,
         }
@@ -119,6 +121,14 @@ impl WorkspaceMetrics {
             Leak::ConfiguredSecret(_) => self.leaks.configured_secret.raise(now),
             Leak::PrivateKey => self.leaks.private_key.raise(now),
         }
+    }
+
+    /// Counts one request whose proof could not be looked up. Says whether the log may have a line of it, and how many it had no line of
+    /// before.
+    pub fn state_failed(&self, now: Instant) -> Option<u64> {
+        let labels = WorkspaceLabels { workspace: (*self.id).to_owned() };
+        self.metrics.state_failures.get_or_create_owned(&labels).inc();
+        self.state.raise(now)
     }
 
     /// Counts one proof. A key that the policy does not have counts as none: its id came from a peer.

@@ -15,6 +15,7 @@ use super::reader::{self, Named, Placed, Table, Value, quoted};
 use super::schemas::{Address, Count, DurationText, Size};
 use super::secret::RawSecret;
 use super::source::Source;
+use super::state_file::RawState;
 use super::upstream_file::RawUpstream;
 
 /// The process: its listeners, backends, limits and audit.
@@ -34,6 +35,7 @@ pub(super) struct RawGateway {
     hsts: Option<Placed<RawHsts>>,
     limits: Option<Placed<RawLimits>>,
     audit: Option<Placed<RawAudit>>,
+    state: Option<Placed<RawState>>,
 }
 
 /// A TLS listener.
@@ -126,6 +128,7 @@ impl RawGateway {
             hsts: table.optional("hsts", |value| value.table(RawHsts::read)),
             limits: table.optional("limits", |value| value.table(RawLimits::read)),
             audit: table.optional("audit", |value| value.table(RawAudit::read)),
+            state: table.optional("state", |value| value.table(RawState::read)),
         })
     }
 
@@ -136,7 +139,7 @@ impl RawGateway {
 
     /// What the file means; relative paths are below `base`. `None` after a mistake that is already among the findings.
     pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<Gateway> {
-        let Self { read_back, listeners, plain, admin, upstreams, hsts, limits, audit } = self;
+        let Self { read_back, listeners, plain, admin, upstreams, hsts, limits, audit, state } = self;
         let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
         let plain = plain.map(|plain| plain.value.resolve());
         let admin = admin.map(|admin| admin.value.resolve(source, findings));
@@ -157,6 +160,7 @@ impl RawGateway {
             hsts: hsts?,
             limits: limits.map(|limits| limits.value).unwrap_or_default().resolve(),
             audit: audit?,
+            state: state.map(|state| state.value).unwrap_or_default().resolve(),
             read_back: read_back.map_or(ReadBack::On, |word| word.value),
         })
     }

@@ -8,7 +8,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::kept::Kept;
-use super::{Answer, Claimed, Keeping, Key, StateError, Store, VALUE_BYTES_MAX};
+use super::{Answer, Claimed, Keeping, Key, Numbers, StateError, Store, VALUE_BYTES_MAX};
 use crate::clock::UnixSeconds;
 
 /// How much is remembered.
@@ -112,6 +112,10 @@ impl Store for Memory {
             Keeping::WhileThereIsRoom => self.cached.invalidate(&key),
         }
         Box::pin(ready(Ok(())))
+    }
+
+    fn numbers(&self) -> Numbers {
+        Numbers { entries: self.kept.len() as u64 }
     }
 }
 

@@ -22,5 +22,6 @@ mod readers;
 mod realtime;
 mod record;
 mod renewal;
+mod replay;
 mod token_command;
 mod tokens;
