@@ -1,9 +1,11 @@
 //! The command line: one file a command. Exit code 0: fine; 1: a finding; 2: broken input, or wrong usage.
 
+mod admin_client;
 mod certs;
 mod check;
 mod demo;
 mod log;
+mod revoke;
 mod schema;
 mod serve;
 mod test;
@@ -37,6 +39,8 @@ enum Command {
     Certs(certs::Arguments),
     /// Say what is wrong with a token, or make one to try an installation with.
     Token(token::Arguments),
+    /// Take proofs back: a token, a user, a key, or all that was issued before a moment.
+    Revoke(revoke::Arguments),
 }
 
 /// A command that could not do its work.
@@ -79,6 +83,7 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Certs(arguments) => certs::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Revoke(arguments) => revoke::run(&arguments),
     };
     match done {
         Ok(code) => code,

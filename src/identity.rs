@@ -41,7 +41,7 @@ mod verifier;
 pub use claims::{TokenFacts, VerifiedClaims};
 pub use configured::{ConfiguredSecrets, DRAWN_BYTES, Owner, SECRET_BYTES_WITHIN_MIN};
 pub use demand::{IdentityError, demand};
-pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, diagnose};
+pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, claimed_token_id, diagnose};
 pub use jwt::SignedPayload;
 pub use keys::{KEYS_MAX, KeyError, SECRET_BYTES_MIN};
 pub use material::KeyMaterial;

@@ -12,16 +12,19 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderValue, ORIGIN, X_CON
 use http::uri::Authority;
 use http::{HeaderMap, StatusCode, Uri};
 
+use super::revocations::{self, Revoking};
 use super::state::{AdminState, Readiness};
 
 /// The routes, behind the look at who asks.
-pub(super) fn router(state: Arc<AdminState>) -> Router {
+pub(super) fn router(state: Arc<AdminState>, revoking: Revoking) -> Router {
+    let revocations = revocations::router(Arc::clone(&state), revoking);
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
         .with_state(state)
+        .merge(revocations)
         .layer(from_fn(admit))
 }
 

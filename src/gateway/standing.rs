@@ -11,7 +11,7 @@ use crate::edge::origin::RequestOrigin;
 use crate::epoch::Tenant;
 use crate::identity::{Proofs, TokenFacts, Withdrawal};
 use crate::policy::{Replay, word};
-use crate::state::{Claimed, Key, Space, StateError, Store};
+use crate::state::{Claimed, Key, Space, StateError, Store, Voucher, VoucherToken};
 
 /// What a request says of where it comes from, and the state that is asked.
 pub(super) struct Standing<'s> {
@@ -30,14 +30,29 @@ impl Standing<'_> {
     ///
     /// The state has no answer; the proof is as it was.
     pub(super) async fn look_up(&self, proofs: &mut Proofs<'_>) -> Result<(), StateError> {
-        let withdrawal = match proofs.token() {
-            Some(token) => self.replayed(&token).await?,
-            None => None,
+        // First, so that what was taken back uses up no id.
+        let withdrawal = if self.is_revoked(proofs) {
+            Some(Withdrawal::Revoked)
+        } else if let Some(token) = proofs.token() {
+            self.replayed(&token).await?
+        } else {
+            None
         };
         if let Some(why) = withdrawal {
             proofs.withdraw(why);
         }
         Ok(())
+    }
+
+    fn is_revoked(&self, proofs: &Proofs<'_>) -> bool {
+        let revocations = self.state.revocations();
+        if revocations.is_empty() {
+            return false;
+        }
+        let (Some(subject), Some(key)) = (proofs.subject(), proofs.key_id()) else { return false };
+        let token = proofs.token().map(|TokenFacts { id, issued, .. }| VoucherToken { id, issued });
+        let voucher = Voucher { workspace: &self.tenant.workspace.id, key, subject, token };
+        revocations.cover(&voucher, self.now)
     }
 
     /// Whether the token was used before, or elsewhere, where the policy asks.

@@ -19,7 +19,7 @@ use self::explain::Explainer;
 pub(super) use self::explain::quoted;
 pub(super) use self::malformed::read_object;
 use self::outline::Opened;
-pub use self::outline::{Outline, TimeOutline};
+pub use self::outline::{Outline, TimeOutline, claimed_token_id};
 use self::spelling::Spelling;
 use super::compact::UnverifiedToken;
 use super::issue::IssueRules;

@@ -246,6 +246,9 @@ impl SealedError {
 /// Why a proof that holds by itself counts no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Withdrawal {
+    /// The operator took it back: the token, its user, its key, or all that was issued before a moment.
+    #[error("it was revoked")]
+    Revoked,
     /// The token was to be used once, and was.
     #[error("it was used before")]
     Replayed,
@@ -256,12 +259,13 @@ pub enum Withdrawal {
 
 impl Withdrawal {
     /// Every one of them.
-    pub const ALL: [Withdrawal; 2] = [Withdrawal::Replayed, Withdrawal::BoundElsewhere];
+    pub const ALL: [Withdrawal; 3] = [Withdrawal::Revoked, Withdrawal::Replayed, Withdrawal::BoundElsewhere];
 
     /// The stable name.
     #[must_use]
     pub fn code(self) -> &'static str {
         match self {
+            Withdrawal::Revoked => "revoked",
             Withdrawal::Replayed => "replayed",
             Withdrawal::BoundElsewhere => "bound_elsewhere",
         }

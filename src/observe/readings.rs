@@ -49,6 +49,8 @@ pub struct ConnectionsReading {
 pub struct StateReading {
     /// Things that are kept until their end.
     pub entries: u64,
+    /// Revocations that are kept.
+    pub revocations: u64,
 }
 
 /// What is looked up at each scrape.
@@ -100,8 +102,11 @@ impl Collector for ReadingsCollector {
             encode_counters(&mut encoder, &counters)?;
         }
         if let Some(read) = self.0.state.get() {
-            let StateReading { entries } = read();
-            let gauges = [("state_entries", "Things that are kept until their end, such as used tokens", entries)];
+            let StateReading { entries, revocations } = read();
+            let gauges = [
+                ("state_entries", "Things that are kept until their end, such as used tokens", entries),
+                ("state_revocations", "Revocations that are kept", revocations),
+            ];
             for (name, help, number) in gauges {
                 let gauge = ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
                 gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;

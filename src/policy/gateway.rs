@@ -76,10 +76,12 @@ pub struct PlainListener {
     pub redirect_port: u16,
 }
 
-/// The admin listener: health, metrics. Loopback only.
+/// The admin listener: health, metrics, revocations. Loopback only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminListener {
     pub address: SocketAddr,
+    /// What whoever changes something must show. `None`: nobody may.
+    pub token: Option<SecretSource>,
 }
 
 /// One backend.

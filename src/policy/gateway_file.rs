@@ -73,13 +73,15 @@ struct RawPlain {
     redirect_port: Option<Placed<u16>>,
 }
 
-/// Health and metrics, for this machine alone.
+/// Health, metrics and revocations, for this machine alone.
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct RawAdmin {
     /// A loopback address and a port.
     #[schemars(required, with = "Option<Address>")]
     address: Option<Placed<SocketAddr>>,
+    /// What whoever makes a revocation must show. Default: nobody may.
+    token: Option<RawSecret>,
 }
 
 /// `Strict-Transport-Security` (RFC 6797).
@@ -142,7 +144,7 @@ impl RawGateway {
         let Self { read_back, listeners, plain, admin, upstreams, hsts, limits, audit, state } = self;
         let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
         let plain = plain.map(|plain| plain.value.resolve());
-        let admin = admin.map(|admin| admin.value.resolve(source, findings));
+        let admin = admin.map(|admin| admin.value.resolve(source, base, findings));
         let upstreams = upstreams.map(|upstreams| {
             let resolve = |named: Named<RawUpstream>| named.value.resolve(named.name, source, base, findings);
             upstreams.value.into_iter().map(resolve).collect::<Vec<_>>()
@@ -262,11 +264,14 @@ impl RawPlain {
 
 impl RawAdmin {
     fn read(table: &mut Table<'_>) -> Self {
-        Self { address: table.required("address", Value::socket_address) }
+        Self {
+            address: table.required("address", Value::socket_address),
+            token: table.optional("token", RawSecret::read),
+        }
     }
 
-    fn resolve(self, source: &Source, findings: &mut Findings) -> Option<AdminListener> {
-        let Self { address } = self;
+    fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<AdminListener> {
+        let Self { address, token } = self;
         let address = address?;
         if !address.value.ip().is_loopback() {
             findings
@@ -278,7 +283,11 @@ impl RawAdmin {
                 .help("whoever reaches this listener sees health and metrics without a password");
             return None;
         }
-        Some(AdminListener { address: address.value })
+        let token = match token {
+            Some(token) => Some(token.resolve(base)?),
+            None => None,
+        };
+        Some(AdminListener { address: address.value, token })
     }
 }
 

@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::future::ready;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::kept::Kept;
-use super::{Answer, Claimed, Keeping, Key, Numbers, StateError, Store, VALUE_BYTES_MAX};
+use super::revocations::Ledger;
+use super::{
+    Answer, Claimed, Keeping, Key, Numbers, Revocation, RevocationId, Revocations, StateError, Store, VALUE_BYTES_MAX,
+};
 use crate::clock::UnixSeconds;
 
 /// How much is remembered.
@@ -33,6 +37,7 @@ pub const ENTRY_BYTES: u32 = 256;
 pub struct Memory {
     kept: Kept,
     cached: Cache<Key, Held>,
+    ledger: Ledger,
 }
 
 #[derive(Clone)]
@@ -59,7 +64,7 @@ impl Memory {
             // The default turns away what is new when it is full.
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { kept: Kept::new(limits.kept_max), cached }
+        Self { kept: Kept::new(limits.kept_max), cached, ledger: Ledger::new(Vec::new()) }
     }
 
     fn claim_now(&self, key: Key, held: Held, now: UnixSeconds) -> Result<Claimed, StateError> {
@@ -114,8 +119,22 @@ impl Store for Memory {
         Box::pin(ready(Ok(())))
     }
 
+    fn revoke(&self, revocation: Revocation, now: UnixSeconds) -> Answer<'_, ()> {
+        Box::pin(ready(self.ledger.add(revocation, now)))
+    }
+
+    fn unrevoke(&self, id: RevocationId) -> Answer<'_, bool> {
+        let was_there = self.ledger.has(id);
+        self.ledger.remove(id);
+        Box::pin(ready(Ok(was_there)))
+    }
+
+    fn revocations(&self) -> Arc<Revocations> {
+        self.ledger.current()
+    }
+
     fn numbers(&self) -> Numbers {
-        Numbers { entries: self.kept.len() as u64 }
+        Numbers { entries: self.kept.len() as u64, revocations: self.ledger.current().all().len() as u64 }
     }
 }
 

@@ -23,5 +23,7 @@ mod realtime;
 mod record;
 mod renewal;
 mod replay;
+mod revocation;
+mod revoke_command;
 mod token_command;
 mod tokens;
