@@ -1,11 +1,15 @@
-//! The admin listener: health, metrics, status. It only tells; it changes nothing.
+//! The admin listener: health, metrics, status, to everybody on this machine; and revocations, to whoever has the operator's token.
 //!
 //! It owns what an operator may ask of the running process, and the loopback listener that answers. It must not know how a request is
 //! served: whoever loads policies and drains tells it so.
 
 mod listener;
+mod revocations;
 mod routes;
 mod state;
+mod writing;
 
 pub use listener::{AdminError, bind, serve};
-pub use state::{AdminState, EpochFacts, Readiness, ReloadFacts};
+pub use revocations::{REVOCATION_SECONDS, Revoking};
+pub use state::{AdminState, EpochFacts, Readiness, ReloadFacts, WorkspaceKeys};
+pub use writing::{ADMIN_TOKEN_BYTES_MIN, AdminToken, AdminTokenError};

@@ -6,6 +6,7 @@
 //! What a peer sent stands in a line only where it is one of our own words (a workspace, an operation, a catalogue's name), an address,
 //! or text that was cut down to what cannot be a secret; everything else as a keyed hash.
 
+mod change;
 mod event;
 mod file;
 mod line;
@@ -14,6 +15,7 @@ mod recorder;
 mod subject;
 mod writer;
 
+pub use change::{Change, Changed};
 pub use event::{Begin, Ended, Event, Outcome, Tally};
 pub use name::{AttributeVerdict, RecordedName};
 pub use recorder::{AuditError, Numbers, Recorder, RecorderTask, StopError};

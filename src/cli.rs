@@ -1,10 +1,12 @@
 //! The command line: one file a command. Exit code 0: fine; 1: a finding; 2: broken input, or wrong usage.
 
+mod admin_client;
 mod certs;
 mod check;
 mod demo;
 mod keys;
 mod log;
+mod revoke;
 mod schema;
 mod serve;
 mod test;
@@ -40,6 +42,8 @@ enum Command {
     Token(token::Arguments),
     /// Say what each key signs in the running gateway, when last, and which ones can go.
     Keys(keys::Arguments),
+    /// Take proofs back: a token, a user, a key, or all that was issued before a moment.
+    Revoke(revoke::Arguments),
 }
 
 /// A command that could not do its work.
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Certs(arguments) => certs::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
+        Command::Revoke(arguments) => revoke::run(&arguments),
     };
     match done {
         Ok(code) => code,

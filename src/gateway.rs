@@ -7,6 +7,7 @@ mod answer;
 mod judgement;
 mod recorded_body;
 mod recording;
+mod standing;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};

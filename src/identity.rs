@@ -36,14 +36,17 @@ mod seen;
 mod signing;
 mod subject;
 mod times;
+mod token_id;
 mod user_hash;
 mod verdict;
 mod verifier;
 
-pub use claims::VerifiedClaims;
+pub use claims::{TokenFacts, VerifiedClaims};
 pub use configured::{ConfiguredSecrets, DRAWN_BYTES, Owner, SECRET_BYTES_WITHIN_MIN};
 pub use demand::{IdentityError, demand};
-pub use diagnosis::{Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, counted, diagnose, moment, span};
+pub use diagnosis::{
+    Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, claimed_token_id, counted, diagnose, moment, span,
+};
 pub use jwt::SignedPayload;
 pub use key_set::{KID_BYTES_MAX, KeySet, KeySetError, LeftOut, SET_BYTES_MAX, SET_KEYS_MAX};
 pub use keyring::{KeyName, KeySetState};
@@ -56,7 +59,8 @@ pub use published::{Publication, PublishedKeys};
 pub use sealed::SEALED_CHARS_MAX;
 pub use signing::SigningKey;
 pub use times::Times;
-pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError};
+pub use token_id::TOKEN_ID_BYTES_MAX;
+pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError, Withdrawal};
 pub use verifier::Verifier;
 
 // What the tests of several rooms need: a set as an issuer would publish it.

@@ -22,6 +22,7 @@ mod secret;
 mod set;
 mod shapes;
 mod source;
+mod state_file;
 mod trusted_domains;
 mod units;
 mod upstream_file;
@@ -36,8 +37,8 @@ pub use cases::{
 };
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
-    AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, PlainListener,
-    ReadBack, Upstream,
+    AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, OnFailure,
+    PlainListener, ReadBack, StateSettings, Upstream,
 };
 pub use hsts::{Hsts, HstsError};
 pub use keywords::word;
@@ -51,6 +52,6 @@ pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError
 pub use units::duration as parse_duration;
 pub use workspace::{
     Admission, EncryptedPayload, Expiry, IdentityPolicy, IssuerPolicy, KeyPolicy, KeySetPolicy, KeySetSource,
-    KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace, Require, SecretEncoding, SecretSource, Workspace,
+    KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace, Replay, Require, SecretEncoding, SecretSource, Workspace,
 };
 pub use workspace_file::KEY_SETS_MAX;

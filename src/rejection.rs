@@ -52,6 +52,9 @@ pub enum Rejection {
     /// A token that the backend reads carries a secret, and nobody can take it out.
     #[error("a secret in a token")]
     SecretSigned,
+    /// Whether a proof was taken back or used up cannot be known now.
+    #[error("the state has no answer")]
+    StateUnavailable,
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error(transparent)]
@@ -107,6 +110,7 @@ impl Rejection {
             Rejection::NothingLeft => "nothing_left",
             Rejection::ErasesLocked => "erases_locked",
             Rejection::SecretSigned => "secret_signed",
+            Rejection::StateUnavailable => "state_unavailable",
             Rejection::Handshake(HandshakeError::Request) => "websocket_request",
             Rejection::Handshake(HandshakeError::Upgrade) => "websocket_upgrade",
             Rejection::Handshake(HandshakeError::Version) => "websocket_version",
@@ -164,7 +168,9 @@ impl Rejection {
             Rejection::Identity(_) => StatusCode::UNAUTHORIZED,
             Rejection::Misfit => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::Handshake(HandshakeError::Version) => StatusCode::UPGRADE_REQUIRED,
-            Rejection::Upstream(UpstreamError::Saturated) => StatusCode::SERVICE_UNAVAILABLE,
+            Rejection::StateUnavailable | Rejection::Upstream(UpstreamError::Saturated) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Rejection::Upstream(UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout) => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -215,6 +221,7 @@ impl Rejection {
                 | UpstreamError::Garbage(_)
                 | UpstreamError::Switched,
             ) => "The service behind does not answer",
+            Rejection::StateUnavailable => "Not now: ask again in a moment",
             Rejection::Internal => "Something went wrong here",
         }
     }
@@ -231,9 +238,10 @@ impl Rejection {
             Rejection::Upstream(UpstreamError::Closed(_)) => "countersign; error=connection_terminated",
             Rejection::Upstream(UpstreamError::Garbage(_)) => "countersign; error=http_protocol_error",
             Rejection::Upstream(UpstreamError::Switched) => "countersign; error=http_upgrade_failed",
-            Rejection::Upstream(UpstreamError::Unknown) | Rejection::Internal | Rejection::Identity(KEYS_STALE) => {
-                "countersign; error=proxy_internal_error"
-            }
+            Rejection::StateUnavailable
+            | Rejection::Upstream(UpstreamError::Unknown)
+            | Rejection::Internal
+            | Rejection::Identity(KEYS_STALE) => "countersign; error=proxy_internal_error",
             Rejection::Upstream(
                 UpstreamError::RequestBodyTooLong
                 | UpstreamError::ClientBody
@@ -282,7 +290,7 @@ impl Rejection {
                 | UpstreamError::Garbage(_)
                 | UpstreamError::Switched => Party::Upstream,
             },
-            Rejection::Internal => Party::Gateway,
+            Rejection::StateUnavailable | Rejection::Internal => Party::Gateway,
             Rejection::Hygiene(_)
             | Rejection::RouteUnknown
             | Rejection::MethodNotAllowed(_)
@@ -354,6 +362,7 @@ impl Rejection {
                 | UpstreamError::Garbage(_)
                 | UpstreamError::Switched,
             )
+            | Rejection::StateUnavailable
             | Rejection::Internal => false,
         }
     }

@@ -17,7 +17,7 @@ use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::admin::{self, AdminError, AdminState};
+use crate::admin::{self, AdminError, AdminState, AdminToken, AdminTokenError, Revoking};
 use crate::audit::{AuditError, Recorder, RecorderTask, SubjectKey, SubjectKeyError};
 use crate::clock::{self, UnixSeconds};
 use crate::edge::certificates::CertificateError;
@@ -30,9 +30,9 @@ use crate::edge::tls::{ReloadableTls, TlsError};
 use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Tenant, Watch, fetch_secret};
 use crate::gateway::Gateway;
 use crate::identity::KeySetState;
-use crate::observe::{ConnectionsReading, KeySetReading, Metrics};
-use crate::policy::Severity;
-use crate::state::{Memory, MemoryLimits};
+use crate::observe::{ConnectionsReading, KeySetReading, Metrics, StateReading};
+use crate::policy::{Severity, StateSettings};
+use crate::state::{Memory, MemoryLimits, Numbers, Store};
 use reload::{Reloader, load_certificates, tell_in_force};
 use workers::Workers;
 
@@ -55,6 +55,10 @@ pub enum StartError {
     SubjectSecret(#[from] SecretError),
     #[error("[audit] subject_key: {0}")]
     SubjectKey(#[from] SubjectKeyError),
+    #[error("[admin] token: {0}")]
+    AdminSecret(SecretError),
+    #[error("[admin] token: {0}")]
+    AdminToken(#[from] AdminTokenError),
     #[error(transparent)]
     Admin(#[from] AdminError),
     #[error("signals or sockets cannot be used: {0}")]
@@ -82,6 +86,8 @@ impl StartError {
             | StartError::Audit(_)
             | StartError::SubjectSecret(_)
             | StartError::SubjectKey(_)
+            | StartError::AdminSecret(_)
+            | StartError::AdminToken(_)
             | StartError::Admin(_)
             | StartError::Signals(_)
             | StartError::Workers { .. }
@@ -107,6 +113,7 @@ pub struct Server {
     listeners: Vec<Bound>,
     plain: Option<(TcpListener, u16)>,
     admin: Option<TcpListener>,
+    admin_token: Option<AdminToken>,
 }
 
 /// A listener of `gateway.toml` on its socket.
@@ -153,12 +160,18 @@ impl Server {
             Some(admin) => Some(listen("admin", admin.address)?),
             None => None,
         };
+        let admin_token = match gateway.admin.as_ref().and_then(|admin| admin.token.as_ref()) {
+            Some(source) => {
+                Some(AdminToken::new(fetch_secret(source).map_err(StartError::AdminSecret)?.expose_secret())?)
+            }
+            None => None,
+        };
         let key = match &gateway.audit.subject_key {
             Some(source) => SubjectKey::new(fetch_secret(source)?.expose_secret())?,
             None => SubjectKey::random()?,
         };
         let (recorder, recorder_task) = Recorder::start(&gateway.audit, key)?;
-        Ok(Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin })
+        Ok(Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin, admin_token })
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -182,7 +195,7 @@ impl Server {
     pub async fn run(self, workers: NonZeroUsize, stop: CancellationToken) -> Result<(), StartError> {
         let mut signals = Signals::new().map_err(StartError::Signals)?;
         let listening = self.listening();
-        let Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin } = self;
+        let Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin, admin_token } = self;
         let epoch = epochs.current();
         let limits = Arc::new(epoch.gateway.limits.clone());
         let connections = Connections::new(&limits);
@@ -200,12 +213,18 @@ impl Server {
         let drain = Drain::new();
         let tunnels = CancellationToken::new();
         let state = AdminState::new(Arc::clone(&metrics), recorder.clone(), clock::now());
-        let store = Arc::new(Memory::new(MemoryLimits::default()));
+        let StateSettings { entries_max, cache_bytes_max, on_failure: _ } = &epoch.gateway.state;
+        let limits_of_state = MemoryLimits { kept_max: *entries_max, cached_bytes_max: *cache_bytes_max };
+        let store: Arc<dyn Store> = Arc::new(Memory::new(limits_of_state));
+        metrics.read_state({
+            let store = Arc::clone(&store);
+            move || state_reading(&*store)
+        });
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&epochs),
             recorder.clone(),
             metrics,
-            store,
+            Arc::clone(&store),
             drain.clone(),
             tunnels.clone(),
         ));
@@ -231,11 +250,12 @@ impl Server {
             let edge = PlainEdge { redirect_port, limits: Arc::clone(&limits), connections, drain: drain.clone() };
             tokio::spawn(report(serve_plain(socket, Arc::new(edge))));
         }
+        let revoking = Revoking { store, token: admin_token };
         let admin_stop = CancellationToken::new();
         let admin = match admin {
             Some(socket) => {
                 let socket = tokio::net::TcpListener::from_std(socket).map_err(StartError::Signals)?;
-                Some(tokio::spawn(admin::serve(socket, Arc::clone(&state), admin_stop.clone())))
+                Some(tokio::spawn(admin::serve(socket, Arc::clone(&state), revoking, admin_stop.clone())))
             }
             None => None,
         };
@@ -324,6 +344,11 @@ fn reading(connections: &Connections) -> ConnectionsReading {
         malformed: number(malformed),
         timed_out: number(timed_out),
     }
+}
+
+fn state_reading(store: &dyn Store) -> StateReading {
+    let Numbers { entries, revocations } = store.numbers();
+    StateReading { entries, revocations }
 }
 
 struct Signals {

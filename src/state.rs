@@ -4,16 +4,24 @@
 //! that several gateways share is somewhere else. What is remembered is named by a [`Key`], a digest, so that no token, session or subject
 //! is kept as it was sent; what it means is the business of whoever asks. It reads no clock.
 
+mod kept;
 mod key;
 mod memory;
+mod revocation;
+mod revocations;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 pub use key::{Keeping, Key, Space};
 pub use memory::{Memory, MemoryLimits};
+pub use revocation::{
+    Digest, REASON_CHARS_MAX, Reason, ReasonError, Revocation, RevocationId, RevocationIdError, Revoked,
+};
+pub use revocations::{REVOCATIONS_MAX, Revocations, Voucher, VoucherToken};
 
 use crate::clock::UnixSeconds;
 
@@ -32,6 +40,15 @@ pub enum Claimed {
     Already(Bytes),
 }
 
+/// How a store is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Numbers {
+    /// Things that are kept until their end.
+    pub entries: u64,
+    /// Revocations that are kept.
+    pub revocations: u64,
+}
+
 /// Why a store has no answer. It says nothing of what was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
@@ -39,6 +56,9 @@ pub enum StateError {
     Full,
     #[error("the state cannot be reached")]
     Unavailable,
+    /// Of a revocation: it counts all the same.
+    #[error("in force, but it could not be written down: it ends with the process")]
+    NotWritten,
     #[error("the value is longer than {VALUE_BYTES_MAX} bytes")]
     TooLong,
 }
@@ -59,4 +79,19 @@ pub trait Store: Send + Sync {
 
     /// Forgets what stands under a key.
     fn remove(&self, key: Key) -> Answer<'_, ()>;
+
+    /// Takes proofs back. When the answer comes this counts, and does so after a restart.
+    ///
+    /// Fails with [`StateError::Full`] where there are [`REVOCATIONS_MAX`], and with [`StateError::NotWritten`].
+    fn revoke(&self, revocation: Revocation, now: UnixSeconds) -> Answer<'_, ()>;
+
+    /// Ends a revocation; says whether there was one of that name.
+    fn unrevoke(&self, id: RevocationId) -> Answer<'_, bool>;
+
+    /// What is revoked. It is asked with every proof, so that it is here already: a store that several gateways share follows what the
+    /// others do within a second.
+    fn revocations(&self) -> Arc<Revocations>;
+
+    /// How it is doing.
+    fn numbers(&self) -> Numbers;
 }

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::revocations::Revoking;
 use super::routes::router;
 use super::state::AdminState;
 use crate::policy::AdminListener;
@@ -68,12 +69,18 @@ pub async fn bind(settings: &AdminListener) -> Result<TcpListener, AdminError> {
 }
 
 /// Answers until told to stop, then ends what is under way.
-pub async fn serve(listener: TcpListener, state: Arc<AdminState>, stop: CancellationToken) {
-    serve_within(DEADLINES, listener, state, stop).await;
+pub async fn serve(listener: TcpListener, state: Arc<AdminState>, revoking: Revoking, stop: CancellationToken) {
+    serve_within(DEADLINES, listener, state, revoking, stop).await;
 }
 
-async fn serve_within(deadlines: Deadlines, listener: TcpListener, state: Arc<AdminState>, stop: CancellationToken) {
-    let router = router(state);
+async fn serve_within(
+    deadlines: Deadlines,
+    listener: TcpListener,
+    state: Arc<AdminState>,
+    revoking: Revoking,
+    stop: CancellationToken,
+) {
+    let router = router(state, revoking);
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let connections = TaskTracker::new();
     while let Some(accepted) = stop.run_until_cancelled(listener.accept()).await {
@@ -120,11 +127,14 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::admin::{EpochFacts, ReloadFacts};
+    use crate::admin::{AdminToken, EpochFacts, ReloadFacts, WorkspaceKeys};
     use crate::audit::{Begin, Outcome, Recorder, RecorderTask, SubjectKey};
     use crate::clock::UnixSeconds;
     use crate::observe::{CertificateReading, ConnectionsReading, Metrics, ReloadResult};
     use crate::policy::AuditSettings;
+    use crate::state::{Memory, MemoryLimits};
+
+    const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
     struct TestAdmin {
         address: SocketAddr,
@@ -154,11 +164,13 @@ mod tests {
             let (recorder, task) = Recorder::start(&settings, SubjectKey::random().unwrap()).unwrap();
             let metrics = Metrics::new();
             let state = AdminState::new(metrics.clone(), recorder.clone(), UNIX_EPOCH);
-            let listener = bind(&AdminListener { address: ([127, 0, 0, 1], 0).into() }).await.unwrap();
+            let listener = bind(&AdminListener { address: ([127, 0, 0, 1], 0).into(), token: None }).await.unwrap();
             let stop = CancellationToken::new();
+            let store = Arc::new(Memory::new(MemoryLimits::default()));
+            let revoking = Revoking { store, token: Some(AdminToken::new(TOKEN.as_bytes()).unwrap()) };
             Self {
                 address: listener.local_addr().unwrap(),
-                serving: tokio::spawn(serve_within(deadlines, listener, state.clone(), stop.clone())),
+                serving: tokio::spawn(serve_within(deadlines, listener, state.clone(), revoking, stop.clone())),
                 state,
                 metrics,
                 recorder,
@@ -174,6 +186,7 @@ mod tests {
                 since: UNIX_EPOCH,
                 workspaces: 2,
                 upstreams: vec!["attributes".into()],
+                keys: vec![WorkspaceKeys { workspace: "acme".into(), keys: vec!["web".into()] }],
             });
         }
 
@@ -334,7 +347,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_listens_on_loopback_only() {
-        let refused = bind(&AdminListener { address: ([0, 0, 0, 0], 0).into() }).await;
+        let refused = bind(&AdminListener { address: ([0, 0, 0, 0], 0).into(), token: None }).await;
         assert!(matches!(refused, Err(AdminError::NotLoopback(_))));
     }
 }

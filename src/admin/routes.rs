@@ -13,10 +13,12 @@ use http::uri::Authority;
 use http::{HeaderMap, StatusCode, Uri};
 use serde::Serialize;
 
+use super::revocations::{self, Revoking};
 use super::state::{AdminState, Readiness};
 
 /// The routes, behind the look at who asks.
-pub(super) fn router(state: Arc<AdminState>) -> Router {
+pub(super) fn router(state: Arc<AdminState>, revoking: Revoking) -> Router {
+    let revocations = revocations::router(Arc::clone(&state), revoking);
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -24,6 +26,7 @@ pub(super) fn router(state: Arc<AdminState>) -> Router {
         .route("/status", get(status))
         .route("/keys", get(keys))
         .with_state(state)
+        .merge(revocations)
         .layer(from_fn(admit))
 }
 

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 
-use crate::audit::{Numbers, Recorder};
+use crate::audit::{Change, Numbers, Recorder};
 use crate::clock::UnixSeconds;
 use crate::observe::{AuditReading, CertificateReading, KeySetReading, Metrics, ReloadResult, UsageReport};
 
@@ -18,6 +18,14 @@ pub struct EpochFacts {
     pub since: SystemTime,
     pub workspaces: usize,
     pub upstreams: Vec<String>,
+    pub keys: Vec<WorkspaceKeys>,
+}
+
+/// The keys of a workspace, by their ids.
+#[derive(Clone, Debug)]
+pub struct WorkspaceKeys {
+    pub workspace: String,
+    pub keys: Vec<String>,
 }
 
 /// How the last reload went.
@@ -115,6 +123,14 @@ impl AdminState {
         } else {
             Readiness::Ready
         }
+    }
+
+    pub(super) fn epoch(&self) -> Option<Arc<EpochFacts>> {
+        self.epoch.load_full()
+    }
+
+    pub(super) fn record(&self, change: &Change<'_>) {
+        self.recorder.change(change);
     }
 
     pub(super) fn metrics(&self) -> &Metrics {

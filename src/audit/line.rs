@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use uuid::Uuid;
 
+use super::change::Change;
 use super::name::{AttributeVerdict, NamedBy};
 use super::subject::Hash;
 use crate::decision::{Code, Force};
@@ -122,6 +123,24 @@ impl Line<'_> {
         out.raw("}\n");
         out.0
     }
+}
+
+/// The line of a change.
+pub(super) fn change_line(change: &Change<'_>) -> Vec<u8> {
+    let Change { time, changed, workspace, id, kind } = change;
+    let mut out = Out(Vec::new());
+    out.raw("{\"time\":\"");
+    out.shown(rfc3339(*time));
+    out.raw("\",\"change\":");
+    out.text(changed.as_str());
+    out.raw(",\"workspace\":");
+    out.text(workspace);
+    out.raw(",\"revocation\":");
+    out.text(id);
+    out.raw(",\"kind\":");
+    out.text(kind);
+    out.raw("}\n");
+    out.0
 }
 
 /// The line that says that records are missing here, and how many.

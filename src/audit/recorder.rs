@@ -6,8 +6,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use super::change::Change;
 use super::event::{Begin, Event};
 use super::file::{RotatingFile, Sink};
+use super::line::change_line;
 use super::subject::SubjectKey;
 use super::writer::{RETRY, Writer};
 use crate::policy::AuditSettings;
@@ -115,6 +117,11 @@ impl Recorder {
     /// The record of a request that begins.
     pub fn begin(&self, begin: Begin<'_>) -> Event {
         Event::begin(self.clone(), begin)
+    }
+
+    /// Records what an operator changed.
+    pub fn change(&self, change: &Change<'_>) {
+        self.record(change_line(change));
     }
 
     /// The key of the hashes.

@@ -46,7 +46,7 @@ struct At {
 
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
-enum TokenCommandError {
+pub(super) enum TokenCommandError {
     #[error("cannot read standard input")]
     Input(#[source] io::Error),
     #[error("more than {INPUT_BYTES_MAX} bytes on standard input: expected {0}")]
@@ -80,7 +80,7 @@ impl At {
 }
 
 /// All of standard input; `expected` is what should come.
-fn read_input(expected: &'static str) -> Result<String, TokenCommandError> {
+pub(super) fn read_input(expected: &'static str) -> Result<String, TokenCommandError> {
     if stdin().is_terminal() {
         anstream::eprintln!("waiting for {expected}; end it with Enter and Ctrl-D");
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::decision::{Catalogue, Folding, Mode, TokenReader, Unlisted};
 use crate::policy::{
-    Admission, EncryptedPayload, Expiry, IdentityPolicy, OnMisfit, OnReplace, Require, TrustedDomain, TrustedDomains,
-    Workspace,
+    Admission, EncryptedPayload, Expiry, IdentityPolicy, OnMisfit, OnReplace, Replay, Require, TrustedDomain,
+    TrustedDomains, Workspace,
 };
 use crate::profile::{IdentityPlaces, PlatformSource, Profile, RefusalShapes, Shape, TokenPlaces};
 
@@ -49,6 +49,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
             key_sets: Vec::new(),
             keys: Vec::new(),
             encrypted_payload: EncryptedPayload::Refuse,
+            replay: Replay::Allow,
             token_at: Vec::new(),
         },
         catalogue: catalogue.expect("an empty catalogue"),

@@ -37,6 +37,7 @@ impl NamedFiles {
             hsts: _,
             limits: _,
             audit: _,
+            state: _,
             read_back: _,
             key_cache: _,
         } = &set.gateway;

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use http::HeaderName;
 use http::request::Parts;
 
+use super::standing::Standing;
 use crate::clock::UnixSeconds;
 use crate::decision::{
     Additions, Catalogue, Change, Channel, Circumstances, Code, Context, Effect, Judged, Leak, LeakPlace, Leaked, Lock,
@@ -17,10 +18,12 @@ use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, Sa
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
 use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SessionPresence, SignedPayload, demand};
-use crate::policy::{EncryptedPayload, OnMisfit, OnReplace};
-use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
+use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace};
+use crate::profile::{
+    Class, Nested, Operation, Place, Profile, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin,
+};
 use crate::rejection::Rejection;
-use crate::state::Store;
+use crate::state::{StateError, Store};
 
 /// A request whose head is known and whose body is here.
 pub struct Judgement<'j> {
@@ -40,6 +43,8 @@ pub trait Witness {
     fn would_refuse(&mut self, code: &'static str);
     /// The verdicts.
     fn judged(&mut self, tenant: &Tenant, update: &Update<'_>, judged: &Judged<'_>);
+    /// Whether its proof stands cannot be known.
+    fn state_failed(&mut self, _: &Tenant, _: StateError) {}
     /// A secret in the update, one call for each.
     fn leaked(&mut self, _: &Tenant, _: &LeakFound<'_>) {}
 }
@@ -95,13 +100,12 @@ impl<'j> Judgement<'j> {
     /// # Errors
     ///
     /// The first reason for which the request goes nowhere. What was found until then the witness knows.
-    #[expect(clippy::unused_async, reason = "what waits for the state comes next")]
     pub async fn clear(
         &self,
         body: &[u8],
-        origin: &RequestOrigin,
+        from: &RequestOrigin,
         now: UnixSeconds,
-        _state: &dyn Store,
+        state: &dyn Store,
         witness: &mut impl Witness,
     ) -> Result<Cleared<'j>, Rejection> {
         let limits = &self.epoch.gateway.limits;
@@ -118,11 +122,17 @@ impl<'j> Judgement<'j> {
         witness.tenant(tenant, self.route.operation);
         let workspace = &tenant.workspace;
         let enforcing = workspace.catalogue.mode() == Mode::Enforce;
-        let origin = self.admit(origin, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
+        let origin = self.admit(from, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
 
         let presented = self.presented(&envelope, tenant)?;
         let mut payload = SignedPayload::default();
-        let proofs = tenant.verifier.verify(&presented, now, &mut payload);
+        let mut proofs = tenant.verifier.verify(&presented, now, &mut payload);
+        let sessions = sessions(&envelope, profile)?;
+        let standing = Standing { tenant, origin: from, sessions, now, state };
+        let unknown = standing.look_up(&mut proofs).await.err();
+        if let Some(error) = unknown {
+            witness.state_failed(tenant, error);
+        }
         witness.proofs(tenant, &proofs);
         let sealed = envelope.texts_at(&profile.tokens.sealed)?.iter().any(|text| is_said(text));
         let unread = sealed
@@ -131,8 +141,10 @@ impl<'j> Judgement<'j> {
                 EncryptedPayload::Open => proofs.verdict() != ProofVerdict::SealedValid,
                 EncryptedPayload::Drop => false,
             };
-        let objection = match demand(&proofs, &workspace.identity) {
+        let must_be_known = unknown.is_some() && self.epoch.gateway.state.on_failure == OnFailure::Closed;
+        let objection = match demand(&proofs, &workspace.identity, profile.token_reader) {
             Err(error) => Some(Rejection::Identity(error)),
+            Ok(()) if must_be_known => Some(Rejection::StateUnavailable),
             // Attributes that nobody here can read nobody may send past us.
             Ok(()) if unread => Some(Rejection::Sealed),
             Ok(()) => None,
@@ -309,7 +321,7 @@ impl<'j> Judgement<'j> {
             }
             EncryptedPayload::Refuse | EncryptedPayload::Drop => Vec::new(),
         };
-        let session = envelope.texts_at(&profile.identity.session)?.iter().any(|text| is_said(text));
+        let session = !sessions(envelope, profile)?.is_empty();
         Ok(Presented {
             tokens,
             sealed,
@@ -409,6 +421,13 @@ fn said_at<'e>(envelope: &'e Envelope<'_>, places: &[Place]) -> Result<Vec<Cow<'
         }
     }
     Ok(said)
+}
+
+/// The values of the messenger's session.
+fn sessions<'e>(envelope: &'e Envelope<'_>, profile: &Profile) -> Result<Vec<Cow<'e, str>>, EnvelopeError> {
+    let mut sessions = envelope.texts_at(&profile.identity.session)?;
+    sessions.retain(|text| is_said(text));
+    Ok(sessions)
 }
 
 fn is_said(text: &str) -> bool {

@@ -12,6 +12,7 @@ use crate::identity::{ProofError, ProofVerdict, Proofs, Times, TokenError};
 use crate::observe::{CountedProof, CountedToken, OperationMetrics, TokenRisk, Upheld};
 use crate::policy::Origin;
 use crate::profile::{Operation, Profile};
+use crate::state::StateError;
 
 /// What the record and the answer have to know of an arrival.
 pub(super) struct Recording<'r> {
@@ -46,7 +47,7 @@ impl Witness for Event {
             ProofVerdict::Absent | ProofVerdict::Failed(_) => Upheld::Refused,
         };
         metrics.proof(&CountedProof { verdict, key_id: proofs.policy_key_id(), kind: proofs.kind(), upheld, at });
-        if let Some((hash, Times { exp, iat })) = proofs.token(metrics.token_hasher()) {
+        if let Some((hash, Times { exp, iat, until: _ })) = proofs.hashed_token(metrics.token_hasher()) {
             metrics.token(&CountedToken { hash, exp, iat, address: self.client(), at });
         } else if let ProofVerdict::Failed(ProofError::Token(error)) = found {
             // Found only where the signature holds.
@@ -68,6 +69,11 @@ impl Witness for Event {
     fn judged(&mut self, tenant: &Tenant, update: &Update<'_>, judged: &Judged<'_>) {
         Event::judged(self, &tenant.workspace.catalogue, update, judged);
         tenant.metrics.judged(judged);
+    }
+
+    fn state_failed(&mut self, tenant: &Tenant, error: StateError) {
+        let Some(unsaid) = tenant.metrics.state_failed(Instant::now()) else { return };
+        tracing::error!(workspace = tenant.workspace.id, %error, id = %self.id(), unsaid, "state_failed");
     }
 
     fn leaked(&mut self, tenant: &Tenant, found: &LeakFound<'_>) {

@@ -8,6 +8,7 @@ use super::jwt::SignedPayload;
 use super::proofs::Presented;
 use super::subject::SubjectClaims;
 use super::times::{TimeRules, Times};
+use super::token_id::{IdRules, id_of};
 use super::verdict::TokenError;
 use crate::clock::UnixSeconds;
 use crate::decision::{Signed, Value};
@@ -41,10 +42,24 @@ pub struct VerifiedClaims<'t> {
     times: Times,
 }
 
+/// By what a token is known again, and for how long that matters.
+#[derive(Clone, Copy)]
+pub struct TokenFacts<'c> {
+    /// `jti`, where it is a text of 1 to [`TOKEN_ID_BYTES_MAX`](super::TOKEN_ID_BYTES_MAX) bytes.
+    pub id: Option<&'c str>,
+    /// `iss`, where it is a text.
+    pub issuer: Option<&'c str>,
+    /// `iat`.
+    pub issued: Option<UnixSeconds>,
+    /// The first second in which the token is refused as ended, leeway included.
+    pub until: Option<UnixSeconds>,
+}
+
 /// What is asked of claims.
 pub(super) struct ClaimRules {
     pub(super) times: TimeRules,
     pub(super) issue: IssueRules,
+    pub(super) id: IdRules,
     pub(super) subject: SubjectClaims,
 }
 
@@ -64,6 +79,7 @@ impl<'t> VerifiedClaims<'t> {
         }
         let times = rules.times.admit(&claims, now)?;
         rules.issue.admit(&claims)?;
+        rules.id.admit(&claims, &times)?;
         let user_id = rules.subject.bind(&claims, presented)?;
         Ok(Self { claims, user_id, times })
     }
@@ -77,6 +93,18 @@ impl<'t> VerifiedClaims<'t> {
     #[must_use]
     pub fn user_id(&self) -> &str {
         &self.user_id
+    }
+
+    /// By what the token is known again. Values of the request: never to be logged as they stand.
+    #[must_use]
+    pub fn token(&self) -> TokenFacts<'_> {
+        let Times { exp: _, iat: issued, until } = self.times;
+        TokenFacts {
+            id: id_of(&self.claims),
+            issuer: self.claims.member("iss").and_then(Value::as_text),
+            issued: issued.map(UnixSeconds),
+            until: until.map(UnixSeconds),
+        }
     }
 
     /// The claims as attributes, read as the profile says.

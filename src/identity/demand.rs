@@ -2,6 +2,7 @@
 
 use super::proofs::Proofs;
 use super::verdict::{ProofError, ProofVerdict, TokenError};
+use crate::decision::TokenReader;
 use crate::policy::{IdentityPolicy, Require};
 
 /// Why a request is refused for its identity. Outside, both read alike.
@@ -28,8 +29,9 @@ impl IdentityError {
 ///
 /// # Errors
 /// [`IdentityError::Missing`] where a proof is required and none is presented, [`IdentityError::Bad`] where one is that does not hold.
-/// A well-signed token about somebody else is refused under every policy: the request would write to one user in another's name.
-pub fn demand(proofs: &Proofs<'_>, policy: &IdentityPolicy) -> Result<(), IdentityError> {
+/// A well-signed token about somebody else is refused under every policy: the request would write to one user in another's name. So is a proof
+/// that was withdrawn, where the backend reads proofs itself: it would believe it.
+pub fn demand(proofs: &Proofs<'_>, policy: &IdentityPolicy, reader: TokenReader) -> Result<(), IdentityError> {
     let required = match policy.require {
         Require::Never => false,
         Require::Identified => proofs.names_a_user(),
@@ -41,6 +43,10 @@ pub fn demand(proofs: &Proofs<'_>, policy: &IdentityPolicy) -> Result<(), Identi
         (ProofVerdict::Absent, true) => Err(IdentityError::Missing),
         (ProofVerdict::Failed(error @ ProofError::Token(TokenError::SubjectMismatch)), _)
         | (ProofVerdict::Failed(error), true) => Err(IdentityError::Bad(error)),
+        // Whoever reads proofs behind us does not know that it was taken back.
+        (ProofVerdict::Failed(error), false) if proofs.is_withdrawn_but_believed(reader) => {
+            Err(IdentityError::Bad(error))
+        }
         // Not asked for: it signs nothing and stands in the record, and the visitor may go on chatting.
         (ProofVerdict::Failed(_), false) => Ok(()),
     }
@@ -51,9 +57,9 @@ mod tests {
     use Require::{Always, Identified, Never};
 
     use super::*;
-    use crate::identity::SignedPayload;
     use crate::identity::proofs::{Presented, SessionPresence};
     use crate::identity::testing::{self, NOW, presented, token, user_hash, verifier};
+    use crate::identity::{SignedPayload, Withdrawal};
 
     #[track_caller]
     fn check(presented: &Presented<'_>, expected: [(Require, Result<(), IdentityError>); 3]) {
@@ -62,7 +68,9 @@ mod tests {
         let proofs = verifier.verify(presented, NOW, &mut payload);
         for (require, expected) in expected {
             let policy = IdentityPolicy { require, ..testing::policy() };
-            assert_eq!(demand(&proofs, &policy), expected, "{require:?}");
+            for reader in [TokenReader::Gateway, TokenReader::Upstream] {
+                assert_eq!(demand(&proofs, &policy, reader), expected, "{require:?}");
+            }
         }
     }
 
@@ -132,5 +140,35 @@ mod tests {
         assert_eq!(error.to_string(), "the proof of identity does not hold");
         assert_eq!(error.code(), "expired");
         assert_eq!(IdentityError::Missing.code(), "identity_missing");
+    }
+
+    #[test]
+    fn a_withdrawn_proof_is_refused_where_the_backend_would_believe_it() {
+        use TokenReader::{Gateway, Upstream};
+        let of_token =
+            Presented { tokens: vec![token(r#"{"user_id":"user-42","exp":4102444800}"#).into()], ..presented() };
+        let of_hash = Presented {
+            user_hashes: vec![user_hash("user-42").into()],
+            user_ids: vec!["user-42".into()],
+            ..presented()
+        };
+        let verifier = verifier();
+        let refused = |presented: &Presented<'_>, require, reader| {
+            let mut payload = SignedPayload::default();
+            let mut proofs = verifier.verify(presented, NOW, &mut payload);
+            proofs.withdraw(Withdrawal::Replayed);
+            assert!(proofs.claims().is_none() && proofs.subject().is_none(), "it says nothing any longer");
+            demand(&proofs, &IdentityPolicy { require, ..testing::policy() }, reader).is_err()
+        };
+        assert!(refused(&of_token, Never, Upstream) && !refused(&of_token, Never, Gateway));
+        assert!(refused(&of_hash, Never, Upstream) && refused(&of_hash, Never, Gateway));
+        for presented in [&of_token, &of_hash] {
+            assert!(refused(presented, Identified, Gateway) && refused(presented, Always, Gateway));
+        }
+        // What is not there cannot be taken back.
+        let (none, mut payload) = (presented(), SignedPayload::default());
+        let mut proofs = verifier.verify(&none, NOW, &mut payload);
+        proofs.withdraw(Withdrawal::Replayed);
+        assert_eq!(proofs.verdict(), ProofVerdict::Absent);
     }
 }

@@ -20,7 +20,7 @@ use self::explain::Explainer;
 pub(super) use self::explain::quoted;
 pub(super) use self::malformed::read_object;
 use self::outline::Opened;
-pub use self::outline::{Outline, TimeOutline};
+pub use self::outline::{Outline, TimeOutline, claimed_token_id};
 pub use self::spans::{counted, moment, span};
 use self::spelling::Spelling;
 use super::compact::UnverifiedToken;
@@ -377,7 +377,8 @@ impl Stage {
             | TokenError::LifetimeTooLong
             | TokenError::WrongIssuer
             | TokenError::WrongAudience
-            | TokenError::ClaimMissing => Stage::Times,
+            | TokenError::ClaimMissing
+            | TokenError::IdMissing => Stage::Times,
             TokenError::MissingSubject | TokenError::SubjectMismatch => Stage::Subject,
         }
     }

@@ -181,6 +181,7 @@ fn graver(one: TokenError, other: TokenError) -> TokenError {
         | TokenError::WrongIssuer
         | TokenError::WrongAudience
         | TokenError::ClaimMissing
+        | TokenError::IdMissing
         | TokenError::MissingSubject
         | TokenError::SubjectMismatch => 0,
     };

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::hash::BuildHasher;
 
-use super::claims::VerifiedClaims;
+use super::claims::{TokenFacts, VerifiedClaims};
 use super::keyring::KeyName;
 use super::times::Times;
-use super::verdict::{ProofError, ProofVerdict};
-use crate::decision::Subject;
+use super::verdict::{ProofError, ProofVerdict, Withdrawal};
+use crate::decision::{Subject, TokenReader};
 use crate::policy::KeyUse;
 use crate::profile::Platform;
 
@@ -117,6 +117,15 @@ pub(super) enum Finding<'t> {
     Sealed(VerifiedClaims<'t>),
     Hash { subject: &'t str },
     Failed(ProofError),
+    Withdrawn { why: Withdrawal, what: Withdrawn },
+}
+
+/// What was withdrawn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Withdrawn {
+    /// A token, or what came encrypted.
+    Signed,
+    Hash,
 }
 
 impl<'t> Proofs<'t> {
@@ -129,6 +138,7 @@ impl<'t> Proofs<'t> {
             Finding::Sealed(_) => ProofVerdict::SealedValid,
             Finding::Hash { .. } => ProofVerdict::HashValid,
             Finding::Failed(error) => ProofVerdict::Failed(*error),
+            Finding::Withdrawn { why, what: _ } => ProofVerdict::Failed(ProofError::Withdrawn(*why)),
         }
     }
 
@@ -152,11 +162,18 @@ impl<'t> Proofs<'t> {
 
     /// The token, where one holds: its hash by `hasher`, and its times. Never its text.
     #[must_use]
-    pub fn token(&self, hasher: &impl BuildHasher) -> Option<(u64, Times)> {
+    pub fn hashed_token(&self, hasher: &impl BuildHasher) -> Option<(u64, Times)> {
         match (&self.finding, self.token) {
             (Finding::Token(claims), Some(token)) => Some((hasher.hash_one(token), claims.times())),
             (Finding::Token(_), None)
-            | (Finding::Absent | Finding::Sealed(_) | Finding::Hash { .. } | Finding::Failed(_), _) => None,
+            | (
+                Finding::Absent
+                | Finding::Sealed(_)
+                | Finding::Hash { .. }
+                | Finding::Failed(_)
+                | Finding::Withdrawn { .. },
+                _,
+            ) => None,
         }
     }
 
@@ -166,7 +183,7 @@ impl<'t> Proofs<'t> {
         match &self.finding {
             Finding::Token(claims) | Finding::Sealed(claims) => Some(claims.user_id()),
             Finding::Hash { subject } => Some(subject),
-            Finding::Absent | Finding::Failed(_) => None,
+            Finding::Absent | Finding::Failed(_) | Finding::Withdrawn { .. } => None,
         }
     }
 
@@ -175,7 +192,43 @@ impl<'t> Proofs<'t> {
     pub fn claims(&self) -> Option<&VerifiedClaims<'t>> {
         match &self.finding {
             Finding::Token(claims) | Finding::Sealed(claims) => Some(claims),
-            Finding::Absent | Finding::Hash { .. } | Finding::Failed(_) => None,
+            Finding::Absent | Finding::Hash { .. } | Finding::Failed(_) | Finding::Withdrawn { .. } => None,
+        }
+    }
+
+    /// By what a token that holds is known again. What came encrypted, and a hash, have nothing of the kind.
+    #[must_use]
+    pub fn token(&self) -> Option<TokenFacts<'_>> {
+        match &self.finding {
+            Finding::Token(claims) => Some(claims.token()),
+            Finding::Absent
+            | Finding::Sealed(_)
+            | Finding::Hash { .. }
+            | Finding::Failed(_)
+            | Finding::Withdrawn { .. } => None,
+        }
+    }
+
+    /// Takes back a proof that holds: from here on it is one that does not.
+    pub fn withdraw(&mut self, why: Withdrawal) {
+        let what = match self.finding {
+            Finding::Token(_) | Finding::Sealed(_) => Withdrawn::Signed,
+            Finding::Hash { .. } => Withdrawn::Hash,
+            Finding::Absent | Finding::Failed(_) | Finding::Withdrawn { .. } => return,
+        };
+        self.finding = Finding::Withdrawn { why, what };
+    }
+
+    /// Whether a proof was withdrawn that the backend believes all the same: a hash always goes on to it, and a token where it reads tokens.
+    pub(super) fn is_withdrawn_but_believed(&self, reader: TokenReader) -> bool {
+        match (&self.finding, reader) {
+            (Finding::Withdrawn { what: Withdrawn::Hash, .. }, _)
+            | (Finding::Withdrawn { what: Withdrawn::Signed, .. }, TokenReader::Upstream) => true,
+            (Finding::Withdrawn { what: Withdrawn::Signed, .. }, TokenReader::Gateway)
+            | (
+                Finding::Absent | Finding::Token(_) | Finding::Sealed(_) | Finding::Hash { .. } | Finding::Failed(_),
+                TokenReader::Upstream | TokenReader::Gateway,
+            ) => false,
         }
     }
 

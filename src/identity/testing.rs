@@ -11,8 +11,8 @@ use super::{KeyMaterial, Presented, Secret, SessionPresence, Verifier};
 use crate::clock::UnixSeconds;
 use crate::decision::{Folding, Spelling, TokenReader};
 use crate::policy::{
-    Algorithm, EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, Require,
-    SecretEncoding, SecretSource,
+    Algorithm, EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, Replay,
+    Require, SecretEncoding, SecretSource,
 };
 use crate::profile::{
     Accepts, IdentityPlaces, Members, PlatformSource, Platforms, Profile, RefusalShapes, Rest, Shape, TokenPlaces,
@@ -94,6 +94,7 @@ pub(super) fn policy() -> IdentityPolicy {
         key_sets: vec![],
         token_at: vec![],
         encrypted_payload: EncryptedPayload::Refuse,
+        replay: Replay::Allow,
     }
 }
 

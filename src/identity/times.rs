@@ -21,6 +21,8 @@ pub(super) struct TimeRules {
 pub struct Times {
     pub exp: Option<i64>,
     pub iat: Option<i64>,
+    /// The first second in which it is refused, with the leeway. `None`: it never ends.
+    pub until: Option<i64>,
 }
 
 /// When a token ends. That one never does is something the policy must have said.
@@ -53,11 +55,12 @@ impl TimeRules {
         let nbf = seconds(claims, TimeClaim::Nbf)?;
         let iat = seconds(claims, TimeClaim::Iat)?;
         let now = i128::from(now.0);
-        match self.end(exp, iat)? {
+        let until = match self.end(exp, iat)? {
             // "On or after which it MUST NOT be accepted" (RFC 7519 §4.1.4): the second of `exp` is late.
             End::At(end) if now >= end + self.leeway_seconds => return Err(TokenError::Expired),
-            End::At(_) | End::Never => {}
-        }
+            End::At(end) => Some(i64::try_from(end + self.leeway_seconds).unwrap_or(i64::MAX)),
+            End::Never => None,
+        };
         // A token of tomorrow, also by its `iat`: signed by a clock that is wrong, or kept for later.
         if [nbf, iat].into_iter().flatten().any(|begin| begin > now + self.leeway_seconds) {
             return Err(TokenError::NotYetValid);
@@ -71,7 +74,7 @@ impl TimeRules {
             (Some(_) | None, Some(_) | None) => {
                 // They were read as numbers of 64 bits.
                 let narrow = |time: Option<i128>| time.and_then(|time| i64::try_from(time).ok());
-                Ok(Times { exp: narrow(exp), iat: narrow(iat) })
+                Ok(Times { exp: narrow(exp), iat: narrow(iat), until })
             }
         }
     }
@@ -129,7 +132,8 @@ mod tests {
     fn check_with(policy: &IdentityPolicy, claims: &str, expected: Result<(), TokenError>) {
         let limits = Limits::default();
         let value = json::read(claims.as_bytes(), &limits).expect("claims");
-        assert_eq!(TimeRules::new(policy).admit(&value, UnixSeconds(1000)).map(|_| ()), expected, "{claims}");
+        let admitted = TimeRules::new(policy).admit(&value, UnixSeconds(1000));
+        assert_eq!(admitted.map(|_| ()), expected, "{claims}");
     }
 
     #[track_caller]
@@ -145,7 +149,7 @@ mod tests {
     fn the_times_are_those_that_it_says() {
         let value = json::read(br#"{"exp":2000,"iat":-7,"nbf":3}"#, &Limits::default()).expect("claims");
         let times = TimeRules::new(&testing::policy()).admit(&value, UnixSeconds(1000));
-        assert_eq!(times, Ok(Times { exp: Some(2000), iat: Some(-7) }));
+        assert_eq!(times, Ok(Times { exp: Some(2000), iat: Some(-7), until: Some(2030) }));
     }
 
     #[test]
@@ -235,5 +239,18 @@ mod tests {
         };
         check_with(&policy, r#"{"exp":-9223372036854775808,"iat":999999999999}"#, Ok(()));
         check_with(&policy, r#"{"iat":-9223372036854775808}"#, Ok(()));
+    }
+
+    #[test]
+    fn what_is_in_force_says_until_when() {
+        let until = |policy: &IdentityPolicy, claims: &str| {
+            let value = json::read(claims.as_bytes(), &Limits::default()).expect("claims");
+            TimeRules::new(policy).admit(&value, UnixSeconds(1000)).map(|term| (term.iat, term.until))
+        };
+        assert_eq!(until(&testing::policy(), r#"{"exp":2000,"iat":900}"#), Ok((Some(900), Some(2030))));
+        assert_eq!(until(&testing::policy(), r#"{"exp":2000}"#), Ok((None, Some(2030))));
+        assert_eq!(until(&lifetime(100, Expiry::Optional), r#"{"iat":950}"#), Ok((Some(950), Some(1080))));
+        let optional = IdentityPolicy { expiry: Expiry::Optional, ..testing::policy() };
+        assert_eq!(until(&optional, "{}"), Ok((None, None)));
     }
 }

@@ -84,6 +84,9 @@ pub enum TokenError {
     WrongAudience,
     #[error("it lacks a claim that the policy asks for")]
     ClaimMissing,
+    /// `jti` (RFC 7519 §4.1.7).
+    #[error("it has no id by which it could be known again")]
+    IdMissing,
     #[error("it names no user")]
     MissingSubject,
     #[error("it is about somebody else than the request")]
@@ -92,7 +95,7 @@ pub enum TokenError {
 
 impl TokenError {
     /// Every failure, in the order in which it is looked for.
-    pub const ALL: [TokenError; 32] = [
+    pub const ALL: [TokenError; 33] = [
         TokenError::TwoTokens,
         TokenError::TooLarge,
         TokenError::Malformed,
@@ -123,6 +126,7 @@ impl TokenError {
         TokenError::WrongIssuer,
         TokenError::WrongAudience,
         TokenError::ClaimMissing,
+        TokenError::IdMissing,
         TokenError::MissingSubject,
         TokenError::SubjectMismatch,
     ];
@@ -161,6 +165,7 @@ impl TokenError {
             TokenError::WrongIssuer => "wrong_issuer",
             TokenError::WrongAudience => "wrong_audience",
             TokenError::ClaimMissing => "claim_missing",
+            TokenError::IdMissing => "jti_missing",
             TokenError::MissingSubject => "missing_subject",
             TokenError::SubjectMismatch => "subject_mismatch",
         }
@@ -256,6 +261,35 @@ impl SealedError {
     }
 }
 
+/// Why a proof that holds by itself counts no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Withdrawal {
+    /// The operator took it back: the token, its user, its key, or all that was issued before a moment.
+    #[error("it was revoked")]
+    Revoked,
+    /// The token was to be used once, and was.
+    #[error("it was used before")]
+    Replayed,
+    /// The token is bound to the origin or session that sent it first, and that was another.
+    #[error("it was first used elsewhere")]
+    BoundElsewhere,
+}
+
+impl Withdrawal {
+    /// Every one of them.
+    pub const ALL: [Withdrawal; 3] = [Withdrawal::Revoked, Withdrawal::Replayed, Withdrawal::BoundElsewhere];
+
+    /// The stable name.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Withdrawal::Revoked => "revoked",
+            Withdrawal::Replayed => "replayed",
+            Withdrawal::BoundElsewhere => "bound_elsewhere",
+        }
+    }
+}
+
 /// Why the proof that a request presents is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum ProofError {
@@ -265,6 +299,8 @@ pub enum ProofError {
     Hash(HashError),
     #[error("encrypted settings: {0}")]
     Sealed(SealedError),
+    #[error("withdrawn: {0}")]
+    Withdrawn(Withdrawal),
 }
 
 impl ProofError {
@@ -275,6 +311,7 @@ impl ProofError {
             ProofError::Token(error) => error.code(),
             ProofError::Hash(error) => error.code(),
             ProofError::Sealed(error) => error.code(),
+            ProofError::Withdrawn(why) => why.code(),
         }
     }
 }
@@ -331,6 +368,7 @@ mod tests {
     fn every_verdict_has_a_code_of_its_own() {
         let tokens = TokenError::ALL.map(ProofError::Token).into_iter();
         let failed = tokens.chain(HashError::ALL.map(ProofError::Hash)).chain(SealedError::ALL.map(ProofError::Sealed));
+        let failed = failed.chain(Withdrawal::ALL.map(ProofError::Withdrawn));
         let fine = [ProofVerdict::Absent, ProofVerdict::Valid, ProofVerdict::HashValid, ProofVerdict::SealedValid];
         let verdicts: Vec<ProofVerdict> = fine.into_iter().chain(failed.map(ProofVerdict::Failed)).collect();
         let codes: HashSet<&str> = verdicts.iter().map(|verdict| verdict.code()).collect();

@@ -16,6 +16,7 @@ use super::published::PublishedKeys;
 use super::sealed::SealedKeys;
 use super::subject::SubjectClaims;
 use super::times::TimeRules;
+use super::token_id::IdRules;
 use super::user_hash::HashKeys;
 use super::verdict::{ProofError, Refused, SealedError, TokenError};
 use crate::clock::UnixSeconds;
@@ -75,11 +76,13 @@ impl Verifier {
         let rules = ClaimRules {
             times: TimeRules::new(policy),
             issue: IssueRules::new(policy),
+            id: IdRules::new(policy),
             subject: SubjectClaims::new(&profile.identity),
         };
         let sealed_rules = ClaimRules {
             times: TimeRules::of_sealed(policy),
             issue: IssueRules::of_sealed(),
+            id: IdRules::of_sealed(),
             subject: SubjectClaims::new(&profile.identity),
         };
         let key_ids = policy.keys.iter().map(|key| key.id.clone()).collect();

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// From one line to the next of the same kind in one workspace. What happens in between is counted and said with the next one.
-pub const LEAK_LINE_INTERVAL_MIN: Duration = Duration::from_secs(60);
+pub const ALARM_INTERVAL_MIN: Duration = Duration::from_secs(60);
 
 /// When a line was said last, and what was not said since.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ impl Alarm {
     pub(super) fn raise(&self, now: Instant) -> Option<u64> {
         // It is whole at every moment.
         let mut raised = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_soon = |last: Instant| now.saturating_duration_since(last) < LEAK_LINE_INTERVAL_MIN;
+        let is_soon = |last: Instant| now.saturating_duration_since(last) < ALARM_INTERVAL_MIN;
         if raised.last.is_some_and(is_soon) {
             raised.unsaid = raised.unsaid.saturating_add(1);
             return None;

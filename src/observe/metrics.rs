@@ -10,7 +10,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::latency::Latency;
 use super::readings::{
-    AuditReading, CertificateReading, ConnectionsReading, KeySetReading, Readings, ReadingsCollector,
+    AuditReading, CertificateReading, ConnectionsReading, KeySetReading, Readings, ReadingsCollector, StateReading,
 };
 use super::shared_tokens::SharedTokens;
 use super::usage::Usages;
@@ -27,6 +27,7 @@ pub struct Metrics {
     pub(super) proofs: Family<ProofLabels, Counter>,
     pub(super) leaks: Family<LeakLabels, Counter>,
     key_set_fetches: Family<FetchLabels, Counter>,
+    pub(super) state_failures: Family<WorkspaceLabels, Counter>,
     request_seconds: Family<ClassLabels, Latency, fn() -> Latency>,
     upstream_seconds: Family<UpstreamLabels, Latency, fn() -> Latency>,
     pub(super) judge_seconds: Latency,
@@ -70,6 +71,11 @@ pub(super) struct LeakLabels {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FetchLabels {
     result: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(super) struct WorkspaceLabels {
+    pub workspace: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -118,6 +124,7 @@ impl Metrics {
             proofs: Family::default(),
             leaks: Family::default(),
             key_set_fetches: Family::default(),
+            state_failures: Family::default(),
             request_seconds: Family::new_with_constructor(Latency::of_network),
             upstream_seconds: Family::new_with_constructor(Latency::of_network),
             judge_seconds: Latency::of_computation(),
@@ -138,6 +145,11 @@ impl Metrics {
         registry.register("proofs", "Proofs by verdict and key", metrics.proofs.clone());
         registry.register("leaks", "Secrets and private keys in updates, left out", metrics.leaks.clone());
         registry.register("key_set_fetches", "Fetches of sets of keys", metrics.key_set_fetches.clone());
+        registry.register(
+            "state_failures",
+            "Requests whose proof could not be looked up: the state was full or could not be reached",
+            metrics.state_failures.clone(),
+        );
         registry.register_with_unit(
             "request_duration",
             "From a request's head to its end",
@@ -247,6 +259,11 @@ impl Metrics {
     /// Who knows how the connections are doing. The first to say so stays.
     pub fn read_connections(&self, read: impl Fn() -> ConnectionsReading + Send + Sync + 'static) {
         self.readings.connections.get_or_init(|| Arc::new(read));
+    }
+
+    /// Who knows how the state is doing. The first to say so stays.
+    pub fn read_state(&self, read: impl Fn() -> StateReading + Send + Sync + 'static) {
+        self.readings.state.get_or_init(|| Arc::new(read));
     }
 
     /// Connections that are open, on all listeners.

@@ -64,6 +64,15 @@ pub struct ConnectionsReading {
     pub timed_out: u64,
 }
 
+/// How the state is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateReading {
+    /// Things that are kept until their end.
+    pub entries: u64,
+    /// Revocations that are kept.
+    pub revocations: u64,
+}
+
 /// What is looked up at each scrape.
 #[derive(Default)]
 pub(super) struct Readings {
@@ -72,6 +81,7 @@ pub(super) struct Readings {
     pub key_sets: OnceLock<Arc<dyn Fn() -> Vec<KeySetReading> + Send + Sync>>,
     pub audit: OnceLock<Arc<dyn Fn() -> AuditReading + Send + Sync>>,
     pub connections: OnceLock<Arc<dyn Fn() -> ConnectionsReading + Send + Sync>>,
+    pub state: OnceLock<Arc<dyn Fn() -> StateReading + Send + Sync>>,
 }
 
 impl fmt::Debug for Readings {
@@ -121,6 +131,17 @@ impl Collector for ReadingsCollector {
                 ("audit_disk_errors", "Failed writes, rotations and reopenings of the record", disk_errors),
             ];
             encode_counters(&mut encoder, &counters)?;
+        }
+        if let Some(read) = self.readings.state.get() {
+            let StateReading { entries, revocations } = read();
+            let gauges = [
+                ("state_entries", "Things that are kept until their end, such as used tokens", entries),
+                ("state_revocations", "Revocations that are kept", revocations),
+            ];
+            for (name, help, number) in gauges {
+                let gauge = ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
+                gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+            }
         }
         if let Some(read) = self.readings.connections.get() {
             let reading = read();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::alarm::Alarm;
 use super::handles::Handles;
 use super::latency::Latency;
-use super::metrics::{LeakLabels, Metrics, ProofLabels, RequestLabels, VerdictLabels};
+use super::metrics::{LeakLabels, Metrics, ProofLabels, RequestLabels, VerdictLabels, WorkspaceLabels};
 use super::shared_tokens::Sighting;
 use super::usage::{KeyUsage, LONG_LIFE_SECONDS, TokenRisk, Upheld, WorkspaceUsage};
 use crate::clock::{self, UnixSeconds};
@@ -37,6 +37,7 @@ pub struct WorkspaceMetrics {
     /// Of the workspace's name, so that a token that two workspaces take is watched in each.
     token_salt: u64,
     leaks: Alarms,
+    state: Alarm,
 }
 
 /// What became of the proof of a request.
@@ -121,6 +122,7 @@ impl WorkspaceMetrics {
             long_life_seconds: Some(LONG_LIFE_SECONDS),
             token_salt: metrics.shared_tokens.hasher().hash_one(&*id),
             leaks: Alarms::default(),
+            state: Alarm::default(),
             metrics: metrics.clone(),
             id,
         }
@@ -161,6 +163,14 @@ impl WorkspaceMetrics {
             Leak::ConfiguredSecret(_) => self.leaks.configured_secret.raise(now),
             Leak::PrivateKey => self.leaks.private_key.raise(now),
         }
+    }
+
+    /// Counts one request whose proof could not be looked up. Says whether the log may have a line of it, and how many it had no line of
+    /// before.
+    pub fn state_failed(&self, now: Instant) -> Option<u64> {
+        let labels = WorkspaceLabels { workspace: (*self.id).to_owned() };
+        self.metrics.state_failures.get_or_create_owned(&labels).inc();
+        self.state.raise(now)
     }
 
     /// Counts one proof. In the metrics a key that the policy does not have counts as none: its id came from a peer.

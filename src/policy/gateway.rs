@@ -19,6 +19,7 @@ pub struct Gateway {
     pub hsts: Hsts,
     pub limits: Limits,
     pub audit: AuditSettings,
+    pub state: StateSettings,
     /// Whether what leaves is read again by the second reader.
     pub read_back: ReadBack,
     /// The directory in which the sets of keys that were fetched outlive the process. `None`: they do not.
@@ -39,6 +40,7 @@ impl Gateway {
             ("admin", self.admin != started.admin),
             ("audit", self.audit != started.audit),
             ("key_cache", self.key_cache != started.key_cache),
+            ("state", self.state.opened() != started.state.opened()),
             ("limits", self.limits.of_connections() != started.limits.of_connections()),
         ]
         .into_iter()
@@ -77,10 +79,12 @@ pub struct PlainListener {
     pub redirect_port: u16,
 }
 
-/// The admin listener: health, metrics. Loopback only.
+/// The admin listener: health, metrics, revocations. Loopback only.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AdminListener {
     pub address: SocketAddr,
+    /// What whoever changes something must show. `None`: nobody may.
+    pub token: Option<SecretSource>,
 }
 
 /// One backend.
@@ -118,6 +122,39 @@ pub enum HostHeader {
     /// The upstream's own.
     Upstream,
     Named(String),
+}
+
+/// What requests leave for others to find: used tokens, sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateSettings {
+    /// Things that are kept until their end.
+    pub entries_max: usize,
+    /// Bytes of things that are kept while there is room.
+    pub cache_bytes_max: u64,
+    pub on_failure: OnFailure,
+}
+
+impl Default for StateSettings {
+    fn default() -> Self {
+        Self { entries_max: 1_000_000, cache_bytes_max: 64 * 1024 * 1024, on_failure: OnFailure::Closed }
+    }
+}
+
+impl StateSettings {
+    /// What is looked at once, when the process starts.
+    fn opened(&self) -> (usize, u64) {
+        let Self { entries_max, cache_bytes_max, on_failure: _ } = self;
+        (*entries_max, *cache_bytes_max)
+    }
+}
+
+/// What becomes of a request whose proof the state knows nothing of, because it is full or cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It is refused: the proof may have been taken back or used up.
+    Closed,
+    /// The proof counts.
+    Open,
 }
 
 /// Where decisions are recorded.

@@ -15,6 +15,7 @@ use super::reader::{self, Named, Placed, Table, Value, quoted};
 use super::schemas::{Address, Count, DurationText, Size};
 use super::secret::RawSecret;
 use super::source::Source;
+use super::state_file::RawState;
 use super::upstream_file::RawUpstream;
 
 /// The process: its listeners, backends, limits and audit.
@@ -36,6 +37,7 @@ pub(super) struct RawGateway {
     hsts: Option<Placed<RawHsts>>,
     limits: Option<Placed<RawLimits>>,
     audit: Option<Placed<RawAudit>>,
+    state: Option<Placed<RawState>>,
 }
 
 /// A TLS listener.
@@ -73,13 +75,15 @@ struct RawPlain {
     redirect_port: Option<Placed<u16>>,
 }
 
-/// Health and metrics, for this machine alone.
+/// Health, metrics and revocations, for this machine alone.
 #[derive(Debug, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 struct RawAdmin {
     /// A loopback address and a port.
     #[schemars(required, with = "Option<Address>")]
     address: Option<Placed<SocketAddr>>,
+    /// What whoever makes a revocation must show. Default: nobody may.
+    token: Option<RawSecret>,
 }
 
 /// `Strict-Transport-Security` (RFC 6797).
@@ -129,6 +133,7 @@ impl RawGateway {
             hsts: table.optional("hsts", |value| value.table(RawHsts::read)),
             limits: table.optional("limits", |value| value.table(RawLimits::read)),
             audit: table.optional("audit", |value| value.table(RawAudit::read)),
+            state: table.optional("state", |value| value.table(RawState::read)),
         })
     }
 
@@ -139,10 +144,10 @@ impl RawGateway {
 
     /// What the file means; relative paths are below `base`. `None` after a mistake that is already among the findings.
     pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<Gateway> {
-        let Self { read_back, key_cache, listeners, plain, admin, upstreams, hsts, limits, audit } = self;
+        let Self { read_back, key_cache, listeners, plain, admin, upstreams, hsts, limits, audit, state } = self;
         let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
         let plain = plain.map(|plain| plain.value.resolve());
-        let admin = admin.map(|admin| admin.value.resolve(source, findings));
+        let admin = admin.map(|admin| admin.value.resolve(source, base, findings));
         let upstreams = upstreams.map(|upstreams| {
             let resolve = |named: Named<RawUpstream>| named.value.resolve(named.name, source, base, findings);
             upstreams.value.into_iter().map(resolve).collect::<Vec<_>>()
@@ -160,6 +165,7 @@ impl RawGateway {
             hsts: hsts?,
             limits: limits.map(|limits| limits.value).unwrap_or_default().resolve(),
             audit: audit?,
+            state: state.map(|state| state.value).unwrap_or_default().resolve(),
             read_back: read_back.map_or(ReadBack::On, |word| word.value),
             key_cache: key_cache.map(|directory| base.join(directory.value)),
         })
@@ -262,11 +268,14 @@ impl RawPlain {
 
 impl RawAdmin {
     fn read(table: &mut Table<'_>) -> Self {
-        Self { address: table.required("address", Value::socket_address) }
+        Self {
+            address: table.required("address", Value::socket_address),
+            token: table.optional("token", RawSecret::read),
+        }
     }
 
-    fn resolve(self, source: &Source, findings: &mut Findings) -> Option<AdminListener> {
-        let Self { address } = self;
+    fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<AdminListener> {
+        let Self { address, token } = self;
         let address = address?;
         if !address.value.ip().is_loopback() {
             findings
@@ -278,7 +287,11 @@ impl RawAdmin {
                 .help("whoever reaches this listener sees health and metrics without a password");
             return None;
         }
-        Some(AdminListener { address: address.value })
+        let token = match token {
+            Some(token) => Some(token.resolve(base)?),
+            None => None,
+        };
+        Some(AdminListener { address: address.value, token })
     }
 }
 

@@ -1,9 +1,11 @@
 //! The words of the policy files: what `observe`, `identified` or `user_hash` mean.
 
 use super::algorithm::Algorithm;
-use super::gateway::{HttpVersion, ReadBack};
+use super::gateway::{HttpVersion, OnFailure, ReadBack};
 use super::reader::Keyword;
-use super::workspace::{Admission, EncryptedPayload, Expiry, KeyUse, OnMisfit, OnReplace, Require, SecretEncoding};
+use super::workspace::{
+    Admission, EncryptedPayload, Expiry, KeyUse, OnMisfit, OnReplace, Replay, Require, SecretEncoding,
+};
 use crate::decision::{Collect, Kind, Lock, Mode, Unlisted};
 
 /// Gives an enum its words, for the reader and for the schema. A variant without a word does not compile.
@@ -55,6 +57,12 @@ keywords!(Admission: "refuse" => Admission::Refuse, "allow" => Admission::Allow)
 keywords!(OnMisfit: "drop" => OnMisfit::Drop, "refuse" => OnMisfit::Refuse);
 keywords!(OnReplace: "refuse" => OnReplace::Refuse, "allow" => OnReplace::Allow);
 keywords!(Require: "never" => Require::Never, "identified" => Require::Identified, "always" => Require::Always);
+keywords!(
+    Replay: "allow" => Replay::Allow,
+    "single_use" => Replay::SingleUse,
+    "first_origin" => Replay::FirstOrigin,
+    "first_session" => Replay::FirstSession,
+);
 keywords!(Expiry: "required" => Expiry::Required, "optional" => Expiry::Optional);
 keywords!(
     Algorithm: "HS256" => Algorithm::Hs256,
@@ -82,6 +90,7 @@ keywords!(
     "open" => EncryptedPayload::Open,
     "drop" => EncryptedPayload::Drop,
 );
+keywords!(OnFailure: "closed" => OnFailure::Closed, "open" => OnFailure::Open);
 keywords!(ReadBack: "on" => ReadBack::On, "off" => ReadBack::Off);
 keywords!(HttpVersion: "1.1" => HttpVersion::Http1, "2" => HttpVersion::Http2);
 

@@ -64,6 +64,19 @@ pub enum Require {
     Always,
 }
 
+/// How often a token may be used, or from where. All but the first ask for a `jti` and an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replay {
+    /// As often as it is sent, until it ends.
+    Allow,
+    /// Once.
+    SingleUse,
+    /// Only from the origin that sent it first.
+    FirstOrigin,
+    /// Only with the messenger's session with which it was sent first.
+    FirstSession,
+}
+
 /// Whether a token must say when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
@@ -89,6 +102,7 @@ pub struct IdentityPolicy {
     pub keys: Vec<KeyPolicy>,
     /// Sets of public keys that somebody else publishes, such as an identity provider.
     pub key_sets: Vec<KeySetPolicy>,
+    pub replay: Replay,
     pub encrypted_payload: EncryptedPayload,
     /// Places of the token beside the profile's, such as a header for messengers that know no tokens. It is taken out before sending.
     pub token_at: Vec<Place>,

@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::digest;
 
 /// What kinds of things are remembered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Space {
     /// Tokens by their `jti`, until they end.
     TokenId,
@@ -41,7 +41,7 @@ impl Space {
 }
 
 /// The name of a thing: SHA-256 over its kind, its workspace and its text, so that it tells nothing of the text.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
     space: Space,
     digest: [u8; digest::SHA256_OUTPUT_LEN],
@@ -51,15 +51,7 @@ impl Key {
     /// Names `text` of a workspace.
     #[must_use]
     pub fn of(space: Space, workspace: &str, text: &[u8]) -> Self {
-        let mut context = digest::Context::new(&digest::SHA256);
-        for part in [space.label().as_bytes(), workspace.as_bytes(), text] {
-            // Lengths first, so that no two names are one sequence of bytes.
-            context.update(&(part.len() as u64).to_be_bytes());
-            context.update(part);
-        }
-        let mut bytes = [0; digest::SHA256_OUTPUT_LEN];
-        bytes.copy_from_slice(context.finish().as_ref());
-        Self { space, digest: bytes }
+        Self { space, digest: digest_of(space.label(), workspace, text) }
     }
 
     /// What kind of thing it names.
@@ -73,6 +65,19 @@ impl Key {
     pub fn bytes(&self) -> &[u8; digest::SHA256_OUTPUT_LEN] {
         &self.digest
     }
+}
+
+/// SHA-256 over the three.
+pub(super) fn digest_of(label: &str, workspace: &str, text: &[u8]) -> [u8; digest::SHA256_OUTPUT_LEN] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in [label.as_bytes(), workspace.as_bytes(), text] {
+        // Lengths first, so that no two names are one sequence of bytes.
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut bytes = [0; digest::SHA256_OUTPUT_LEN];
+    bytes.copy_from_slice(context.finish().as_ref());
+    bytes
 }
 
 /// Says its kind alone: whoever has the digest of a guessable text has the text.

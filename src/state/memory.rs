@@ -1,15 +1,18 @@
 //! The store of one gateway that shares nothing.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::future::ready;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
-use super::{Answer, Claimed, Keeping, Key, StateError, Store, VALUE_BYTES_MAX};
+use super::kept::Kept;
+use super::revocations::Ledger;
+use super::{
+    Answer, Claimed, Keeping, Key, Numbers, Revocation, RevocationId, Revocations, StateError, Store, VALUE_BYTES_MAX,
+};
 use crate::clock::UnixSeconds;
 
 /// How much is remembered.
@@ -32,9 +35,9 @@ pub const ENTRY_BYTES: u32 = 256;
 
 /// A store in the memory of this process.
 pub struct Memory {
-    kept_max: usize,
-    kept: Mutex<HashMap<Key, Held>>,
+    kept: Kept,
     cached: Cache<Key, Held>,
+    ledger: Ledger,
 }
 
 #[derive(Clone)]
@@ -61,26 +64,13 @@ impl Memory {
             // The default turns away what is new when it is full.
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { kept_max: limits.kept_max, kept: Mutex::new(HashMap::new()), cached }
-    }
-
-    fn kept(&self) -> MutexGuard<'_, HashMap<Key, Held>> {
-        // It is whole at every moment: nothing that changes it can break off midway.
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { kept: Kept::new(limits.kept_max), cached, ledger: Ledger::new(Vec::new()) }
     }
 
     fn claim_now(&self, key: Key, held: Held, now: UnixSeconds) -> Result<Claimed, StateError> {
         admit(&held)?;
         match key.space().keeping() {
-            Keeping::UntilItsEnd => {
-                let mut kept = self.kept();
-                if let Some(there) = kept.get(&key).filter(|there| there.is_there(now)) {
-                    return Ok(Claimed::Already(there.value.clone()));
-                }
-                self.make_room(&mut kept, now)?;
-                kept.insert(key, held);
-                Ok(Claimed::First)
-            }
+            Keeping::UntilItsEnd => self.kept.claim(key, &held.value, held.until, now),
             Keeping::WhileThereIsRoom => {
                 let entry = self.cached.entry(key).or_insert_with_if(|| held, |there| !there.is_there(now));
                 Ok(if entry.is_fresh() { Claimed::First } else { Claimed::Already(entry.into_value().value) })
@@ -91,23 +81,12 @@ impl Memory {
     fn put_now(&self, key: Key, held: Held, now: UnixSeconds) -> Result<(), StateError> {
         admit(&held)?;
         match key.space().keeping() {
-            Keeping::UntilItsEnd => {
-                let mut kept = self.kept();
-                if !kept.contains_key(&key) {
-                    self.make_room(&mut kept, now)?;
-                }
-                kept.insert(key, held);
+            Keeping::UntilItsEnd => self.kept.put(key, &held.value, held.until, now),
+            Keeping::WhileThereIsRoom => {
+                self.cached.insert(key, held);
+                Ok(())
             }
-            Keeping::WhileThereIsRoom => self.cached.insert(key, held),
         }
-        Ok(())
-    }
-
-    fn make_room(&self, kept: &mut HashMap<Key, Held>, now: UnixSeconds) -> Result<(), StateError> {
-        if kept.len() >= self.kept_max {
-            kept.retain(|_, held| held.is_there(now));
-        }
-        if kept.len() < self.kept_max { Ok(()) } else { Err(StateError::Full) }
     }
 }
 
@@ -125,19 +104,37 @@ impl Store for Memory {
     }
 
     fn get(&self, key: Key, now: UnixSeconds) -> Answer<'_, Option<Bytes>> {
-        let held = match key.space().keeping() {
-            Keeping::UntilItsEnd => self.kept().get(&key).cloned(),
-            Keeping::WhileThereIsRoom => self.cached.get(&key),
+        let found = match key.space().keeping() {
+            Keeping::UntilItsEnd => self.kept.get(&key, now),
+            Keeping::WhileThereIsRoom => self.cached.get(&key).filter(|held| held.is_there(now)).map(|held| held.value),
         };
-        Box::pin(ready(Ok(held.filter(|held| held.is_there(now)).map(|held| held.value))))
+        Box::pin(ready(Ok(found)))
     }
 
     fn remove(&self, key: Key) -> Answer<'_, ()> {
         match key.space().keeping() {
-            Keeping::UntilItsEnd => drop(self.kept().remove(&key)),
+            Keeping::UntilItsEnd => self.kept.remove(&key),
             Keeping::WhileThereIsRoom => self.cached.invalidate(&key),
         }
         Box::pin(ready(Ok(())))
+    }
+
+    fn revoke(&self, revocation: Revocation, now: UnixSeconds) -> Answer<'_, ()> {
+        Box::pin(ready(self.ledger.add(revocation, now)))
+    }
+
+    fn unrevoke(&self, id: RevocationId) -> Answer<'_, bool> {
+        let was_there = self.ledger.has(id);
+        self.ledger.remove(id);
+        Box::pin(ready(Ok(was_there)))
+    }
+
+    fn revocations(&self) -> Arc<Revocations> {
+        self.ledger.current()
+    }
+
+    fn numbers(&self) -> Numbers {
+        Numbers { entries: self.kept.len() as u64, revocations: self.ledger.current().all().len() as u64 }
     }
 }
 

@@ -25,5 +25,8 @@ mod readers;
 mod realtime;
 mod record;
 mod renewal;
+mod replay;
+mod revocation;
+mod revoke_command;
 mod token_command;
 mod tokens;

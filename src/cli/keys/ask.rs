@@ -95,7 +95,7 @@ mod tests {
     #[track_caller]
     fn check(asked: Option<&str>, admin: Option<&str>, expected: Result<&str, &str>) {
         let parse = |address: &str| address.parse().expect("an address");
-        let admin = admin.map(|address| AdminListener { address: parse(address) });
+        let admin = admin.map(|address| AdminListener { address: parse(address), token: None });
         let found = address(asked.map(parse), admin.as_ref()).map_err(|error| error.to_string());
         match expected {
             Ok(address) => assert_eq!(found, Ok(parse(address))),

@@ -9,6 +9,7 @@ use super::{malformed, outline};
 use crate::clock::UnixSeconds;
 use crate::decision::Value;
 use crate::identity::TokenError;
+use crate::identity::token_id::TOKEN_ID_BYTES_MAX;
 use crate::identity::verdict::TimeClaim;
 use crate::policy::{Algorithm, Expiry, IdentityPolicy, KeyPolicy, KeyUse, Limits, word};
 use crate::profile::{Platform, PlatformSource, Profile};
@@ -64,6 +65,9 @@ impl Explainer<'_> {
             }
             TokenError::ExpiryMissing => match self.policy.expiry {
                 Expiry::Required => "it has no `exp`: it must say when it ends".to_owned(),
+                Expiry::Optional if self.policy.max_lifetime.is_none() => {
+                    "it has no `exp`, which `replay` asks for: it is known again until it ends".to_owned()
+                }
                 Expiry::Optional => {
                     "it has neither `exp` nor `iat`: where there is a `max_lifetime`, it needs one of them".to_owned()
                 }
@@ -89,6 +93,9 @@ impl Explainer<'_> {
                 };
                 let missing = self.policy.required_claims.iter().filter(says).map(String::as_str);
                 format!("it lacks {}, which `required_claims` asks for", quoted(missing))
+            }
+            TokenError::IdMissing => {
+                format!("it has no `jti` of 1 to {TOKEN_ID_BYTES_MAX} bytes of text, which `replay` asks for")
             }
             TokenError::MissingSubject => self.missing_subject(),
             TokenError::SubjectMismatch => {
@@ -166,7 +173,8 @@ impl Explainer<'_> {
                 | TokenError::KeyForOtherPlatform
                 | TokenError::WrongIssuer
                 | TokenError::WrongAudience
-                | TokenError::ClaimMissing,
+                | TokenError::ClaimMissing
+                | TokenError::IdMissing,
             ) => {}
         }
         hints

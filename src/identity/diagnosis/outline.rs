@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::spans::moment;
 use crate::decision::Value;
 use crate::envelope::json;
+use crate::identity::token_id::id_of;
 use crate::identity::verdict::TimeClaim;
 use crate::policy::Limits;
 
@@ -34,6 +35,14 @@ impl Opened {
     pub(super) fn claims(&self, limits: &Limits) -> Option<Value<'_>> {
         json::read(self.payload.as_deref()?, limits).ok().filter(|claims| claims.as_object().is_some())
     }
+}
+
+/// The `jti` that a token says it has, whoever signed it: for an operator who takes it back, and for nothing that serves.
+#[must_use]
+pub fn claimed_token_id(text: &str, limits: &Limits) -> Option<String> {
+    let opened = Opened::of(text, limits);
+    let claims = opened.claims(limits)?;
+    id_of(&claims).map(str::to_owned)
 }
 
 /// What a token shows without being believed.

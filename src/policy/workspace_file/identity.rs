@@ -10,7 +10,9 @@ use super::super::limits_file::positive_duration;
 use super::super::reader::{Placed, Table, Value, quoted};
 use super::super::schemas::DurationText;
 use super::super::source::Source;
-use super::super::workspace::{EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySetPolicy, KeyUse, Require};
+use super::super::workspace::{
+    EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySetPolicy, KeyUse, Replay, Require,
+};
 use super::key_sets::{KEY_SETS_MAX, RawKeySet};
 use super::keys::RawKey;
 use super::plain;
@@ -36,6 +38,9 @@ pub(in super::super) struct RawIdentity {
     token_at: Option<Placed<Vec<Placed<Place>>>>,
     /// Settings that came encrypted: refuse the request, open them with a key of that use, or send the request without them. Default: refuse.
     encrypted_payload: Option<Placed<EncryptedPayload>>,
+    /// How often a token may be used: as often as it is sent (`allow`), once, or only from the origin or with the session with which it came
+    /// first. All but the first ask for a `jti` and an end. Default: allow.
+    replay: Option<Placed<Replay>>,
     /// Who must have issued a token (`iss`): one of these. Default: not asked.
     issuers: Option<Placed<Vec<Placed<String>>>>,
     /// For whom a token must be (`aud`): one of these. Default: not asked.
@@ -61,6 +66,7 @@ impl RawIdentity {
             exp: table.optional("exp", Value::keyword),
             token_at: table.optional("token_at", |value| value.list(|value| value.parsed(token_place))),
             encrypted_payload: table.optional("encrypted_payload", Value::keyword),
+            replay: table.optional("replay", Value::keyword),
             issuers: table.optional("issuers", names),
             audiences: table.optional("audiences", names),
             required_claims: table.optional("required_claims", names),
@@ -77,6 +83,7 @@ impl RawIdentity {
             exp,
             token_at,
             encrypted_payload,
+            replay,
             issuers,
             audiences,
             required_claims,
@@ -124,6 +131,7 @@ impl RawIdentity {
             max_lifetime: max_lifetime.map(|lifetime| lifetime.value),
             leeway: leeway.map_or(LEEWAY, |leeway| leeway.value),
             encrypted_payload: encrypted_payload.map_or(EncryptedPayload::Refuse, |word| word.value),
+            replay: replay.map_or(Replay::Allow, |word| word.value),
             issuers: plain(issuers),
             audiences: plain(audiences),
             required_claims: plain(required_claims),

@@ -43,6 +43,13 @@ impl Bench {
         answer
     }
 
+    /// Takes something back in the workspace `acme`, which is a record too.
+    #[track_caller]
+    pub fn revoke(&mut self, members: &str) -> String {
+        self.sent += 1;
+        self.gateway.revoke(members)
+    }
+
     /// The record of the request that was sent last.
     #[track_caller]
     pub fn record(&self) -> serde_json::Value {

@@ -24,6 +24,7 @@ pub struct Setup {
     upstream: String,
     settings: String,
     gateway: String,
+    admin: String,
     workspaces: Vec<(String, String)>,
 }
 
@@ -75,6 +76,7 @@ impl Setup {
             upstream: format!("url = \"http://{upstream}\""),
             settings: String::new(),
             gateway: String::new(),
+            admin: String::new(),
             workspaces: Vec::new(),
         }
     }
@@ -114,6 +116,13 @@ impl Setup {
         self
     }
 
+    /// Revocations may be made by whoever shows [`ADMIN_TOKEN`].
+    pub fn revoking(mut self) -> Self {
+        write_whole(&self.directory.path().join("admin.token"), ADMIN_TOKEN);
+        self.admin = "token = { file = \"../admin.token\" }".into();
+        self
+    }
+
     /// More of `[upstreams.attributes]`.
     pub fn upstream(mut self, lines: &str) -> Self {
         self.upstream.push('\n');
@@ -146,6 +155,7 @@ certificates = [{{ certificate = "../certs/dev.pem", key = "../certs/dev-key.pem
 
 [admin]
 address = "127.0.0.1:0"
+{}
 
 [upstreams.attributes]
 {}
@@ -154,7 +164,7 @@ address = "127.0.0.1:0"
 file = "../audit.jsonl"
 {}
 "#,
-            self.settings, self.upstream, self.gateway
+            self.settings, self.admin, self.upstream, self.gateway
         );
         write_whole(&policies.join("gateway.toml"), &gateway);
         for (name, text) in &self.workspaces {
@@ -168,6 +178,9 @@ file = "../audit.jsonl"
         TestGateway::start(self, ca_pem)
     }
 }
+
+/// What opens the admin listener where a test wants it to.
+pub const ADMIN_TOKEN: &str = "0123456789abcdef0123456789abcdef-admin";
 
 /// Replaces a file at once, as an editor or `git` does.
 pub fn write_whole(path: &Path, text: &str) {
@@ -319,13 +332,38 @@ impl TestGateway {
 
     /// A GET on the admin listener.
     pub fn admin_get(&self, path: &str) -> String {
+        self.admin_send(&format!("GET {path}"), &format!("Host: {}", self.admin), "")
+    }
+
+    /// A request on the admin listener: method and path, further lines of the head, and the body.
+    pub fn admin_send(&self, request: &str, head: &str, body: &str) -> String {
         use std::io::Write;
         let mut stream = std::net::TcpStream::connect(self.admin).expect("the admin listener");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).expect("sent");
+        write!(stream, "{request} HTTP/1.1\r\n{head}\r\nConnection: close\r\n\r\n{body}").expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
         answer
+    }
+
+    /// Asks as the operator does; gives the status and the JSON.
+    pub fn operate(&self, request: &str, body: &str) -> (u16, serde_json::Value) {
+        let length = body.len();
+        let head = format!(
+            "Host: {}\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\nContent-Type: application/json\r\nContent-Length: {length}",
+            self.admin
+        );
+        let answer = self.admin_send(request, &head, body);
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        (head[9..12].parse().expect("a status"), body.parse().unwrap_or_default())
+    }
+
+    /// Takes something back in the workspace `acme`; gives the revocation's id.
+    #[track_caller]
+    pub fn revoke(&self, members: &str) -> String {
+        let (status, made) = self.operate("POST /revocations", &format!(r#"{{"workspace":"acme",{members}}}"#));
+        assert_eq!(status, 201, "{made}");
+        made["id"].as_str().expect("an id").to_owned()
     }
 }
 

@@ -1,0 +1,75 @@
+//! The id of a token (`jti`, RFC 7519 §4.1.7): by it a token is known again, whichever way its signature is spelled.
+
+use super::times::Times;
+use super::verdict::TokenError;
+use crate::decision::Value;
+use crate::policy::{IdentityPolicy, Replay};
+
+/// The longest id, in bytes. Servers write a UUID or a hash.
+pub const TOKEN_ID_BYTES_MAX: usize = 256;
+
+/// Whether a token must have an id.
+pub(super) struct IdRules {
+    asked_for: bool,
+}
+
+impl IdRules {
+    pub(super) fn new(policy: &IdentityPolicy) -> Self {
+        let asked_for = match policy.replay {
+            Replay::Allow => false,
+            Replay::SingleUse | Replay::FirstOrigin | Replay::FirstSession => true,
+        };
+        Self { asked_for }
+    }
+
+    /// For encrypted settings, which have none.
+    pub(super) fn of_sealed() -> Self {
+        Self { asked_for: false }
+    }
+
+    /// Admits claims that have an id, and an end: what is never forgotten must be remembered for ever.
+    pub(super) fn admit(&self, claims: &Value<'_>, times: &Times) -> Result<(), TokenError> {
+        if !self.asked_for {
+            return Ok(());
+        }
+        id_of(claims).ok_or(TokenError::IdMissing)?;
+        times.until.map(|_| ()).ok_or(TokenError::ExpiryMissing)
+    }
+}
+
+/// The id: a text that says something. A number is none, as for its issuer's other names.
+pub(super) fn id_of<'v>(claims: &'v Value<'_>) -> Option<&'v str> {
+    claims.member("jti").and_then(Value::as_text).filter(|id| (1..=TOKEN_ID_BYTES_MAX).contains(&id.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::json;
+    use crate::identity::testing;
+    use crate::policy::Limits;
+
+    #[track_caller]
+    fn check(replay: Replay, claims: &str, until: Option<i64>, expected: Result<(), TokenError>) {
+        let rules = IdRules::new(&IdentityPolicy { replay, ..testing::policy() });
+        let read = json::read(claims.as_bytes(), &Limits::default()).expect("claims");
+        assert_eq!(rules.admit(&read, &Times { exp: until, iat: None, until }), expected, "{claims}");
+    }
+
+    #[test]
+    fn an_id_is_a_text_that_is_neither_empty_nor_endless() {
+        let of = |length: usize| format!(r#"{{"jti":"{}"}}"#, "a".repeat(length));
+        for replay in [Replay::SingleUse, Replay::FirstOrigin, Replay::FirstSession] {
+            for claims in [of(1), of(TOKEN_ID_BYTES_MAX), r#"{"jti":" "}"#.into()] {
+                check(replay, &claims, Some(1), Ok(()));
+                check(Replay::Allow, &claims, None, Ok(()));
+            }
+            let near = ["{}", r#"{"JTI":"a"}"#, r#"{"jti":null}"#, r#"{"jti":7}"#, r#"{"jti":["a"]}"#, r#"{"jti":{}}"#];
+            for claims in near.map(str::to_owned).into_iter().chain([of(0), of(TOKEN_ID_BYTES_MAX + 1)]) {
+                check(replay, &claims, Some(1), Err(TokenError::IdMissing));
+                check(Replay::Allow, &claims, Some(1), Ok(()));
+            }
+            check(replay, &of(1), None, Err(TokenError::ExpiryMissing));
+        }
+    }
+}
