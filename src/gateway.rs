@@ -5,8 +5,11 @@
 
 mod answer;
 mod judgement;
+mod lesson;
 mod recorded_body;
 mod recording;
+mod session;
+mod taught_body;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,10 +43,11 @@ use crate::rejection::Rejection;
 use crate::state::Store;
 use crate::upstream::{
     ForwardFacts, ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, Traceparent, UpgradePermit,
-    UpstreamBody,
 };
+use lesson::Lesson;
 use recorded_body::{RecordedBody, Source};
 use recording::Recording;
+use taught_body::TaughtBody;
 
 /// The gateway: answers every request, and records it.
 pub struct Gateway {
@@ -74,7 +78,7 @@ struct Progress {
 /// What a request that was not refused ends in.
 enum Reply {
     /// The upstream's answer.
-    Relayed(Response<UpstreamBody>),
+    Relayed(Response<TaughtBody>),
     /// Our own: a preflight's, or the switch to a WebSocket.
     Own(Response<Body>),
 }
@@ -171,7 +175,7 @@ impl Gateway {
                 }
                 (Upgrade::Never | Upgrade::WebSocket, _) => {
                     let body = progress.unread.take().ok_or(Rejection::Internal)?;
-                    self.send(epoch, tenant, Outbound::Passed { head: forward, body, permit }, event).await
+                    self.send(epoch, tenant, Outbound::Passed { head: forward, body, permit }, None, event).await
                 }
             };
         }
@@ -185,12 +189,15 @@ impl Gateway {
         let began = Instant::now();
         let cleared = judgement.clear(&body, &origin, clock::now_seconds(), &*self.state, event).await;
         event.judge_time(began.elapsed());
-        let Cleared { tenant, origin, rewritten, consumed } = cleared?;
+        let Cleared { tenant, origin, rewritten, consumed, lesson } = cleared?;
         progress.origin = Some(origin);
 
         // Send: only what was judged, and only to the workspace's own upstream.
-        let head = forward(&parts, &head, peer, event, consumed)?;
-        self.send(epoch, tenant, Outbound::Judged { head, body: JudgedBody::from(rewritten) }, event).await
+        let mut head = forward(&parts, &head, peer, event, consumed)?;
+        if lesson.is_some() {
+            lesson::ask_readably(&mut head.headers);
+        }
+        self.send(epoch, tenant, Outbound::Judged { head, body: JudgedBody::from(rewritten) }, lesson, event).await
     }
 
     async fn send(
@@ -198,6 +205,7 @@ impl Gateway {
         epoch: &Epoch,
         tenant: &Tenant,
         outbound: Outbound,
+        lesson: Option<Lesson>,
         event: &mut Event,
     ) -> Result<Reply, Rejection> {
         let began = Instant::now();
@@ -205,7 +213,10 @@ impl Gateway {
         event.upstream_time(began.elapsed());
         let response = sent?;
         event.upstream_status(response.status().as_u16());
-        Ok(Reply::Relayed(response))
+        Ok(Reply::Relayed(match lesson {
+            Some(lesson) => TaughtBody::heard(response, lesson, &self.state),
+            None => TaughtBody::unheard(response),
+        }))
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a proof or a half that `Upstreams::upgrade` asks for")]
@@ -223,7 +234,7 @@ impl Gateway {
         Ok(match asked {
             Switch::Answered(response) => {
                 event.upstream_status(response.status().as_u16());
-                Reply::Relayed(response)
+                Reply::Relayed(TaughtBody::unheard(response))
             }
             Switch::Switched { response, splice } => {
                 event.upstream_status(StatusCode::SWITCHING_PROTOCOLS.as_u16());

@@ -2,7 +2,8 @@
 //!
 //! A request may present a token (a JWT that the company's own server signed), settings that the server encrypted, or a `user_hash` (an HMAC of the user's id). This room finds
 //! out whether they hold, at a moment it is told, and says so in types that nobody else can make: [`Proofs`], and in it
-//! [`VerifiedClaims`]. A token signs attributes, and so does what is encrypted; a hash says only who somebody is; a session never proves anything.
+//! [`VerifiedClaims`]. A token signs attributes, and so does what is encrypted; a hash says only who somebody is; a session proves nothing, and whose
+//! each is, as the messenger's own answers said, [`Sessions`] remember.
 //!
 //! Two files serve people rather than requests: `diagnosis.rs` explains to an operator what is wrong with a token, and `mint.rs` makes one to
 //! try an installation with. Neither makes a proof.
@@ -30,6 +31,7 @@ mod proofs;
 mod public_key;
 mod sealed;
 mod seen;
+mod session;
 mod signing;
 mod subject;
 mod times;
@@ -45,9 +47,10 @@ pub use jwt::SignedPayload;
 pub use keys::{KEYS_MAX, KeyError, SECRET_BYTES_MIN};
 pub use material::KeyMaterial;
 pub use mint::{MintError, Minting, mint, signing_key};
-pub use proofs::{Presented, Proofs, SessionPresence};
+pub use proofs::{Presented, Proofs};
 pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use sealed::SEALED_CHARS_MAX;
+pub use session::{Holder, SESSION_BYTES_MAX, SESSION_SECONDS, Sessions};
 pub use signing::SigningKey;
 pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError};
 pub use verifier::Verifier;

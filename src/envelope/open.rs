@@ -410,8 +410,8 @@ pub(super) mod tests {
     use super::*;
     use crate::decision::{Folding, NoSecrets, TokenReader};
     use crate::profile::{
-        Accepts, Class, IdentityPlaces, Members, Nested, Place, RefusalShapes, Replaces, Rest, TokenPlaces, Upgrade,
-        WhenEmpty,
+        Accepts, Class, IdentityPlaces, Members, Nested, Place, RefusalShapes, Replaces, Rest, Teaches, TokenPlaces,
+        Upgrade, WhenEmpty,
     };
 
     pub(in crate::envelope) fn place(text: &str) -> Place {
@@ -439,6 +439,7 @@ pub(super) mod tests {
             when_empty: WhenEmpty::Send,
             replaces: Replaces::Nothing,
             upgrade: Upgrade::Never,
+            teaches: Teaches::Nothing,
         }
     }
 
@@ -469,6 +470,7 @@ pub(super) mod tests {
                 user_hash: vec![],
             },
             claims: shapes::user_data(),
+            roles: None,
             operations: vec![Arc::new(ping())],
             refusals: RefusalShapes { identity_missing: None, identity_bad: None },
         }

@@ -7,18 +7,22 @@ use std::borrow::Cow;
 use http::HeaderName;
 use http::request::Parts;
 
+use super::lesson::Lesson;
+use super::session::{self, Remembered};
 use crate::clock::UnixSeconds;
 use crate::decision::{
     Additions, Catalogue, Change, Channel, Circumstances, Code, Context, Effect, Judged, Leak, LeakPlace, Leaked, Lock,
-    Mode, Role, TokenReader, Update, WITHHELD, judge,
+    Mode, Role, Subject, TokenReader, Update, WITHHELD, judge,
 };
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
-use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SessionPresence, SignedPayload, demand};
-use crate::policy::{EncryptedPayload, OnMisfit, OnReplace};
-use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
+use crate::identity::{Holder, Owner, Presented, ProofVerdict, Proofs, Sessions, SignedPayload, demand};
+use crate::policy::{EncryptedPayload, OnMisfit, OnReplace, Workspace};
+use crate::profile::{
+    Class, Nested, Operation, Place, Replaces, Rest, Shape, Teaches, Upgrade, WhenEmpty, WidgetOrigin,
+};
 use crate::rejection::Rejection;
 use crate::state::Store;
 
@@ -60,6 +64,8 @@ pub struct Cleared<'j> {
     pub rewritten: Rewritten,
     /// Headers that carried a token for us alone.
     pub consumed: &'j [HeaderName],
+    /// What the answer will teach.
+    pub lesson: Option<Lesson>,
 }
 
 impl<'j> Judgement<'j> {
@@ -95,13 +101,12 @@ impl<'j> Judgement<'j> {
     /// # Errors
     ///
     /// The first reason for which the request goes nowhere. What was found until then the witness knows.
-    #[expect(clippy::unused_async, reason = "what waits for the state comes next")]
     pub async fn clear(
         &self,
         body: &[u8],
         origin: &RequestOrigin,
         now: UnixSeconds,
-        _state: &dyn Store,
+        state: &dyn Store,
         witness: &mut impl Witness,
     ) -> Result<Cleared<'j>, Rejection> {
         let limits = &self.epoch.gateway.limits;
@@ -152,7 +157,9 @@ impl<'j> Judgement<'j> {
             walked = envelope.walk(&workspace.identity.token_at, secrets)?;
         }
         let update = walked.update();
-        let circumstances = self.circumstances(&envelope, &proofs);
+        let sessions = Sessions::new(state, &workspace.id, now);
+        let holder = self.holder(&sessions, &presented, tenant).await;
+        let circumstances = self.circumstances(&envelope, proofs.user_or_lead(holder));
         let mut judged = judge(&workspace.catalogue, circumstances, secrets, signed.as_ref(), update);
         // A token signs for every kind of request, and not each of them has a place for each attribute.
         let placeless = walked.placeless(&judged).map_err(|error| self.bug(error))?;
@@ -187,7 +194,11 @@ impl<'j> Judgement<'j> {
             }
         }
         let rewritten = walked.rewrite(&judged, self.epoch.gateway.read_back).map_err(|error| self.bug(error))?;
-        Ok(Cleared { tenant, origin, rewritten, consumed: &tenant.token_headers })
+        if session_role_is_known(tenant) == Remembered::Always {
+            session::leaves(&sessions, &presented.sessions, self.route.operation.class, proofs.names_a_user()).await;
+        }
+        let lesson = self.lesson(tenant, &presented.sessions);
+        Ok(Cleared { tenant, origin, rewritten, consumed: &tenant.token_headers, lesson })
     }
 
     fn tell<'l>(
@@ -309,18 +320,44 @@ impl<'j> Judgement<'j> {
             }
             EncryptedPayload::Refuse | EncryptedPayload::Drop => Vec::new(),
         };
-        let session = envelope.texts_at(&profile.identity.session)?.iter().any(|text| is_said(text));
+        let mut sessions = envelope.texts_at(&profile.identity.session)?;
+        sessions.retain(|text| is_said(text));
         Ok(Presented {
             tokens,
             sealed,
             user_ids,
             user_hashes: said_at(envelope, &profile.tokens.user_hash)?,
             emails: said_at(envelope, &profile.identity.email)?,
-            session: if session { SessionPresence::Present } else { SessionPresence::Absent },
+            sessions,
         })
     }
 
-    fn circumstances(&self, envelope: &Envelope<'_>, proofs: &Proofs<'_>) -> Circumstances {
+    /// Who stands behind the request's session. Only an answer to a bot depends on it.
+    async fn holder(&self, sessions: &Sessions<'_>, presented: &Presented<'_>, tenant: &Tenant) -> Holder {
+        match self.route.operation.class {
+            Class::Collect => session::holder(sessions, &presented.sessions, session_role_is_known(tenant)).await,
+            Class::Update
+            | Class::Event
+            | Class::Delete
+            | Class::Identify
+            | Class::SessionEnd
+            | Class::Telemetry
+            | Class::Pass
+            | Class::ServerApi => Holder::Unknown,
+        }
+    }
+
+    fn lesson(&self, tenant: &Tenant, sessions: &[Cow<'_, str>]) -> Option<Lesson> {
+        match self.route.operation.teaches {
+            Teaches::Nothing => None,
+            Teaches::Role => {
+                let Workspace { id, profile, .. } = &tenant.workspace;
+                Some(Lesson::new(id, profile, sessions, &self.epoch.gateway.limits))
+            }
+        }
+    }
+
+    fn circumstances(&self, envelope: &Envelope<'_>, subject: Subject) -> Circumstances {
         let context = if envelope.context_present() { Context::Proven } else { Context::Missing };
         let (channel, additions) = match self.route.operation.class {
             Class::Collect => (Channel::Collector(context), Additions::Unwelcome),
@@ -331,7 +368,7 @@ impl<'j> Judgement<'j> {
         };
         let token_reader =
             self.route.tenants.first().map_or(TokenReader::Upstream, |tenant| tenant.workspace.profile.token_reader);
-        Circumstances { channel, subject: proofs.user_or_lead(), token_reader, additions }
+        Circumstances { channel, subject, token_reader, additions }
     }
 
     /// Whether a locked attribute would be cleared by not being named.
@@ -410,6 +447,12 @@ fn said_at<'e>(envelope: &'e Envelope<'_>, places: &[Place]) -> Result<Vec<Cow<'
     Ok(said)
 }
 
-fn is_said(text: &str) -> bool {
+/// Whether this messenger's answers ever say whose a session is.
+fn session_role_is_known(tenant: &Tenant) -> Remembered {
+    if tenant.workspace.profile.roles.is_some() { Remembered::Always } else { Remembered::Never }
+}
+
+/// Whether a text says anything: scripts spell what they do not have as one of these.
+pub(super) fn is_said(text: &str) -> bool {
     !matches!(text, "" | "undefined" | "null")
 }

@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
     use crate::identity::SignedPayload;
-    use crate::identity::proofs::{Presented, SessionPresence};
+    use crate::identity::proofs::Presented;
     use crate::identity::testing::{self, NOW, presented, token, user_hash, verifier};
 
     #[track_caller]
@@ -74,7 +74,7 @@ mod tests {
     fn a_visitor_needs_a_proof_only_where_everybody_does() {
         let missing = Err(IdentityError::Missing);
         check(&presented(), [(Never, Ok(())), (Identified, Ok(())), (Always, missing)]);
-        let session = Presented { session: SessionPresence::Present, ..presented() };
+        let session = Presented { sessions: vec!["s".into()], ..presented() };
         check(&session, [(Never, Ok(())), (Identified, Ok(())), (Always, missing)]);
     }
 

@@ -4,15 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::claims::VerifiedClaims;
+use super::session::Holder;
 use super::verdict::{ProofError, ProofVerdict};
 use crate::decision::Subject;
-
-/// Whether the request carries a session of the messenger, by which somebody may be known upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionPresence {
-    Absent,
-    Present,
-}
 
 /// The texts that stood at the profile's places for proofs and for identity, nothing verified.
 ///
@@ -25,7 +19,8 @@ pub struct Presented<'r> {
     /// Ids as text; a number is its digits as written.
     pub user_ids: Vec<Cow<'r, str>>,
     pub emails: Vec<Cow<'r, str>>,
-    pub session: SessionPresence,
+    /// Sessions of the messenger, by which somebody may be known upstream.
+    pub sessions: Vec<Cow<'r, str>>,
 }
 
 impl Presented<'_> {
@@ -46,7 +41,7 @@ impl fmt::Debug for Presented<'_> {
             .field("sealed", &self.sealed.len())
             .field("user_ids", &self.user_ids.len())
             .field("emails", &self.emails.len())
-            .field("session", &self.session)
+            .field("sessions", &self.sessions.len())
             .finish()
     }
 }
@@ -87,7 +82,6 @@ pub struct Proofs<'t> {
     /// key is known before it is taken out of force.
     pub(super) key_id: Option<&'t str>,
     pub(super) names_a_user: bool,
-    pub(super) session: SessionPresence,
 }
 
 pub(super) enum Finding<'t> {
@@ -142,16 +136,11 @@ impl<'t> Proofs<'t> {
         self.names_a_user
     }
 
-    /// Whose attributes change, as far as the request tells. With a session of the messenger somebody may be known upstream, so that
-    /// hiding the id makes nobody a lead.
+    /// Whose attributes change. With a session of the messenger somebody may be known upstream, so that hiding the id makes nobody a lead:
+    /// `holder` is who stands behind it.
     #[must_use]
-    pub fn user_or_lead(&self) -> Subject {
-        match (self.names_a_user, self.session) {
-            (false, SessionPresence::Absent) => Subject::Lead,
-            (true, SessionPresence::Absent | SessionPresence::Present) | (false, SessionPresence::Present) => {
-                Subject::NotLead
-            }
-        }
+    pub fn user_or_lead(&self, holder: Holder) -> Subject {
+        if self.names_a_user { Subject::NotLead } else { holder.subject() }
     }
 }
 
@@ -162,7 +151,6 @@ impl fmt::Debug for Proofs<'_> {
             .field("verdict", &self.verdict())
             .field("key_id", &self.key_id)
             .field("names_a_user", &self.names_a_user)
-            .field("session", &self.session)
             .finish()
     }
 }

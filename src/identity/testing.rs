@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{KeyMaterial, Presented, Secret, SessionPresence, Verifier};
+use super::{KeyMaterial, Presented, Secret, Verifier};
 use crate::clock::UnixSeconds;
 use crate::decision::{Folding, Spelling, TokenReader};
 use crate::policy::{
@@ -62,7 +62,7 @@ pub(super) fn presented() -> Presented<'static> {
         sealed: vec![],
         user_ids: vec![],
         emails: vec![],
-        session: SessionPresence::Absent,
+        sessions: vec![],
     }
 }
 
@@ -118,6 +118,7 @@ pub(super) fn profile() -> Profile {
         },
         tokens: TokenPlaces::default(),
         claims: Arc::new(claims),
+        roles: None,
         operations: vec![],
         refusals: RefusalShapes::default(),
     }

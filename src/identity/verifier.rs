@@ -106,7 +106,7 @@ impl Verifier {
             (Agreed::One(_), Agreed::One(_) | Agreed::Several) => unopened(SealedError::BesideToken),
             (Agreed::Several, _) => unopened(SealedError::Two),
         };
-        Proofs { finding, key_id, names_a_user: presented.names_a_user(), session: presented.session }
+        Proofs { finding, key_id, names_a_user: presented.names_a_user() }
     }
 
     /// Verifies one token. The key that signed it is given also where the token fails otherwise.

@@ -17,6 +17,7 @@ use super::reader::{self, Named, Placed, Table, Value, closest, quoted};
 use super::schemas::{AnyValue, DocumentText, VerdictText};
 use super::source::Source;
 use crate::decision::{self, Code, Force};
+use crate::profile::SessionRole;
 
 keywords!(Passage: "sent" => Passage::Sent, "passed" => Passage::Passed, "answered" => Passage::Answered);
 
@@ -99,6 +100,8 @@ struct RawCase {
     signed_by: Option<Placed<String>>,
     /// The id of whom a `user_hash` is made and sent.
     user_hash_of: Option<Placed<String>>,
+    /// The request comes in a session of which the messenger said before that it is a `visitor`'s, a `lead`'s or a `user`'s. Default: none.
+    session_role: Option<Placed<SessionRole>>,
     /// The time of the request, in seconds since 1970. Default: always the same.
     now: Option<Placed<i64>>,
     #[schemars(required)]
@@ -197,6 +200,7 @@ impl RawCase {
             }),
             signed_by: table.optional("signed_by", Value::text),
             user_hash_of: table.optional("user_hash_of", Value::text),
+            session_role: table.optional("session_role", Value::keyword),
             now: table.optional("now", |value| value.integer(0..=i64::MAX)),
             expect: table.required("expect", |value| {
                 value.table(|table| RawExpectation {
@@ -235,6 +239,7 @@ impl RawCase {
             signed,
             signed_by,
             user_hash_of,
+            session_role,
             now,
             expect,
         } = self;
@@ -296,6 +301,7 @@ impl RawCase {
             signed: signed.map(|signed| signed.value),
             signer,
             hashed: user_hash_of.map(|user| user.value),
+            session_role: session_role.map(|role| role.value),
             now: now.map(|now| now.value),
         };
         Some(Case { line: source.position(span.start).0, name: name.value, request, expect: expect? })

@@ -31,6 +31,8 @@ pub enum DraftError {
     NoPlaceForToken,
     #[error("the request has no place for a `user_hash`")]
     NoPlaceForHash,
+    #[error("`session_role`: the request has no place for a session, or names one itself")]
+    NoPlaceForSession,
     #[error("the operation has no document for `update`: say it with `form` or `body`")]
     NoPlaceForUpdate,
     #[error("the system has no random numbers to sign with")]
@@ -49,6 +51,9 @@ pub(super) struct Drafted {
 
 /// Where a workspace answers on any host.
 const HOST: HeaderValue = HeaderValue::from_static("gateway.example");
+
+/// The session of a case that says whose it is.
+pub(super) const SESSION: &str = "a-session-that-is-known";
 
 /// How long a token lives that does not say: ten minutes.
 const TOKEN_SECONDS: i64 = 600;
@@ -76,6 +81,11 @@ pub(super) fn draft(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Res
     let mut draft = Draft { route, headers, query: request.path.query().map(ToOwned::to_owned), body, placed: vec![] };
     draft.name_workspace(tenant, &request.app_id);
     draft.prove(stage, tenant, request)?;
+    if request.session_role.is_some()
+        && !workspace.profile.identity.session.iter().any(|place| draft.place(place, SESSION))
+    {
+        return Err(DraftError::NoPlaceForSession);
+    }
     draft.finish(request)
 }
 

@@ -15,6 +15,7 @@ mod edge;
 mod encrypted;
 mod json_api;
 mod keys;
+mod leads;
 mod leaks;
 mod lifecycle;
 mod policies;

@@ -1,0 +1,99 @@
+//! Sessions on a request's way: who stands behind the one that it presents, and that whoever names a user is no lead any more.
+
+use std::borrow::Cow;
+
+use crate::identity::{Holder, Sessions};
+use crate::profile::{Class, SessionRole};
+
+/// Who stands behind the sessions of a request.
+pub(super) async fn holder(sessions: &Sessions<'_>, presented: &[Cow<'_, str>], remembered: Remembered) -> Holder {
+    let mut texts = presented.iter();
+    match (texts.next(), remembered) {
+        (None, Remembered::Never) => Holder::Unasked,
+        // Whoever leaves the session out hides who it is.
+        (None, Remembered::Always) | (Some(_), Remembered::Never) => Holder::Unknown,
+        (Some(first), Remembered::Always) if texts.all(|other| other == first) => {
+            // Nobody is a lead for want of an answer.
+            sessions.holder(first).await.unwrap_or(Holder::Unknown)
+        }
+        // Which of them the backend goes by is not known.
+        (Some(_), Remembered::Always) => Holder::Unknown,
+    }
+}
+
+/// Whether anything is ever known of the sessions of a workspace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Remembered {
+    Never,
+    Always,
+}
+
+/// Remembers, before a request is sent on, what it does to its sessions: their answer may never come.
+pub(super) async fn leaves(sessions: &Sessions<'_>, presented: &[Cow<'_, str>], class: Class, names_a_user: bool) {
+    for session in presented {
+        let left = match (class == Class::SessionEnd, names_a_user) {
+            (true, _) => sessions.forget(session).await,
+            (false, true) => sessions.remember(session, SessionRole::User).await,
+            (false, false) => Ok(()),
+        };
+        // A state that cannot be reached has nobody for a lead either.
+        if let Err(error) = left {
+            tracing::debug!(%error, "session_not_remembered");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::clock::UnixSeconds;
+    use crate::state::{Answer, Claimed, Key, StateError, Store};
+
+    /// A state that answers the same to everything.
+    struct Only(Result<Option<Bytes>, StateError>);
+
+    impl Store for Only {
+        fn claim(&self, _: Key, _: Bytes, _: UnixSeconds, _: UnixSeconds) -> Answer<'_, Claimed> {
+            Box::pin(async { self.0.clone().map(|_| Claimed::First) })
+        }
+
+        fn put(&self, _: Key, _: Bytes, _: UnixSeconds, _: UnixSeconds) -> Answer<'_, ()> {
+            Box::pin(async { self.0.clone().map(drop) })
+        }
+
+        fn get(&self, _: Key, _: UnixSeconds) -> Answer<'_, Option<Bytes>> {
+            Box::pin(async { self.0.clone() })
+        }
+
+        fn remove(&self, _: Key) -> Answer<'_, ()> {
+            Box::pin(async { self.0.clone().map(drop) })
+        }
+    }
+
+    #[track_caller]
+    fn check(state: Result<Option<&'static str>, StateError>, presented: &[&str], remembered: Remembered, who: Holder) {
+        let state = Only(state.map(|text| text.map(|text| Bytes::from_static(text.as_bytes()))));
+        let sessions = Sessions::new(&state, "acme", UnixSeconds(1_795_000_000));
+        let presented: Vec<_> = presented.iter().map(|text| Cow::Borrowed(*text)).collect();
+        let found = holder(&sessions, &presented, remembered).now_or_never();
+        assert_eq!(found, Some(who), "{presented:?} {remembered:?}");
+    }
+
+    #[test]
+    fn nobody_is_a_lead_for_want_of_an_answer() {
+        use Remembered::{Always, Never};
+        check(Ok(Some("lead")), &["s"], Always, Holder::Lead);
+        check(Ok(Some("lead")), &["s", "s"], Always, Holder::Lead);
+        check(Ok(Some("user")), &["s"], Always, Holder::User);
+        for unknown in [Ok(None), Ok(Some("")), Ok(Some("Lead")), Err(StateError::Unavailable), Err(StateError::Full)] {
+            check(unknown, &["s"], Always, Holder::Unknown);
+        }
+        check(Ok(Some("lead")), &["s", "t"], Always, Holder::Unknown);
+        check(Ok(Some("lead")), &[], Always, Holder::Unknown);
+        check(Ok(Some("lead")), &["s"], Never, Holder::Unknown);
+        check(Ok(Some("user")), &[], Never, Holder::Unasked);
+    }
+}
