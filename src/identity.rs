@@ -34,6 +34,7 @@ mod seen;
 mod session;
 mod signing;
 mod subject;
+mod ticket;
 mod times;
 mod user_hash;
 mod verdict;
@@ -52,6 +53,7 @@ pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use sealed::SEALED_CHARS_MAX;
 pub use session::{Holder, SESSION_BYTES_MAX, SESSION_SECONDS, Sessions};
 pub use signing::SigningKey;
+pub use ticket::{PresentedTicket, TICKET_ATTRIBUTES_MAX, TICKET_LIFETIME_MAX, Ticket, TicketError};
 pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError};
 pub use verifier::Verifier;
 

@@ -220,10 +220,10 @@ impl Middle {
         proofs.claims().map(|claims| claims.signed(&self.workspace.profile))
     }
 
-    fn circumstances(&self, envelope: &Envelope<'_>, proofs: &Proofs<'_>) -> Circumstances {
+    fn circumstances(&self, envelope: &Envelope<'_>, proofs: &Proofs<'_>) -> Circumstances<'static> {
         Circumstances {
             channel: Channel::Messenger,
-            subject: proofs.user_or_lead(Holder::Unknown),
+            subject: proofs.user_or_lead(Holder::Hidden, None),
             token_reader: self.workspace.profile.token_reader,
             additions: envelope.additions(),
         }

@@ -49,6 +49,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
             keys: Vec::new(),
             encrypted_payload: EncryptedPayload::Refuse,
             token_at: Vec::new(),
+            ticket_at: Vec::new(),
         },
         catalogue: catalogue.expect("an empty catalogue"),
         on_misfit: OnMisfit::Drop,

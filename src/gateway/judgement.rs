@@ -18,7 +18,10 @@ use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
-use crate::identity::{Holder, Owner, Presented, ProofVerdict, Proofs, Sessions, SignedPayload, demand};
+use crate::identity::{
+    Holder, Owner, Presented, PresentedTicket, ProofVerdict, Proofs, Sessions, SignedPayload, Ticket, TicketError,
+    demand,
+};
 use crate::policy::{EncryptedPayload, OnMisfit, OnReplace, Workspace};
 use crate::profile::{
     Class, Nested, Operation, Place, Replaces, Rest, Shape, Teaches, Upgrade, WhenEmpty, WidgetOrigin,
@@ -40,6 +43,8 @@ pub trait Witness {
     fn tenant(&mut self, tenant: &Tenant, operation: &Operation);
     /// What became of its proofs.
     fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>);
+    /// What became of a collector ticket.
+    fn ticket(&mut self, _: &'static str) {}
     /// Why it would have been refused, were the workspace enforcing.
     fn would_refuse(&mut self, code: &'static str);
     /// The verdicts.
@@ -151,15 +156,18 @@ impl<'j> Judgement<'j> {
         let signed = proofs.claims().map(|claims| claims.signed(profile));
         // What goes no further is the workspace's to say; most have nothing of the kind in a body.
         let is_in_body = |place: &Place| matches!(place, Place::Document(_) | Place::Body(_) | Place::Field(_));
+        let identity = &workspace.identity;
+        let own = || [&identity.token_at[..], &identity.ticket_at].concat();
         if sealed && workspace.identity.encrypted_payload == EncryptedPayload::Drop {
-            walked = envelope.walk(&[&workspace.identity.token_at[..], &profile.tokens.sealed].concat(), secrets)?;
-        } else if workspace.identity.token_at.iter().any(is_in_body) {
-            walked = envelope.walk(&workspace.identity.token_at, secrets)?;
+            walked = envelope.walk(&[&own()[..], &profile.tokens.sealed].concat(), secrets)?;
+        } else if identity.token_at.iter().chain(&identity.ticket_at).any(is_in_body) {
+            walked = envelope.walk(&own(), secrets)?;
         }
         let update = walked.update();
         let sessions = Sessions::new(state, &workspace.id, now);
         let holder = self.holder(&sessions, &presented, tenant).await;
-        let circumstances = self.circumstances(&envelope, proofs.user_or_lead(holder));
+        let ticket = self.ticket(&envelope, &presented, tenant, now, witness)?;
+        let circumstances = self.circumstances(&envelope, proofs.user_or_lead(holder, ticket.as_ref()));
         let mut judged = judge(&workspace.catalogue, circumstances, secrets, signed.as_ref(), update);
         // A token signs for every kind of request, and not each of them has a place for each attribute.
         let placeless = walked.placeless(&judged).map_err(|error| self.bug(error))?;
@@ -194,7 +202,7 @@ impl<'j> Judgement<'j> {
             }
         }
         let rewritten = walked.rewrite(&judged, self.epoch.gateway.read_back).map_err(|error| self.bug(error))?;
-        if session_role_is_known(tenant) == Remembered::Always {
+        if Remembered::of(workspace) != Remembered::Nothing {
             session::leaves(&sessions, &presented.sessions, self.route.operation.class, proofs.names_a_user()).await;
         }
         let lesson = self.lesson(tenant, &presented.sessions);
@@ -335,7 +343,7 @@ impl<'j> Judgement<'j> {
     /// Who stands behind the request's session. Only an answer to a bot depends on it.
     async fn holder(&self, sessions: &Sessions<'_>, presented: &Presented<'_>, tenant: &Tenant) -> Holder {
         match self.route.operation.class {
-            Class::Collect => session::holder(sessions, &presented.sessions, session_role_is_known(tenant)).await,
+            Class::Collect => session::holder(sessions, &presented.sessions, Remembered::of(&tenant.workspace)).await,
             Class::Update
             | Class::Event
             | Class::Delete
@@ -343,7 +351,48 @@ impl<'j> Judgement<'j> {
             | Class::SessionEnd
             | Class::Telemetry
             | Class::Pass
-            | Class::ServerApi => Holder::Unknown,
+            | Class::ServerApi => Holder::Hidden,
+        }
+    }
+
+    /// The ticket with which a bot's own server asked. One that does not hold is none, and stands in the record.
+    fn ticket(
+        &self,
+        envelope: &Envelope<'_>,
+        presented: &Presented<'_>,
+        tenant: &Tenant,
+        now: UnixSeconds,
+        witness: &mut impl Witness,
+    ) -> Result<Option<Ticket>, Rejection> {
+        let workspace = &tenant.workspace;
+        if self.route.operation.class != Class::Collect || workspace.identity.ticket_at.is_empty() {
+            return Ok(None);
+        }
+        let tickets = said_at(envelope, &workspace.identity.ticket_at)?;
+        let conversation = self.route.operation.context.first().and_then(|place| envelope.text_at(place).ok()?);
+        let presented = PresentedTicket { tickets, sessions: &presented.sessions, conversation };
+        match tenant.verifier.ticket(&presented, now) {
+            Ok(ticket) => {
+                if ticket.is_some() {
+                    witness.ticket("valid");
+                }
+                Ok(ticket)
+            }
+            Err(error) => {
+                witness.ticket(error.code());
+                match (error, workspace.catalogue.mode()) {
+                    (TicketError::Two, Mode::Enforce) => return Err(Rejection::TwoTickets),
+                    (TicketError::Two, Mode::Off | Mode::Observe) => witness.would_refuse(Rejection::TwoTickets.code()),
+                    (
+                        TicketError::Token(_)
+                        | TicketError::Claims
+                        | TicketError::OtherSession
+                        | TicketError::OtherConversation,
+                        _,
+                    ) => {}
+                }
+                Ok(None)
+            }
         }
     }
 
@@ -357,7 +406,7 @@ impl<'j> Judgement<'j> {
         }
     }
 
-    fn circumstances(&self, envelope: &Envelope<'_>, subject: Subject) -> Circumstances {
+    fn circumstances<'s>(&self, envelope: &Envelope<'_>, subject: Subject<'s>) -> Circumstances<'s> {
         let context = if envelope.context_present() { Context::Proven } else { Context::Missing };
         let (channel, additions) = match self.route.operation.class {
             Class::Collect => (Channel::Collector(context), Additions::Unwelcome),
@@ -445,11 +494,6 @@ fn said_at<'e>(envelope: &'e Envelope<'_>, places: &[Place]) -> Result<Vec<Cow<'
         }
     }
     Ok(said)
-}
-
-/// Whether this messenger's answers ever say whose a session is.
-fn session_role_is_known(tenant: &Tenant) -> Remembered {
-    if tenant.workspace.profile.roles.is_some() { Remembered::Always } else { Remembered::Never }
 }
 
 /// Whether a text says anything: scripts spell what they do not have as one of these.

@@ -3,29 +3,44 @@
 use std::borrow::Cow;
 
 use crate::identity::{Holder, Sessions};
+use crate::policy::Workspace;
 use crate::profile::{Class, SessionRole};
 
 /// Who stands behind the sessions of a request.
 pub(super) async fn holder(sessions: &Sessions<'_>, presented: &[Cow<'_, str>], remembered: Remembered) -> Holder {
     let mut texts = presented.iter();
     match (texts.next(), remembered) {
-        (None, Remembered::Never) => Holder::Unasked,
+        (None, Remembered::Nothing | Remembered::Users) => Holder::Unasked,
         // Whoever leaves the session out hides who it is.
-        (None, Remembered::Always) | (Some(_), Remembered::Never) => Holder::Unknown,
-        (Some(first), Remembered::Always) if texts.all(|other| other == first) => {
+        (None, Remembered::Roles) => Holder::Hidden,
+        (Some(_), Remembered::Nothing) => Holder::Unknown,
+        (Some(first), Remembered::Users | Remembered::Roles) if texts.all(|other| other == first) => {
             // Nobody is a lead for want of an answer.
-            sessions.holder(first).await.unwrap_or(Holder::Unknown)
+            sessions.holder(first).await.unwrap_or(Holder::Hidden)
         }
         // Which of them the backend goes by is not known.
-        (Some(_), Remembered::Always) => Holder::Unknown,
+        (Some(_), Remembered::Users | Remembered::Roles) => Holder::Hidden,
     }
 }
 
-/// Whether anything is ever known of the sessions of a workspace.
+/// What is ever known of the sessions of a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remembered {
-    Never,
-    Always,
+    Nothing,
+    /// Those in which somebody named a user: no ticket is for them.
+    Users,
+    /// Whose each is, as the messenger's answers say.
+    Roles,
+}
+
+impl Remembered {
+    pub(super) fn of(workspace: &Workspace) -> Self {
+        match (&workspace.profile.roles, workspace.identity.ticket_at.is_empty()) {
+            (Some(_), _) => Remembered::Roles,
+            (None, false) => Remembered::Users,
+            (None, true) => Remembered::Nothing,
+        }
+    }
 }
 
 /// Remembers, before a request is sent on, what it does to its sessions: their answer may never come.
@@ -84,16 +99,22 @@ mod tests {
 
     #[test]
     fn nobody_is_a_lead_for_want_of_an_answer() {
-        use Remembered::{Always, Never};
-        check(Ok(Some("lead")), &["s"], Always, Holder::Lead);
-        check(Ok(Some("lead")), &["s", "s"], Always, Holder::Lead);
-        check(Ok(Some("user")), &["s"], Always, Holder::User);
-        for unknown in [Ok(None), Ok(Some("")), Ok(Some("Lead")), Err(StateError::Unavailable), Err(StateError::Full)] {
-            check(unknown, &["s"], Always, Holder::Unknown);
+        use Remembered::{Nothing, Roles, Users};
+        for remembered in [Users, Roles] {
+            check(Ok(Some("lead")), &["s"], remembered, Holder::Lead);
+            check(Ok(Some("lead")), &["s", "s"], remembered, Holder::Lead);
+            check(Ok(Some("user")), &["s"], remembered, Holder::User);
+            for unknown in [Ok(None), Ok(Some("")), Ok(Some("Lead"))] {
+                check(unknown, &["s"], remembered, Holder::Unknown);
+            }
+            for error in [StateError::Unavailable, StateError::Full] {
+                check(Err(error), &["s"], remembered, Holder::Hidden);
+            }
+            check(Ok(Some("lead")), &["s", "t"], remembered, Holder::Hidden);
         }
-        check(Ok(Some("lead")), &["s", "t"], Always, Holder::Unknown);
-        check(Ok(Some("lead")), &[], Always, Holder::Unknown);
-        check(Ok(Some("lead")), &["s"], Never, Holder::Unknown);
-        check(Ok(Some("user")), &[], Never, Holder::Unasked);
+        check(Ok(Some("lead")), &[], Roles, Holder::Hidden);
+        check(Ok(Some("user")), &[], Users, Holder::Unasked);
+        check(Ok(Some("lead")), &["s"], Nothing, Holder::Unknown);
+        check(Ok(Some("user")), &[], Nothing, Holder::Unasked);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::claims::VerifiedClaims;
 use super::session::Holder;
+use super::ticket::Ticket;
 use super::verdict::{ProofError, ProofVerdict};
 use crate::decision::Subject;
 
@@ -137,10 +138,16 @@ impl<'t> Proofs<'t> {
     }
 
     /// Whose attributes change. With a session of the messenger somebody may be known upstream, so that hiding the id makes nobody a lead:
-    /// `holder` is who stands behind it.
+    /// `holder` is who stands behind it. Where that is nobody known, a ticket lets answer what it names.
     #[must_use]
-    pub fn user_or_lead(&self, holder: Holder) -> Subject {
-        if self.names_a_user { Subject::NotLead } else { holder.subject() }
+    pub fn user_or_lead<'s>(&self, holder: Holder, ticket: Option<&'s Ticket>) -> Subject<'s> {
+        match (self.names_a_user, holder, ticket) {
+            (true, _, _) | (false, Holder::Hidden | Holder::User, _) | (false, Holder::Unknown, None) => {
+                Subject::NotLead
+            }
+            (false, Holder::Unasked | Holder::Lead, _) => Subject::Lead,
+            (false, Holder::Unknown, Some(ticket)) => Subject::LeadFor(ticket.attributes()),
+        }
     }
 }
 

@@ -6,7 +6,6 @@
 use bytes::Bytes;
 
 use crate::clock::UnixSeconds;
-use crate::decision::Subject;
 use crate::profile::SessionRole;
 use crate::state::{Key, Space, StateError, Store};
 
@@ -22,22 +21,13 @@ pub const SESSION_SECONDS: i64 = 7 * 24 * 60 * 60;
 pub enum Holder {
     /// There is no session, and this messenger's answers never say whose one is: who asks is whom the request names.
     Unasked,
-    /// Nobody that is known: a session of which no answer said anything, several, none where one could be known, or the state has no answer.
+    /// It cannot be known: several sessions, none where there should be one, or a state that has no answer.
+    Hidden,
+    /// One session, of which no answer said anything.
     Unknown,
     /// A visitor or a lead.
     Lead,
     User,
-}
-
-impl Holder {
-    /// Whose attributes change, by session, of a request that names no user.
-    #[must_use]
-    pub fn subject(self) -> Subject {
-        match self {
-            Holder::Unasked | Holder::Lead => Subject::Lead,
-            Holder::Unknown | Holder::User => Subject::NotLead,
-        }
-    }
 }
 
 const USER: &[u8] = b"user";
@@ -164,13 +154,5 @@ mod tests {
             at_once(acme.remember(session, SessionRole::Lead));
             assert_eq!(at_once(acme.holder(session)), holder);
         }
-    }
-
-    #[test]
-    fn only_who_is_known_to_be_a_lead_is_one() {
-        assert_eq!(Holder::Lead.subject(), Subject::Lead);
-        assert_eq!(Holder::Unasked.subject(), Subject::Lead);
-        assert_eq!(Holder::User.subject(), Subject::NotLead);
-        assert_eq!(Holder::Unknown.subject(), Subject::NotLead);
     }
 }

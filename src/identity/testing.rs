@@ -88,6 +88,7 @@ pub(super) fn policy() -> IdentityPolicy {
         required_claims: vec![],
         keys: vec![key("web", &[KeyUse::Jwt, KeyUse::UserHash])],
         token_at: vec![],
+        ticket_at: vec![],
         encrypted_payload: EncryptedPayload::Refuse,
     }
 }

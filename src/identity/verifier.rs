@@ -12,6 +12,7 @@ use super::material::KeyMaterial;
 use super::proofs::{Agreed, Finding, Presented, Proofs};
 use super::sealed::SealedKeys;
 use super::subject::SubjectClaims;
+use super::ticket::{PresentedTicket, Ticket, TicketError, TicketKeys};
 use super::times::TimeRules;
 use super::user_hash::HashKeys;
 use super::verdict::{ProofError, SealedError, TokenError};
@@ -24,6 +25,7 @@ pub struct Verifier {
     token_keys: TokenKeys,
     hash_keys: HashKeys,
     sealed_keys: SealedKeys,
+    ticket_keys: TicketKeys,
     rules: ClaimRules,
     sealed_rules: ClaimRules,
     limits: Limits,
@@ -42,6 +44,7 @@ impl Verifier {
         limits: &Limits,
     ) -> Result<Self, KeyError> {
         let (mut token_keys, mut hash_keys, mut sealed_keys) = (TokenKeys::new(), HashKeys::new(), SealedKeys::new());
+        let mut ticket_keys = TicketKeys::new(policy);
         let mut ids = HashSet::new();
         let mut materials = materials.into_iter();
         for key in &policy.keys {
@@ -51,9 +54,12 @@ impl Verifier {
             if !ids.insert(&key.id) {
                 return Err(KeyError::Repeated { id: id() });
             }
-            let Admitted { token, hash, sealed } = keys::admit(key, &material)?;
+            let Admitted { token, ticket, hash, sealed } = keys::admit(key, &material)?;
             if let Some(verifying) = token {
                 token_keys.push(&key.id, key.algorithm, key.term, verifying);
+            }
+            if let Some(verifying) = ticket {
+                ticket_keys.keys.push(&key.id, key.algorithm, key.term, verifying);
             }
             if let Some(secret) = hash {
                 hash_keys.push(&key.id, key.term, &secret);
@@ -62,7 +68,7 @@ impl Verifier {
                 sealed_keys.push(&key.id, key.term, &secret);
             }
             let untold = hash_keys.len().max(sealed_keys.len());
-            if token_keys.len() > KEYS_MAX || untold > KEY_TRIES_MAX {
+            if token_keys.len().max(ticket_keys.keys.len()) > KEYS_MAX || untold > KEY_TRIES_MAX {
                 return Err(KeyError::TooMany { id: id() });
             }
         }
@@ -80,7 +86,16 @@ impl Verifier {
             subject: SubjectClaims::new(&profile.identity),
         };
         let key_ids = policy.keys.iter().map(|key| key.id.clone()).collect();
-        Ok(Self { token_keys, hash_keys, sealed_keys, rules, sealed_rules, limits: limits.clone(), key_ids })
+        Ok(Self {
+            token_keys,
+            hash_keys,
+            sealed_keys,
+            ticket_keys,
+            rules,
+            sealed_rules,
+            limits: limits.clone(),
+            key_ids,
+        })
     }
 
     /// Looks at everything that a request presents, as of `now`. What a token signs is in `payload` afterwards, where its signature holds.
@@ -107,6 +122,14 @@ impl Verifier {
             (Agreed::Several, _) => unopened(SealedError::Two),
         };
         Proofs { finding, key_id, names_a_user: presented.names_a_user() }
+    }
+
+    /// Verifies what a request presents as a collector ticket; `None`: nothing.
+    ///
+    /// # Errors
+    /// [`TicketError`]: it does not hold, or is about another session or conversation.
+    pub fn ticket(&self, presented: &PresentedTicket<'_>, now: UnixSeconds) -> Result<Option<Ticket>, TicketError> {
+        self.ticket_keys.verify(presented, now, &self.limits)
     }
 
     /// Verifies one token. The key that signed it is given also where the token fails otherwise.

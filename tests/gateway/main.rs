@@ -23,5 +23,6 @@ mod readers;
 mod realtime;
 mod record;
 mod renewal;
+mod tickets;
 mod token_command;
 mod tokens;
