@@ -16,9 +16,7 @@ use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use countersign::clock::UnixSeconds;
-use countersign::identity::{
-    KeyMaterial, Presented, ProofVerdict, SessionPresence, SignedPayload, SigningKey, Verifier,
-};
+use countersign::identity::{KeyMaterial, Presented, ProofVerdict, SignedPayload, SigningKey, Verifier};
 use countersign::policy::{
     self, Algorithm, KeyPolicy, KeySource, KeyTerm, KeyUse, Keyword, PolicyFiles, SecretEncoding, SecretSource, Source,
     Workspace,
@@ -80,7 +78,7 @@ fn verify(verifier: &Verifier, token: &str) {
         sealed: vec![],
         user_ids: vec![],
         emails: vec![],
-        session: SessionPresence::Absent,
+        sessions: vec![],
         platform: None,
     };
     let mut payload = SignedPayload::default();

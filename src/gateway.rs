@@ -5,9 +5,12 @@
 
 mod answer;
 mod judgement;
+mod lesson;
 mod recorded_body;
 mod recording;
+mod session;
 mod standing;
+mod taught_body;
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,10 +44,11 @@ use crate::rejection::Rejection;
 use crate::state::Store;
 use crate::upstream::{
     ForwardFacts, ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, Traceparent, UpgradePermit,
-    UpstreamBody,
 };
+use lesson::Lesson;
 use recorded_body::{RecordedBody, Source};
 use recording::Recording;
+use taught_body::TaughtBody;
 
 /// The gateway: answers every request, and records it.
 pub struct Gateway {
@@ -75,7 +79,7 @@ struct Progress {
 /// What a request that was not refused ends in.
 enum Reply {
     /// The upstream's answer.
-    Relayed(Response<UpstreamBody>),
+    Relayed(Response<TaughtBody>),
     /// Our own: a preflight's, or the switch to a WebSocket.
     Own(Response<Body>),
 }
@@ -172,7 +176,7 @@ impl Gateway {
                 }
                 (Upgrade::Never | Upgrade::WebSocket, _) => {
                     let body = progress.unread.take().ok_or(Rejection::Internal)?;
-                    self.send(epoch, tenant, Outbound::Passed { head: forward, body, permit }, event).await
+                    self.send(epoch, tenant, Outbound::Passed { head: forward, body, permit }, None, event).await
                 }
             };
         }
@@ -186,12 +190,15 @@ impl Gateway {
         let began = Instant::now();
         let cleared = judgement.clear(&body, &origin, clock::now_seconds(), &*self.state, event).await;
         event.judge_time(began.elapsed());
-        let Cleared { tenant, origin, rewritten, consumed } = cleared?;
+        let Cleared { tenant, origin, rewritten, consumed, lesson } = cleared?;
         progress.origin = Some(origin);
 
         // Send: only what was judged, and only to the workspace's own upstream.
-        let head = forward(&parts, &head, peer, event, consumed)?;
-        self.send(epoch, tenant, Outbound::Judged { head, body: JudgedBody::from(rewritten) }, event).await
+        let mut head = forward(&parts, &head, peer, event, consumed)?;
+        if lesson.is_some() {
+            lesson::ask_readably(&mut head.headers);
+        }
+        self.send(epoch, tenant, Outbound::Judged { head, body: JudgedBody::from(rewritten) }, lesson, event).await
     }
 
     async fn send(
@@ -199,6 +206,7 @@ impl Gateway {
         epoch: &Epoch,
         tenant: &Tenant,
         outbound: Outbound,
+        lesson: Option<Lesson>,
         event: &mut Event,
     ) -> Result<Reply, Rejection> {
         let began = Instant::now();
@@ -206,7 +214,10 @@ impl Gateway {
         event.upstream_time(began.elapsed());
         let response = sent?;
         event.upstream_status(response.status().as_u16());
-        Ok(Reply::Relayed(response))
+        Ok(Reply::Relayed(match lesson {
+            Some(lesson) => TaughtBody::heard(response, lesson, &self.state),
+            None => TaughtBody::unheard(response),
+        }))
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a proof or a half that `Upstreams::upgrade` asks for")]
@@ -224,7 +235,7 @@ impl Gateway {
         Ok(match asked {
             Switch::Answered(response) => {
                 event.upstream_status(response.status().as_u16());
-                Reply::Relayed(response)
+                Reply::Relayed(TaughtBody::unheard(response))
             }
             Switch::Switched { response, splice } => {
                 event.upstream_status(StatusCode::SWITCHING_PROTOCOLS.as_u16());

@@ -2,7 +2,8 @@
 //!
 //! A request may present a token (a JWT that the company's own server signed), settings that the server encrypted, or a `user_hash` (an HMAC of the user's id). This room finds
 //! out whether they hold, at a moment it is told, and says so in types that nobody else can make: [`Proofs`], and in it
-//! [`VerifiedClaims`]. A token signs attributes, and so does what is encrypted; a hash says only who somebody is; a session never proves anything.
+//! [`VerifiedClaims`]. A token signs attributes, and so does what is encrypted; a hash says only who somebody is; a session proves nothing, and whose
+//! each is, as the messenger's own answers said, [`Sessions`] remember.
 //!
 //! Two files serve people rather than requests: `diagnosis.rs` explains to an operator what is wrong with a token, and `mint.rs` makes one to
 //! try an installation with. Neither makes a proof.
@@ -33,8 +34,10 @@ mod public_key;
 mod published;
 mod sealed;
 mod seen;
+mod session;
 mod signing;
 mod subject;
+mod ticket;
 mod times;
 mod token_id;
 mod user_hash;
@@ -53,11 +56,13 @@ pub use keyring::{KeyName, KeySetState};
 pub use keys::{KEYS_MAX, KeyError, SECRET_BYTES_MIN};
 pub use material::KeyMaterial;
 pub use mint::{MintError, Minting, mint, signing_key};
-pub use proofs::{Presented, Proofs, SessionPresence};
+pub use proofs::{Presented, Proofs};
 pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use published::{Publication, PublishedKeys};
 pub use sealed::SEALED_CHARS_MAX;
+pub use session::{Holder, SESSION_BYTES_MAX, SESSION_SECONDS, Sessions};
 pub use signing::SigningKey;
+pub use ticket::{PresentedTicket, TICKET_ATTRIBUTES_MAX, TICKET_LIFETIME_MAX, Ticket, TicketError};
 pub use times::Times;
 pub use token_id::TOKEN_ID_BYTES_MAX;
 pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError, Withdrawal};

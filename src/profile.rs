@@ -3,6 +3,7 @@
 //! A profile says which requests there are, where in them attributes, tokens and identity sit, and how the widget wants to be refused.
 //! It is pure: it opens no envelope and judges nothing.
 
+mod answer;
 mod operation;
 mod path;
 mod place;
@@ -14,6 +15,7 @@ mod shipped;
 
 use std::sync::Arc;
 
+pub use answer::{RoleAnswer, SessionRole, Teaches};
 pub use operation::{Body, Class, Document, DocumentAt, FieldAttribute, Operation, Replaces, Upgrade, WhenEmpty};
 pub use path::{Path, PathError, PathParams, PathPattern};
 pub use place::{Place, PlaceError, Pointer};
@@ -46,6 +48,8 @@ pub struct Profile {
     pub tokens: TokenPlaces,
     /// How claims are read as attributes.
     pub claims: Arc<Shape>,
+    /// How answers say whom a session belongs to; `None`: this messenger's never do.
+    pub roles: Option<RoleAnswer>,
     pub operations: Vec<Arc<Operation>>,
     pub refusals: RefusalShapes,
 }

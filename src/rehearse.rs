@@ -18,6 +18,7 @@ use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
 use crate::epoch::{Epoch, RehearsalEpoch, Tenant};
 use crate::gateway::{Arrival, Cleared, Judgement, arrive};
+use crate::identity::Sessions;
 use crate::policy::{Case, Passage};
 use crate::rejection::Rejection;
 use crate::state::{Memory, MemoryLimits};
@@ -60,7 +61,14 @@ pub fn rehearse(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Result<
     let drafted = request::draft(stage, tenant, case)?;
     let now = case.request.now.map_or(NOW, UnixSeconds);
     let mut notes = Notes::default();
-    let ending = match walk(stage.epoch(), &drafted, now, &mut notes) {
+    // Each case finds the state as it says, and memory never waits.
+    let state = Memory::new(MemoryLimits::default());
+    if let Some(role) = case.request.session_role {
+        let sessions = Sessions::new(&state, &tenant.workspace.id, now);
+        let remembered = sessions.remember(request::SESSION, role).now_or_never();
+        remembered.and_then(Result::ok).ok_or(DraftError::NoPlaceForSession)?;
+    }
+    let ending = match walk(stage.epoch(), &drafted, now, &state, &mut notes) {
         Ok(passage) => Ending::Goes(passage),
         Err(rejection) => Ending::Refused { code: rejection.code(), status: rejection.status().as_u16() },
     };
@@ -70,7 +78,13 @@ pub fn rehearse(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Result<
 }
 
 /// The way of [`Gateway`](crate::gateway::Gateway)'s requests, in its order.
-fn walk(epoch: &Epoch, drafted: &Drafted, now: UnixSeconds, notes: &mut Notes) -> Result<Passage, Rejection> {
+fn walk(
+    epoch: &Epoch,
+    drafted: &Drafted,
+    now: UnixSeconds,
+    state: &Memory,
+    notes: &mut Notes,
+) -> Result<Passage, Rejection> {
     let limits = &epoch.gateway.limits;
     let mut parts = drafted.parts.clone();
     hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
@@ -90,10 +104,8 @@ fn walk(epoch: &Epoch, drafted: &Drafted, now: UnixSeconds, notes: &mut Notes) -
     if drafted.body.len() > limits.body_bytes_max {
         return Err(Rejection::Body(BodyError::TooLarge));
     }
-    // Each case finds the state empty, and memory never waits.
-    let state = Memory::new(MemoryLimits::default());
     let Cleared { rewritten, .. } =
-        judgement.clear(&drafted.body, &origin, now, &state, notes).now_or_never().ok_or(Rejection::Internal)??;
+        judgement.clear(&drafted.body, &origin, now, state, notes).now_or_never().ok_or(Rejection::Internal)??;
     notes.goes_on(operation, &rewritten, &drafted.placed);
     Ok(Passage::Sent)
 }

@@ -40,6 +40,9 @@ pub enum Rejection {
     /// Attributes under an encryption that is not opened here.
     #[error("a sealed payload")]
     Sealed,
+    /// Two different collector tickets: which of them is meant is not known.
+    #[error("two different tickets")]
+    TwoTickets,
     /// The policy refuses requests with a value of the wrong type.
     #[error("a value of the wrong type")]
     Misfit,
@@ -106,6 +109,7 @@ impl Rejection {
             Rejection::WorkspaceTwice => "workspace_twice",
             Rejection::Identity(error) => error.code(),
             Rejection::Sealed => "sealed_payload",
+            Rejection::TwoTickets => "two_tickets",
             Rejection::Misfit => "misfit",
             Rejection::NothingLeft => "nothing_left",
             Rejection::ErasesLocked => "erases_locked",
@@ -153,6 +157,7 @@ impl Rejection {
             Rejection::Origin(_)
             | Rejection::ServerOnly
             | Rejection::Sealed
+            | Rejection::TwoTickets
             | Rejection::NothingLeft
             | Rejection::ErasesLocked
             | Rejection::SecretSigned => StatusCode::FORBIDDEN,
@@ -205,7 +210,7 @@ impl Rejection {
             | Rejection::Upstream(UpstreamError::ClientBody | UpstreamError::Target(_)) => "The request is broken",
             Rejection::Envelope(error) => envelope_words(*error),
             Rejection::Identity(KEYS_STALE) => "Identities cannot be verified at the moment",
-            Rejection::Identity(_) | Rejection::Sealed => "The identity could not be verified",
+            Rejection::Identity(_) | Rejection::Sealed | Rejection::TwoTickets => "The identity could not be verified",
             Rejection::Misfit | Rejection::NothingLeft | Rejection::ErasesLocked | Rejection::SecretSigned => {
                 "The update is not allowed"
             }
@@ -260,6 +265,7 @@ impl Rejection {
             | Rejection::ServerOnly
             | Rejection::Identity(_)
             | Rejection::Sealed
+            | Rejection::TwoTickets
             | Rejection::Misfit
             | Rejection::NothingLeft
             | Rejection::ErasesLocked
@@ -300,6 +306,7 @@ impl Rejection {
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
             | Rejection::WorkspaceTwice
+            | Rejection::TwoTickets
             | Rejection::Misfit
             | Rejection::NothingLeft
             | Rejection::ErasesLocked
@@ -345,6 +352,7 @@ impl Rejection {
             | Rejection::WorkspaceTwice
             | Rejection::Identity(_)
             | Rejection::Sealed
+            | Rejection::TwoTickets
             | Rejection::Misfit
             | Rejection::NothingLeft
             | Rejection::ErasesLocked

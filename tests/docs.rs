@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use countersign::decision::Code;
-use countersign::identity::{HashError, ProofError, ProofVerdict, SealedError, TokenError, Withdrawal};
+use countersign::identity::{HashError, ProofError, ProofVerdict, SealedError, TicketError, TokenError, Withdrawal};
 use countersign::policy::{PolicyFiles, Source, parse, schemas};
 use serde_json::Value;
 
@@ -75,6 +75,7 @@ fn every_finding_about_a_proof_is_explained() {
     let fine = [ProofVerdict::Absent, ProofVerdict::Valid, ProofVerdict::HashValid, ProofVerdict::SealedValid];
     let verdicts = fine.into_iter().chain(failed.map(ProofVerdict::Failed));
     stand_in(verdicts.map(ProofVerdict::code), section(OPERATING, "Proofs"));
+    stand_in(TicketError::OWN.map(TicketError::code), section(OPERATING, "The record"));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use countersign::clock::UnixSeconds;
 use countersign::decision::{Channel, Circumstances, Signed, judge};
 use countersign::envelope::{Decoded, Envelope, EnvelopeError, Guard, Rewritten, Wire};
 use countersign::identity::{
-    ConfiguredSecrets, DRAWN_BYTES, KeyMaterial, Presented, Proofs, Secret, SessionPresence, SignedPayload, Verifier,
+    ConfiguredSecrets, DRAWN_BYTES, Holder, KeyMaterial, Presented, Proofs, Secret, SignedPayload, Verifier,
 };
 use countersign::policy::{self, Gateway, Paint, PolicyFiles, Source, Workspace};
 use countersign::profile::{Operation, PathParams, shipped};
@@ -212,7 +212,7 @@ impl Middle {
             user_hashes: envelope.texts_at(&profile.tokens.user_hash)?,
             user_ids: envelope.texts_at(&profile.identity.user_id)?,
             emails: envelope.texts_at(&profile.identity.email)?,
-            session: SessionPresence::Absent,
+            sessions: vec![],
             platform: None,
         })
     }
@@ -221,10 +221,10 @@ impl Middle {
         proofs.claims().map(|claims| claims.signed(&self.workspace.profile))
     }
 
-    fn circumstances(&self, envelope: &Envelope<'_>, proofs: &Proofs<'_>) -> Circumstances {
+    fn circumstances(&self, envelope: &Envelope<'_>, proofs: &Proofs<'_>) -> Circumstances<'static> {
         Circumstances {
             channel: Channel::Messenger,
-            subject: proofs.user_or_lead(),
+            subject: proofs.user_or_lead(Holder::Hidden, None),
             token_reader: self.workspace.profile.token_reader,
             additions: envelope.additions(),
         }

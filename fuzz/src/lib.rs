@@ -6,7 +6,7 @@ use aws_lc_rs::{digest, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use countersign::clock::UnixSeconds;
-use countersign::identity::{KeyMaterial, Presented, Secret, SessionPresence, Verifier};
+use countersign::identity::{KeyMaterial, Presented, Secret, Verifier};
 use countersign::policy::{self, Limits, Paint, PolicyFiles, Source, Workspace};
 use countersign::profile::shipped;
 
@@ -94,7 +94,7 @@ pub fn presented<'r>(token: Option<&'r str>, sealed: Option<&'r str>) -> Present
         user_hashes: Vec::new(),
         user_ids: Vec::new(),
         emails: Vec::new(),
-        session: SessionPresence::Absent,
+        sessions: Vec::new(),
         platform: None,
     }
 }

@@ -84,6 +84,7 @@ pub struct Event {
     proof: Option<&'static str>,
     key: Option<Box<str>>,
     subject: Option<Hash>,
+    ticket: Option<&'static str>,
     attributes: Attributes,
     bytes_in: u64,
     bytes_out: u64,
@@ -116,6 +117,7 @@ impl Event {
             proof: None,
             key: None,
             subject: None,
+            ticket: None,
             attributes: Attributes::default(),
             bytes_in: 0,
             bytes_out: 0,
@@ -177,6 +179,11 @@ impl Event {
     /// The user whose attributes change. The id is hashed here and not kept.
     pub fn subject(&mut self, id: &str) {
         self.subject = Some(self.recorder.subject_key().subject(id));
+    }
+
+    /// What became of a collector ticket.
+    pub fn ticket(&mut self, verdict: &'static str) {
+        self.ticket = Some(verdict);
     }
 
     /// The verdicts, by name. Credentials are never recorded.
@@ -285,6 +292,7 @@ impl Drop for Event {
             proof: self.proof,
             key: self.key.as_deref(),
             subject: self.subject,
+            ticket: self.ticket,
             attributes: &self.attributes,
             outcome: code,
             status,

@@ -29,6 +29,7 @@ pub(super) struct Line<'a> {
     pub proof: Option<&'static str>,
     pub key: Option<&'a str>,
     pub subject: Option<Hash>,
+    pub ticket: Option<&'static str>,
     pub attributes: &'a Attributes,
     pub outcome: &'static str,
     pub status: Option<u16>,
@@ -67,6 +68,7 @@ impl Line<'_> {
             proof,
             key,
             subject,
+            ticket,
             attributes,
             outcome,
             status,
@@ -100,6 +102,7 @@ impl Line<'_> {
             out.shown(subject);
             out.raw("\"");
         });
+        out.member("ticket", *ticket, Out::text);
         out.raw(",\"attributes\":");
         out.attributes(attributes);
         if attributes.omitted() > 0 {
@@ -299,6 +302,7 @@ mod tests {
             proof: None,
             key: None,
             subject: None,
+            ticket: None,
             attributes: &attributes,
             outcome: "sent",
             status: Some(200),
@@ -318,7 +322,7 @@ mod tests {
             concat!(
                 r#"{"time":"2026-11-18T11:06:40.007Z","id":"00000000-0000-0000-0000-000000000000","epoch":"3fa9","#,
                 r#""listener":"public","client":"192.0.2.1","method":"POST","workspace":"acme","operation":"ping","#,
-                r#""class":"update","origin":"https://app.acme.example","proof":null,"key":null,"subject":null,"#,
+                r#""class":"update","origin":"https://app.acme.example","proof":null,"key":null,"subject":null,"ticket":null,"#,
                 r#""attributes":[{"name":"plan","verdict":"locked","applied":true},"#,
                 r#"{"name":"a \"quoted\"\nname","verdict":"open","applied":false}],"#,
                 r#""outcome":"sent","status":200,"bytes_in":10,"bytes_out":20,"upstream_status":200,"#,

@@ -27,9 +27,11 @@ pub enum Context {
 
 /// Whose attributes change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
+pub enum Subject<'s> {
     /// Proven to have no account: nothing names one, in the payload or in a session.
     Lead,
+    /// Not known to be a lead, and let answer what a bot's own server asked for: attributes as the catalogue spells them.
+    LeadFor(&'s [String]),
     /// A user, or not known to be a lead.
     NotLead,
 }
@@ -52,9 +54,9 @@ pub enum Additions {
 
 /// What besides the payload decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Circumstances {
+pub struct Circumstances<'s> {
     pub channel: Channel,
-    pub subject: Subject,
+    pub subject: Subject<'s>,
     pub token_reader: TokenReader,
     pub additions: Additions,
 }
@@ -63,7 +65,7 @@ pub struct Circumstances {
 #[must_use]
 pub fn judge<'a>(
     catalogue: &Catalogue,
-    circumstances: Circumstances,
+    circumstances: Circumstances<'_>,
     secrets: &dyn KnownSecrets,
     signed: Option<&'a Signed<'a>>,
     update: &'a Update<'a>,
@@ -141,7 +143,7 @@ enum Answer {
 
 fn verdict<'a>(
     catalogue: &Catalogue,
-    circumstances: Circumstances,
+    circumstances: Circumstances<'_>,
     claims: &mut Claims<'a>,
     update: &'a Update<'a>,
     write: &'a Write<'a>,
@@ -323,13 +325,23 @@ fn deed(write: &Write<'_>, attribute: Option<&Attribute>) -> Deed {
     if fits { Deed::Sets } else { Deed::SetsUnfit }
 }
 
-fn answer(circumstances: Circumstances, attribute: Option<&Attribute>) -> Answer {
+fn answer(circumstances: Circumstances<'_>, attribute: Option<&Attribute>) -> Answer {
     let collectable = attribute.is_some_and(|attribute| attribute.collect == Collect::Leads);
     match (circumstances.channel, circumstances.subject) {
         (Channel::Messenger, _) => Answer::No,
         (Channel::Collector(Context::Proven), Subject::Lead) if collectable => Answer::OfLead,
-        (Channel::Collector(Context::Proven | Context::Missing), Subject::Lead | Subject::NotLead) => Answer::OfOther,
+        (Channel::Collector(Context::Proven), Subject::LeadFor(names)) if collectable && asks_for(names, attribute) => {
+            Answer::OfLead
+        }
+        (
+            Channel::Collector(Context::Proven | Context::Missing),
+            Subject::Lead | Subject::LeadFor(_) | Subject::NotLead,
+        ) => Answer::OfOther,
     }
+}
+
+fn asks_for(names: &[String], attribute: Option<&Attribute>) -> bool {
+    attribute.is_some_and(|attribute| names.contains(&attribute.name))
 }
 
 /// Whether a verdict is carried out: the workspace's mode is the ceiling, the attribute's own lock may be lower. A leak has no ceiling.
@@ -522,7 +534,7 @@ impl<'a> Claims<'a> {
     fn unnamed(
         self,
         catalogue: &Catalogue,
-        circumstances: Circumstances,
+        circumstances: Circumstances<'_>,
     ) -> (Vec<(String, Verdict<'a>)>, Vec<Addition<'a>>) {
         let mut verdicts = Vec::new();
         let mut additions = Vec::new();

@@ -25,6 +25,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
         identity: IdentityPlaces::default(),
         tokens: TokenPlaces::default(),
         claims: Arc::new(Shape::Opaque),
+        roles: None,
         operations: Vec::new(),
         refusals: RefusalShapes::default(),
     };
@@ -51,6 +52,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
             encrypted_payload: EncryptedPayload::Refuse,
             replay: Replay::Allow,
             token_at: Vec::new(),
+            ticket_at: Vec::new(),
         },
         catalogue: catalogue.expect("an empty catalogue"),
         on_misfit: OnMisfit::Drop,

@@ -410,7 +410,7 @@ pub(super) mod tests {
     use super::*;
     use crate::decision::{Folding, NoSecrets, TokenReader};
     use crate::profile::{
-        Accepts, Class, IdentityPlaces, Members, Nested, Place, PlatformSource, RefusalShapes, Replaces, Rest,
+        Accepts, Class, IdentityPlaces, Members, Nested, Place, PlatformSource, RefusalShapes, Replaces, Rest, Teaches,
         TokenPlaces, Upgrade, WhenEmpty,
     };
 
@@ -439,6 +439,7 @@ pub(super) mod tests {
             when_empty: WhenEmpty::Send,
             replaces: Replaces::Nothing,
             upgrade: Upgrade::Never,
+            teaches: Teaches::Nothing,
         }
     }
 
@@ -470,6 +471,7 @@ pub(super) mod tests {
                 user_hash: vec![],
             },
             claims: shapes::user_data(),
+            roles: None,
             operations: vec![Arc::new(ping())],
             refusals: RefusalShapes { identity_missing: None, identity_bad: None },
         }

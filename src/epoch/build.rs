@@ -196,13 +196,12 @@ fn tenant(
         .and_then(|verifier| verifier.with_key_sets(&workspace.identity, key_sets))
         .map_err(|source| BuildError::Key { workspace: workspace.id.clone(), source })?;
     let metrics = Arc::new(WorkspaceMetrics::new(metrics, &workspace));
-    let token_headers = token_headers(&workspace.identity.token_at);
+    let token_headers = token_headers(workspace.identity.token_at.iter().chain(&workspace.identity.ticket_at));
     Ok(Tenant { workspace, verifier, metrics, token_headers })
 }
 
-fn token_headers(places: &[Place]) -> Vec<HeaderName> {
+fn token_headers<'p>(places: impl Iterator<Item = &'p Place>) -> Vec<HeaderName> {
     places
-        .iter()
         .filter_map(|place| match place {
             Place::Header(name) | Place::Bearer(name) => HeaderName::try_from(name.as_str()).ok(),
             Place::Document(_)

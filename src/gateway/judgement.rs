@@ -7,20 +7,25 @@ use std::borrow::Cow;
 use http::HeaderName;
 use http::request::Parts;
 
+use super::lesson::Lesson;
+use super::session::{self, Remembered};
 use super::standing::Standing;
 use crate::clock::UnixSeconds;
 use crate::decision::{
     Additions, Catalogue, Change, Channel, Circumstances, Code, Context, Effect, Judged, Leak, LeakPlace, Leaked, Lock,
-    Mode, Role, TokenReader, Update, WITHHELD, judge,
+    Mode, Role, Subject, TokenReader, Update, WITHHELD, judge,
 };
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
-use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SessionPresence, SignedPayload, demand};
-use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace};
+use crate::identity::{
+    Holder, Owner, Presented, PresentedTicket, ProofVerdict, Proofs, Sessions, SignedPayload, Ticket, TicketError,
+    demand,
+};
+use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace, Workspace};
 use crate::profile::{
-    Class, Nested, Operation, Place, Profile, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin,
+    Class, Nested, Operation, Place, Replaces, Rest, Shape, Teaches, Upgrade, WhenEmpty, WidgetOrigin,
 };
 use crate::rejection::Rejection;
 use crate::state::{StateError, Store};
@@ -39,6 +44,8 @@ pub trait Witness {
     fn tenant(&mut self, tenant: &Tenant, operation: &Operation);
     /// What became of its proofs.
     fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>);
+    /// What became of a collector ticket.
+    fn ticket(&mut self, _: &'static str) {}
     /// Why it would have been refused, were the workspace enforcing.
     fn would_refuse(&mut self, code: &'static str);
     /// The verdicts.
@@ -65,6 +72,8 @@ pub struct Cleared<'j> {
     pub rewritten: Rewritten,
     /// Headers that carried a token for us alone.
     pub consumed: &'j [HeaderName],
+    /// What the answer will teach.
+    pub lesson: Option<Lesson>,
 }
 
 impl<'j> Judgement<'j> {
@@ -127,8 +136,7 @@ impl<'j> Judgement<'j> {
         let presented = self.presented(&envelope, tenant)?;
         let mut payload = SignedPayload::default();
         let mut proofs = tenant.verifier.verify(&presented, now, &mut payload);
-        let sessions = sessions(&envelope, profile)?;
-        let standing = Standing { tenant, origin: from, sessions, now, state };
+        let standing = Standing { tenant, origin: from, sessions: &presented.sessions, now, state };
         let unknown = standing.look_up(&mut proofs).await.err();
         if let Some(error) = unknown {
             witness.state_failed(tenant, error);
@@ -158,13 +166,18 @@ impl<'j> Judgement<'j> {
         let signed = proofs.claims().map(|claims| claims.signed(profile));
         // What goes no further is the workspace's to say; most have nothing of the kind in a body.
         let is_in_body = |place: &Place| matches!(place, Place::Document(_) | Place::Body(_) | Place::Field(_));
+        let identity = &workspace.identity;
+        let own = || [&identity.token_at[..], &identity.ticket_at].concat();
         if sealed && workspace.identity.encrypted_payload == EncryptedPayload::Drop {
-            walked = envelope.walk(&[&workspace.identity.token_at[..], &profile.tokens.sealed].concat(), secrets)?;
-        } else if workspace.identity.token_at.iter().any(is_in_body) {
-            walked = envelope.walk(&workspace.identity.token_at, secrets)?;
+            walked = envelope.walk(&[&own()[..], &profile.tokens.sealed].concat(), secrets)?;
+        } else if identity.token_at.iter().chain(&identity.ticket_at).any(is_in_body) {
+            walked = envelope.walk(&own(), secrets)?;
         }
         let update = walked.update();
-        let circumstances = self.circumstances(&envelope, &proofs);
+        let sessions = Sessions::new(state, &workspace.id, now);
+        let holder = self.holder(&sessions, &presented, tenant).await;
+        let ticket = self.ticket(&envelope, &presented, tenant, now, witness)?;
+        let circumstances = self.circumstances(&envelope, proofs.user_or_lead(holder, ticket.as_ref()));
         let mut judged = judge(&workspace.catalogue, circumstances, secrets, signed.as_ref(), update);
         // A token signs for every kind of request, and not each of them has a place for each attribute.
         let placeless = walked.placeless(&judged).map_err(|error| self.bug(error))?;
@@ -199,7 +212,11 @@ impl<'j> Judgement<'j> {
             }
         }
         let rewritten = walked.rewrite(&judged, self.epoch.gateway.read_back).map_err(|error| self.bug(error))?;
-        Ok(Cleared { tenant, origin, rewritten, consumed: &tenant.token_headers })
+        if Remembered::of(workspace) != Remembered::Nothing {
+            session::leaves(&sessions, &presented.sessions, self.route.operation.class, proofs.names_a_user()).await;
+        }
+        let lesson = self.lesson(tenant, &presented.sessions);
+        Ok(Cleared { tenant, origin, rewritten, consumed: &tenant.token_headers, lesson })
     }
 
     fn tell<'l>(
@@ -321,7 +338,8 @@ impl<'j> Judgement<'j> {
             }
             EncryptedPayload::Refuse | EncryptedPayload::Drop => Vec::new(),
         };
-        let session = !sessions(envelope, profile)?.is_empty();
+        let mut sessions = envelope.texts_at(&profile.identity.session)?;
+        sessions.retain(|text| is_said(text));
         Ok(Presented {
             tokens,
             sealed,
@@ -329,11 +347,77 @@ impl<'j> Judgement<'j> {
             user_hashes: said_at(envelope, &profile.tokens.user_hash)?,
             emails: said_at(envelope, &profile.identity.email)?,
             platform: profile.platform.of(&envelope.texts_at(profile.platform.places())?),
-            session: if session { SessionPresence::Present } else { SessionPresence::Absent },
+            sessions,
         })
     }
 
-    fn circumstances(&self, envelope: &Envelope<'_>, proofs: &Proofs<'_>) -> Circumstances {
+    /// Who stands behind the request's session. Only an answer to a bot depends on it.
+    async fn holder(&self, sessions: &Sessions<'_>, presented: &Presented<'_>, tenant: &Tenant) -> Holder {
+        match self.route.operation.class {
+            Class::Collect => session::holder(sessions, &presented.sessions, Remembered::of(&tenant.workspace)).await,
+            Class::Update
+            | Class::Event
+            | Class::Delete
+            | Class::Identify
+            | Class::SessionEnd
+            | Class::Telemetry
+            | Class::Pass
+            | Class::ServerApi => Holder::Hidden,
+        }
+    }
+
+    /// The ticket with which a bot's own server asked. One that does not hold is none, and stands in the record.
+    fn ticket(
+        &self,
+        envelope: &Envelope<'_>,
+        presented: &Presented<'_>,
+        tenant: &Tenant,
+        now: UnixSeconds,
+        witness: &mut impl Witness,
+    ) -> Result<Option<Ticket>, Rejection> {
+        let workspace = &tenant.workspace;
+        if self.route.operation.class != Class::Collect || workspace.identity.ticket_at.is_empty() {
+            return Ok(None);
+        }
+        let tickets = said_at(envelope, &workspace.identity.ticket_at)?;
+        let conversation = self.route.operation.context.first().and_then(|place| envelope.text_at(place).ok()?);
+        let presented = PresentedTicket { tickets, sessions: &presented.sessions, conversation };
+        match tenant.verifier.ticket(&presented, now) {
+            Ok(ticket) => {
+                if ticket.is_some() {
+                    witness.ticket("valid");
+                }
+                Ok(ticket)
+            }
+            Err(error) => {
+                witness.ticket(error.code());
+                match (error, workspace.catalogue.mode()) {
+                    (TicketError::Two, Mode::Enforce) => return Err(Rejection::TwoTickets),
+                    (TicketError::Two, Mode::Off | Mode::Observe) => witness.would_refuse(Rejection::TwoTickets.code()),
+                    (
+                        TicketError::Token(_)
+                        | TicketError::Claims
+                        | TicketError::OtherSession
+                        | TicketError::OtherConversation,
+                        _,
+                    ) => {}
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn lesson(&self, tenant: &Tenant, sessions: &[Cow<'_, str>]) -> Option<Lesson> {
+        match self.route.operation.teaches {
+            Teaches::Nothing => None,
+            Teaches::Role => {
+                let Workspace { id, profile, .. } = &tenant.workspace;
+                Some(Lesson::new(id, profile, sessions, &self.epoch.gateway.limits))
+            }
+        }
+    }
+
+    fn circumstances<'s>(&self, envelope: &Envelope<'_>, subject: Subject<'s>) -> Circumstances<'s> {
         let context = if envelope.context_present() { Context::Proven } else { Context::Missing };
         let (channel, additions) = match self.route.operation.class {
             Class::Collect => (Channel::Collector(context), Additions::Unwelcome),
@@ -344,7 +428,7 @@ impl<'j> Judgement<'j> {
         };
         let token_reader =
             self.route.tenants.first().map_or(TokenReader::Upstream, |tenant| tenant.workspace.profile.token_reader);
-        Circumstances { channel, subject: proofs.user_or_lead(), token_reader, additions }
+        Circumstances { channel, subject, token_reader, additions }
     }
 
     /// Whether a locked attribute would be cleared by not being named.
@@ -423,13 +507,7 @@ fn said_at<'e>(envelope: &'e Envelope<'_>, places: &[Place]) -> Result<Vec<Cow<'
     Ok(said)
 }
 
-/// The values of the messenger's session.
-fn sessions<'e>(envelope: &'e Envelope<'_>, profile: &Profile) -> Result<Vec<Cow<'e, str>>, EnvelopeError> {
-    let mut sessions = envelope.texts_at(&profile.identity.session)?;
-    sessions.retain(|text| is_said(text));
-    Ok(sessions)
-}
-
-fn is_said(text: &str) -> bool {
+/// Whether a text says anything: scripts spell what they do not have as one of these.
+pub(super) fn is_said(text: &str) -> bool {
     !matches!(text, "" | "undefined" | "null")
 }

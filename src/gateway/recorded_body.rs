@@ -7,14 +7,14 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::taught_body::TaughtBody;
 use crate::audit::{Event, Outcome};
 use crate::edge::{Body, BoxError};
 use crate::observe::InFlight;
-use crate::upstream::UpstreamBody;
 
 /// Who made the body.
 pub enum Source {
-    Upstream(UpstreamBody),
+    Upstream(TaughtBody),
     Own(Body),
 }
 

@@ -62,6 +62,10 @@ impl Witness for Event {
         }
     }
 
+    fn ticket(&mut self, verdict: &'static str) {
+        Event::ticket(self, verdict);
+    }
+
     fn would_refuse(&mut self, code: &'static str) {
         Event::would_refuse(self, code);
     }

@@ -18,7 +18,7 @@ pub(super) struct Standing<'s> {
     pub(super) tenant: &'s Tenant,
     pub(super) origin: &'s RequestOrigin,
     /// The values of the messenger's session.
-    pub(super) sessions: Vec<Cow<'s, str>>,
+    pub(super) sessions: &'s [Cow<'s, str>],
     pub(super) now: UnixSeconds,
     pub(super) state: &'s dyn Store,
 }

@@ -57,7 +57,7 @@ mod tests {
     use Require::{Always, Identified, Never};
 
     use super::*;
-    use crate::identity::proofs::{Presented, SessionPresence};
+    use crate::identity::proofs::Presented;
     use crate::identity::testing::{self, NOW, presented, token, user_hash, verifier};
     use crate::identity::{SignedPayload, Withdrawal};
 
@@ -82,7 +82,7 @@ mod tests {
     fn a_visitor_needs_a_proof_only_where_everybody_does() {
         let missing = Err(IdentityError::Missing);
         check(&presented(), [(Never, Ok(())), (Identified, Ok(())), (Always, missing)]);
-        let session = Presented { session: SessionPresence::Present, ..presented() };
+        let session = Presented { sessions: vec!["s".into()], ..presented() };
         check(&session, [(Never, Ok(())), (Identified, Ok(())), (Always, missing)]);
     }
 

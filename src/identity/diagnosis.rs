@@ -28,7 +28,7 @@ use super::issue::IssueRules;
 use super::jwt::SignedPayload;
 use super::subject::SubjectClaims;
 use super::times::TimeRules;
-use super::{KeyError, KeyMaterial, Presented, PublishedKeys, SessionPresence, TokenError, Verifier, keys};
+use super::{KeyError, KeyMaterial, Presented, PublishedKeys, TokenError, Verifier, keys};
 use crate::clock::UnixSeconds;
 use crate::decision::Value;
 use crate::policy::{
@@ -336,7 +336,7 @@ fn presented<'q>(question: &Question<'q>) -> Presented<'q> {
         sealed: vec![],
         user_ids: question.user_id.map(Cow::Borrowed).into_iter().collect(),
         emails: vec![],
-        session: SessionPresence::Absent,
+        sessions: vec![],
         platform: None,
     }
 }

@@ -46,6 +46,8 @@ pub enum KeyError {
 pub(super) struct Admitted {
     /// Where it verifies tokens.
     pub(super) token: Option<VerifyingKey>,
+    /// Where it verifies collector tickets.
+    pub(super) ticket: Option<VerifyingKey>,
     /// Where it verifies hashes.
     pub(super) hash: Option<Secret>,
     /// Where it opens encrypted payloads.
@@ -64,12 +66,19 @@ pub(super) fn admit(policy: &KeyPolicy, material: &KeyMaterial) -> Result<Admitt
             admit_secret(policy, &secret)?;
             let token = verifies(KeyUse::Jwt).then(|| VerifyingKey::secret(&secret));
             let hash = verifies(KeyUse::UserHash).then(|| secret.clone());
-            Ok(Admitted { token, hash, sealed: verifies(KeyUse::EncryptedPayload).then_some(secret) })
+            let ticket = verifies(KeyUse::CollectorTicket).then(|| VerifyingKey::secret(&secret));
+            Ok(Admitted { token, ticket, hash, sealed: verifies(KeyUse::EncryptedPayload).then_some(secret) })
         }
         (KeySource::PublicKey(_), KeyMaterial::PublicKey(content)) => {
             let key = public_key::read(content, policy.algorithm, &policy.id)
                 .map_err(|source| KeyError::PublicKey { id: id(), source })?;
-            Ok(Admitted { token: verifies(KeyUse::Jwt).then_some(VerifyingKey::Public(key)), hash: None, sealed: None })
+            // One of the two: a key for tickets is for nothing else.
+            let (token, ticket) = if verifies(KeyUse::CollectorTicket) {
+                (None, Some(VerifyingKey::Public(key)))
+            } else {
+                (verifies(KeyUse::Jwt).then_some(VerifyingKey::Public(key)), None)
+            };
+            Ok(Admitted { token, ticket, hash: None, sealed: None })
         }
         (KeySource::Secret { .. }, KeyMaterial::PublicKey(_)) | (KeySource::PublicKey(_), KeyMaterial::Secret(_)) => {
             Err(KeyError::OtherKind { id: id() })
@@ -89,7 +98,7 @@ fn admit_secret(policy: &KeyPolicy, secret: &Secret) -> Result<(), KeyError> {
     if is_well_known(secret) {
         return Err(KeyError::WellKnown { id: id() });
     }
-    if policy.uses.iter().any(|uses| matches!(uses, KeyUse::Jwt | KeyUse::EncryptedPayload)) {
+    if policy.uses.iter().any(|uses| matches!(uses, KeyUse::Jwt | KeyUse::EncryptedPayload | KeyUse::CollectorTicket)) {
         let bytes_min = secret_bytes_min(policy.algorithm);
         if secret.len() < bytes_min {
             return Err(KeyError::TooShort { id: id(), bytes_min });

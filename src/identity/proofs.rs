@@ -6,18 +6,13 @@ use std::hash::BuildHasher;
 
 use super::claims::{TokenFacts, VerifiedClaims};
 use super::keyring::KeyName;
+use super::session::Holder;
+use super::ticket::Ticket;
 use super::times::Times;
 use super::verdict::{ProofError, ProofVerdict, Withdrawal};
 use crate::decision::{Subject, TokenReader};
 use crate::policy::KeyUse;
 use crate::profile::Platform;
-
-/// Whether the request carries a session of the messenger, by which somebody may be known upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SessionPresence {
-    Absent,
-    Present,
-}
 
 /// The texts that stood at the profile's places for proofs and for identity, nothing verified.
 ///
@@ -30,7 +25,8 @@ pub struct Presented<'r> {
     /// Ids as text; a number is its digits as written.
     pub user_ids: Vec<Cow<'r, str>>,
     pub emails: Vec<Cow<'r, str>>,
-    pub session: SessionPresence,
+    /// Sessions of the messenger, by which somebody may be known upstream.
+    pub sessions: Vec<Cow<'r, str>>,
     /// From which platform the request comes; `None` where that is not known, and then only keys for all platforms count.
     pub platform: Option<Platform>,
 }
@@ -63,7 +59,7 @@ impl fmt::Debug for Presented<'_> {
             .field("sealed", &self.sealed.len())
             .field("user_ids", &self.user_ids.len())
             .field("emails", &self.emails.len())
-            .field("session", &self.session)
+            .field("sessions", &self.sessions.len())
             .field("platform", &self.platform)
             .finish()
     }
@@ -108,7 +104,6 @@ pub struct Proofs<'t> {
     /// The one token that was presented, to be told from others.
     pub(super) token: Option<&'t str>,
     pub(super) names_a_user: bool,
-    pub(super) session: SessionPresence,
 }
 
 pub(super) enum Finding<'t> {
@@ -238,15 +233,16 @@ impl<'t> Proofs<'t> {
         self.names_a_user
     }
 
-    /// Whose attributes change, as far as the request tells. With a session of the messenger somebody may be known upstream, so that
-    /// hiding the id makes nobody a lead.
+    /// Whose attributes change. With a session of the messenger somebody may be known upstream, so that hiding the id makes nobody a lead:
+    /// `holder` is who stands behind it. Where that is nobody known, a ticket lets answer what it names.
     #[must_use]
-    pub fn user_or_lead(&self) -> Subject {
-        match (self.names_a_user, self.session) {
-            (false, SessionPresence::Absent) => Subject::Lead,
-            (true, SessionPresence::Absent | SessionPresence::Present) | (false, SessionPresence::Present) => {
+    pub fn user_or_lead<'s>(&self, holder: Holder, ticket: Option<&'s Ticket>) -> Subject<'s> {
+        match (self.names_a_user, holder, ticket) {
+            (true, _, _) | (false, Holder::Hidden | Holder::User, _) | (false, Holder::Unknown, None) => {
                 Subject::NotLead
             }
+            (false, Holder::Unasked | Holder::Lead, _) => Subject::Lead,
+            (false, Holder::Unknown, Some(ticket)) => Subject::LeadFor(ticket.attributes()),
         }
     }
 }
@@ -258,7 +254,6 @@ impl fmt::Debug for Proofs<'_> {
             .field("verdict", &self.verdict())
             .field("key", &self.key)
             .field("names_a_user", &self.names_a_user)
-            .field("session", &self.session)
             .finish()
     }
 }

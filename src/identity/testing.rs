@@ -7,7 +7,7 @@ use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{KeyMaterial, Presented, Secret, SessionPresence, Verifier};
+use super::{KeyMaterial, Presented, Secret, Verifier};
 use crate::clock::UnixSeconds;
 use crate::decision::{Folding, Spelling, TokenReader};
 use crate::policy::{
@@ -64,7 +64,7 @@ pub(super) fn presented() -> Presented<'static> {
         sealed: vec![],
         user_ids: vec![],
         emails: vec![],
-        session: SessionPresence::Absent,
+        sessions: vec![],
         platform: None,
     }
 }
@@ -93,6 +93,7 @@ pub(super) fn policy() -> IdentityPolicy {
         keys: vec![key("web", &[KeyUse::Jwt, KeyUse::UserHash])],
         key_sets: vec![],
         token_at: vec![],
+        ticket_at: vec![],
         encrypted_payload: EncryptedPayload::Refuse,
         replay: Replay::Allow,
     }
@@ -125,6 +126,7 @@ pub(super) fn profile() -> Profile {
         },
         tokens: TokenPlaces::default(),
         claims: Arc::new(claims),
+        roles: None,
         operations: vec![],
         refusals: RefusalShapes::default(),
     }

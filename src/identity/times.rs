@@ -49,6 +49,12 @@ impl TimeRules {
         Self { expiry: Expiry::Optional, lifetime_seconds_max: None, ..Self::new(policy) }
     }
 
+    /// For collector tickets, each of which says when it ends.
+    pub(super) fn of_tickets(policy: &IdentityPolicy, lifetime_max: Duration) -> Self {
+        let lifetime_seconds_max = Some(i128::from(lifetime_max.as_secs()));
+        Self { expiry: Expiry::Required, lifetime_seconds_max, ..Self::new(policy) }
+    }
+
     /// Admits claims that are in force at `now` and not for longer than they may be.
     pub(super) fn admit(&self, claims: &Value<'_>, now: UnixSeconds) -> Result<Times, TokenError> {
         let exp = seconds(claims, TimeClaim::Exp)?;

@@ -15,6 +15,7 @@ use super::proofs::{Agreed, Finding, Presented, Proofs};
 use super::published::PublishedKeys;
 use super::sealed::SealedKeys;
 use super::subject::SubjectClaims;
+use super::ticket::{PresentedTicket, Ticket, TicketError, TicketKeys};
 use super::times::TimeRules;
 use super::token_id::IdRules;
 use super::user_hash::HashKeys;
@@ -28,6 +29,7 @@ pub struct Verifier {
     token_keys: Keyring,
     hash_keys: HashKeys,
     sealed_keys: SealedKeys,
+    ticket_keys: TicketKeys,
     rules: ClaimRules,
     sealed_rules: ClaimRules,
     limits: Limits,
@@ -46,6 +48,7 @@ impl Verifier {
         limits: &Limits,
     ) -> Result<Self, KeyError> {
         let (mut token_keys, mut hash_keys, mut sealed_keys) = (TokenKeys::new(), HashKeys::new(), SealedKeys::new());
+        let mut ticket_keys = TicketKeys::new(policy);
         let mut ids = HashSet::new();
         let mut materials = materials.into_iter();
         for key in &policy.keys {
@@ -55,9 +58,12 @@ impl Verifier {
             if !ids.insert(&key.id) {
                 return Err(KeyError::Repeated { id: id() });
             }
-            let Admitted { token, hash, sealed } = keys::admit(key, &material)?;
+            let Admitted { token, ticket, hash, sealed } = keys::admit(key, &material)?;
             if let Some(verifying) = token {
                 token_keys.push(&key.id, key.algorithm, key.term, key.platforms, verifying);
+            }
+            if let Some(verifying) = ticket {
+                ticket_keys.keys.push(&key.id, key.algorithm, key.term, key.platforms, verifying);
             }
             if let Some(secret) = hash {
                 hash_keys.push(&key.id, key.term, key.platforms, &secret);
@@ -66,7 +72,7 @@ impl Verifier {
                 sealed_keys.push(&key.id, key.term, key.platforms, &secret);
             }
             let untold = hash_keys.len().max(sealed_keys.len());
-            if token_keys.len() > KEYS_MAX || untold > KEY_TRIES_MAX {
+            if token_keys.len().max(ticket_keys.keys.len()) > KEYS_MAX || untold > KEY_TRIES_MAX {
                 return Err(KeyError::TooMany { id: id() });
             }
         }
@@ -87,7 +93,16 @@ impl Verifier {
         };
         let key_ids = policy.keys.iter().map(|key| key.id.clone()).collect();
         let token_keys = Keyring { own: token_keys, sets: Vec::new() };
-        Ok(Self { token_keys, hash_keys, sealed_keys, rules, sealed_rules, limits: limits.clone(), key_ids })
+        Ok(Self {
+            token_keys,
+            hash_keys,
+            sealed_keys,
+            ticket_keys,
+            rules,
+            sealed_rules,
+            limits: limits.clone(),
+            key_ids,
+        })
     }
 
     /// Puts the sets of keys of the same policy in force beside them. `published` are those of `policy.key_sets`, in the same order.
@@ -144,7 +159,15 @@ impl Verifier {
             Agreed::Nothing | Agreed::Several => None,
         };
         let (kind, names_a_user) = (presented.kind(), presented.names_a_user());
-        Proofs { finding, key, kind, token, names_a_user, session: presented.session }
+        Proofs { finding, key, kind, token, names_a_user }
+    }
+
+    /// Verifies what a request presents as a collector ticket; `None`: nothing.
+    ///
+    /// # Errors
+    /// [`TicketError`]: it does not hold, or is about another session or conversation.
+    pub fn ticket(&self, presented: &PresentedTicket<'_>, now: UnixSeconds) -> Result<Option<Ticket>, TicketError> {
+        self.ticket_keys.verify(presented, now, &self.limits)
     }
 
     /// Verifies one token. The key that signed it is given also where the token fails otherwise.

@@ -240,6 +240,7 @@ struct ByKind {
     tokens: AtomicU64,
     hashes: AtomicU64,
     payloads: AtomicU64,
+    tickets: AtomicU64,
 }
 
 impl ByKind {
@@ -248,6 +249,7 @@ impl ByKind {
             KeyUse::Jwt => &self.tokens,
             KeyUse::UserHash => &self.hashes,
             KeyUse::EncryptedPayload => &self.payloads,
+            KeyUse::CollectorTicket => &self.tickets,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -257,6 +259,7 @@ impl ByKind {
             jwt: self.tokens.load(Ordering::Relaxed),
             user_hash: self.hashes.load(Ordering::Relaxed),
             encrypted_payload: self.payloads.load(Ordering::Relaxed),
+            collector_ticket: self.tickets.load(Ordering::Relaxed),
         }
     }
 }

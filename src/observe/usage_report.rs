@@ -59,13 +59,14 @@ pub struct Kinds {
     pub jwt: u64,
     pub user_hash: u64,
     pub encrypted_payload: u64,
+    pub collector_ticket: u64,
 }
 
 impl Kinds {
     /// Of every kind.
     #[must_use]
     pub fn all(self) -> u64 {
-        self.jwt + self.user_hash + self.encrypted_payload
+        self.jwt + self.user_hash + self.encrypted_payload + self.collector_ticket
     }
 }
 

@@ -17,6 +17,7 @@ use super::reader::{self, Named, Placed, Table, Value, closest, quoted};
 use super::schemas::{AnyValue, DocumentText, VerdictText};
 use super::source::Source;
 use crate::decision::{self, Code, Force};
+use crate::profile::SessionRole;
 
 keywords!(Passage: "sent" => Passage::Sent, "passed" => Passage::Passed, "answered" => Passage::Answered);
 
@@ -99,6 +100,11 @@ struct RawCase {
     signed_by: Option<Placed<String>>,
     /// The id of whom a `user_hash` is made and sent.
     user_hash_of: Option<Placed<String>>,
+    /// The request comes in a session of which the messenger said before that it is a `visitor`'s, a `lead`'s or a `user`'s. Default: none.
+    session_role: Option<Placed<SessionRole>>,
+    /// The claims of a collector ticket that is signed for the case. Default of `exp`: in ten minutes; of `session`: the request's.
+    #[schemars(with = "Option<BTreeMap<String, AnyValue>>")]
+    ticket: Option<Placed<decision::Value<'static>>>,
     /// The time of the request, in seconds since 1970. Default: always the same.
     now: Option<Placed<i64>>,
     #[schemars(required)]
@@ -129,6 +135,14 @@ struct RawExpectation {
     proof: Option<Placed<String>>,
     /// The code of the refusal that would come, were the workspace enforcing.
     would_refuse: Option<Placed<String>>,
+}
+
+fn read_claims(value: &Value<'_>) -> Option<Placed<decision::Value<'static>>> {
+    if !value.is_table() {
+        value.error("expected a table of claims");
+        return None;
+    }
+    value.json()
 }
 
 /// A case says so where the defaults have something that it does not send.
@@ -188,15 +202,11 @@ impl RawCase {
             form: table.optional("form", |value| value.entries(Value::json)),
             body: table.optional("body", read_document),
             content_type: table.optional("content_type", read_header),
-            signed: table.optional("signed", |value| {
-                if !value.is_table() {
-                    value.error("expected a table of claims");
-                    return None;
-                }
-                value.json()
-            }),
+            signed: table.optional("signed", read_claims),
             signed_by: table.optional("signed_by", Value::text),
             user_hash_of: table.optional("user_hash_of", Value::text),
+            session_role: table.optional("session_role", Value::keyword),
+            ticket: table.optional("ticket", read_claims),
             now: table.optional("now", |value| value.integer(0..=i64::MAX)),
             expect: table.required("expect", |value| {
                 value.table(|table| RawExpectation {
@@ -235,6 +245,8 @@ impl RawCase {
             signed,
             signed_by,
             user_hash_of,
+            session_role,
+            ticket,
             now,
             expect,
         } = self;
@@ -296,6 +308,8 @@ impl RawCase {
             signed: signed.map(|signed| signed.value),
             signer,
             hashed: user_hash_of.map(|user| user.value),
+            session_role: session_role.map(|role| role.value),
+            ticket: ticket.map(|ticket| ticket.value),
             now: now.map(|now| now.value),
         };
         Some(Case { line: source.position(span.start).0, name: name.value, request, expect: expect? })

@@ -6,6 +6,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::decision::{self, Code, Force};
+use crate::profile::SessionRole;
 
 /// The cases of one workspace.
 #[derive(Clone, Debug)]
@@ -45,6 +46,10 @@ pub struct CaseRequest {
     pub signer: Signer,
     /// Whose id is hashed.
     pub hashed: Option<String>,
+    /// Whose the request's session is, where the messenger has said so before.
+    pub session_role: Option<SessionRole>,
+    /// What a collector ticket says.
+    pub ticket: Option<decision::Value<'static>>,
     /// The time of the request, in seconds since 1970.
     pub now: Option<i64>,
 }

@@ -11,7 +11,7 @@ use super::source::Source;
 use crate::decision::{Folding, Spelling, TokenReader};
 use crate::profile::{
     Accepts, Body, Class, Document, DocumentAt, GroupRule, IdentityPlaces, Members, Nested, Operation, PathPattern,
-    Platform, PlatformSource, Profile, RefusalShapes, Replaces, Rest, Shape, TokenPlaces, Upgrade, WhenEmpty,
+    Platform, PlatformSource, Profile, RefusalShapes, Replaces, Rest, Shape, Teaches, TokenPlaces, Upgrade, WhenEmpty,
 };
 
 pub(super) const GATEWAY: &str = r#"
@@ -95,6 +95,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         when_empty: WhenEmpty::Send,
         replaces: Replaces::Nothing,
         upgrade: Upgrade::Never,
+        teaches: Teaches::Nothing,
     };
     Some(Profile {
         id: source.stem().into(),
@@ -112,6 +113,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         identity: IdentityPlaces::default(),
         tokens: TokenPlaces::default(),
         claims: user,
+        roles: None,
         operations: if source.stem() == "json" { Vec::new() } else { vec![Arc::new(ping)] },
         refusals: RefusalShapes::default(),
     })

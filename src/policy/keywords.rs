@@ -84,7 +84,12 @@ keywords!(
     "base64url" => SecretEncoding::Base64Url,
     "hex" => SecretEncoding::Hex,
 );
-keywords!(KeyUse: "jwt" => KeyUse::Jwt, "user_hash" => KeyUse::UserHash, "encrypted_payload" => KeyUse::EncryptedPayload);
+keywords!(
+    KeyUse: "jwt" => KeyUse::Jwt,
+    "user_hash" => KeyUse::UserHash,
+    "encrypted_payload" => KeyUse::EncryptedPayload,
+    "collector_ticket" => KeyUse::CollectorTicket,
+);
 keywords!(
     EncryptedPayload: "refuse" => EncryptedPayload::Refuse,
     "open" => EncryptedPayload::Open,

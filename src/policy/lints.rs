@@ -49,6 +49,13 @@ pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source
             )
             .help("name whom the tokens are for: `audiences = [\"messenger\"]`");
     }
+    let asks = workspace.identity.keys.iter().find(|key| key.uses.contains(&KeyUse::CollectorTicket));
+    if let (Some(key), true) = (asks, workspace.identity.ticket_at.is_empty()) {
+        let message = format!("`identity.ticket_at` is missing: key {} verifies nothing", quoted(&key.id));
+        findings
+            .warning(source, landmarks.identity.clone(), message)
+            .help("say where tickets stand, such as `ticket_at = [\"header:x-bot-ticket\"]`");
+    }
     many_keys(workspace, landmarks, source, findings);
     elsewhere(workspace, landmarks, source, findings);
     reserved(workspace, landmarks, source, findings);

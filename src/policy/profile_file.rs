@@ -2,6 +2,7 @@
 
 mod operations;
 mod raw;
+mod roles;
 mod shapes;
 #[cfg(test)]
 mod shipped_tests;
@@ -51,6 +52,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         folding,
         aliases,
         refusals,
+        roles,
         shapes,
         operations,
     } = raw;
@@ -58,7 +60,11 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
     let platform = build_platform(platform, platform_at, platform_words, source, findings);
     let aliases = build_aliases(or_none(aliases), source, findings);
     let shapes = Shapes::build(or_none(shapes), source, findings);
+    let taught = roles::taught(operations.as_ref());
     let operations = operations::build(or_none(operations), &shapes, source, findings);
+    let has_roles = roles.is_some();
+    roles::admit_teachers(&taught, roles.as_ref().map(|roles| roles.span.clone()), source, findings);
+    let roles = roles.and_then(|roles| roles::build(roles.value, source, findings));
     let claims = claims.and_then(|name| {
         let shape = shapes.find(&name, "`claims`", source, findings)?;
         if !matches!(*shape, Shape::Members(_)) {
@@ -82,6 +88,8 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         identity: build_identity(identity?.value)?,
         tokens: build_tokens(tokens?.value)?,
         claims: claims?,
+        // Half of it would be none.
+        roles: if has_roles { Some(roles?) } else { None },
         operations,
         refusals: refusals.map(|refusals| build_refusals(refusals.value)).unwrap_or_default(),
     })
@@ -473,6 +481,37 @@ mod tests {
         check_operation(
             "on = \"GET HEAD /a\"\nclass = \"pass\"\nbody = \"none\"\nupgrade = \"websocket\"",
             &["operation `o`: `upgrade`: expected `class = \"pass\"` and `GET` alone"],
+        );
+    }
+
+    #[test]
+    fn what_says_where_the_role_is_and_who_says_it_come_together() {
+        let roles = "[roles]\nat = \"/user/role\"\nsession = \"/session\"\nwords = { u = \"user\", l = \"lead\" }\n";
+        let ping = "[operations.ping]\non = \"POST /a\"\nclass = \"update\"\nbody = \"json\"\nteaches = \"role\"\n";
+        check(&profile("", &format!("{roles}{ping}")), &[]);
+        check(
+            &profile("", roles),
+            &["`roles`: no operation has `teaches = \"role\"`: nobody would ever be known to be a lead"],
+        );
+        check(&profile("", ping), &["operation `ping`: `teaches`: `[roles]` says where, and is missing"]);
+        let mistaken = roles.replace("u = \"user\", ", "").replace("\"lead\"", "\"laed\"");
+        check(
+            &profile("", &format!("{mistaken}{ping}")),
+            &[
+                "`roles.words`: expected a word that means `user`",
+                "`roles.words.l`: expected `visitor`, `lead` or `user`, found `laed` (did you mean `lead`?)",
+            ],
+        );
+        check(
+            &profile("", &format!("{}{ping}", roles.replace("/user/role", "").replace("/session", "/a~2"))),
+            &[
+                "`roles.at`: expected a JSON pointer such as `/user/role`, found ``",
+                "`roles.session`: `~` in a pointer stands only in `~0` and `~1` (RFC 6901 section 3), found `/a~2`",
+            ],
+        );
+        check(
+            &profile("", &format!("{roles}{}", ping.replace("update", "pass").replace("\"json\"", "\"none\""))),
+            &["operation `ping`: `teaches`: `pass` is never opened, and nobody knows who asks"],
         );
     }
 

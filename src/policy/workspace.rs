@@ -106,6 +106,8 @@ pub struct IdentityPolicy {
     pub encrypted_payload: EncryptedPayload,
     /// Places of the token beside the profile's, such as a header for messengers that know no tokens. It is taken out before sending.
     pub token_at: Vec<Place>,
+    /// Places of collector tickets. They are taken out before sending.
+    pub ticket_at: Vec<Place>,
 }
 
 /// One key.
@@ -207,6 +209,8 @@ pub enum KeyUse {
     Jwt,
     UserHash,
     EncryptedPayload,
+    /// Stands alone: a ticket is no token.
+    CollectorTicket,
 }
 
 /// What to do with settings that came encrypted. Unread they never pass.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
+use super::answer::Teaches;
 use super::path::PathPattern;
 use super::place::{Place, Pointer};
 use super::shape::Shape;
@@ -128,4 +129,6 @@ pub struct Operation {
     pub when_empty: WhenEmpty,
     pub replaces: Replaces,
     pub upgrade: Upgrade,
+    /// What the upstream's answer teaches.
+    pub teaches: Teaches,
 }

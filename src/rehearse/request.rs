@@ -26,11 +26,13 @@ pub enum DraftError {
     #[error("`signed_by`: the workspace has no key `{0}`")]
     UnknownKey(String),
     #[error(
-        "the request has no place for a token: name one with `token_at` in the workspace, or give `update` as a table"
+        "the request has no place for a token: name one with `token_at` in the workspace, or give `update` as a table; of a ticket, with `ticket_at`"
     )]
     NoPlaceForToken,
     #[error("the request has no place for a `user_hash`")]
     NoPlaceForHash,
+    #[error("`session_role`: the request has no place for a session, or names one itself")]
+    NoPlaceForSession,
     #[error("the operation has no document for `update`: say it with `form` or `body`")]
     NoPlaceForUpdate,
     #[error("the system has no random numbers to sign with")]
@@ -49,6 +51,9 @@ pub(super) struct Drafted {
 
 /// Where a workspace answers on any host.
 const HOST: HeaderValue = HeaderValue::from_static("gateway.example");
+
+/// The session of a case that says whose it is.
+pub(super) const SESSION: &str = "a-session-that-is-known";
 
 /// How long a token lives that does not say: ten minutes.
 const TOKEN_SECONDS: i64 = 600;
@@ -76,6 +81,7 @@ pub(super) fn draft(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Res
     let mut draft = Draft { route, headers, query: request.path.query().map(ToOwned::to_owned), body, placed: vec![] };
     draft.name_workspace(tenant, &request.app_id);
     draft.prove(stage, tenant, request)?;
+    draft.join(stage, tenant, request)?;
     draft.finish(request)
 }
 
@@ -180,6 +186,28 @@ impl Draft {
         Ok(())
     }
 
+    /// The session of a case, and the ticket for it.
+    fn join(&mut self, stage: &RehearsalEpoch, tenant: &Tenant, request: &CaseRequest) -> Result<(), DraftError> {
+        let workspace = &tenant.workspace;
+        let needs_session = request.session_role.is_some() || request.ticket.is_some();
+        if needs_session && !workspace.profile.identity.session.iter().any(|place| self.place(place, SESSION)) {
+            return Err(DraftError::NoPlaceForSession);
+        }
+        let Some(claims) = &request.ticket else { return Ok(()) };
+        let key = workspace.identity.keys.iter().find(|key| key.uses.contains(&KeyUse::CollectorTicket));
+        let key = key.and_then(|key| stage.key(&workspace.id, &key.id)).ok_or(DraftError::NoKey)?;
+        let claims = with_member(&with_expiry(claims, request.now.unwrap_or(NOW.0)), "session", || {
+            Value::Text(Cow::Borrowed(SESSION))
+        });
+        let mut payload = Vec::new();
+        json::write(&claims, &mut payload);
+        let ticket = key.token(&payload).map_err(|_| DraftError::Unsigned)?;
+        if !workspace.identity.ticket_at.iter().any(|place| self.place(place, &ticket)) {
+            return Err(DraftError::NoPlaceForToken);
+        }
+        Ok(())
+    }
+
     /// Whether something stands at the place already.
     fn has(&self, place: &Place) -> bool {
         match place {
@@ -248,11 +276,15 @@ fn parts_of(request: &CaseRequest, path: PathAndQuery, headers: HeaderMap) -> Re
 }
 
 fn with_expiry(claims: &Value<'static>, now: i64) -> Value<'static> {
+    with_member(claims, "exp", || Value::Number(Cow::Owned(now.saturating_add(TOKEN_SECONDS).to_string())))
+}
+
+/// The claims with one more, unless they have it.
+fn with_member(claims: &Value<'static>, name: &'static str, value: impl FnOnce() -> Value<'static>) -> Value<'static> {
     match claims {
-        Value::Object(entries) if claims.member("exp").is_none() => {
-            let exp = Value::Number(Cow::Owned(now.saturating_add(TOKEN_SECONDS).to_string()));
+        Value::Object(entries) if claims.member(name).is_none() => {
             let mut entries = entries.clone();
-            entries.push((Cow::Borrowed("exp"), exp));
+            entries.push((Cow::Borrowed(name), value()));
             Value::Object(entries)
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) | Value::Object(_) => {

@@ -105,7 +105,7 @@ impl PassPermit {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::profile::{Replaces, Upgrade, WhenEmpty};
+    use crate::profile::{Replaces, Teaches, Upgrade, WhenEmpty};
 
     pub(in super::super) fn operation(class: Class, body: Body, upgrade: Upgrade) -> Operation {
         Operation {
@@ -120,6 +120,7 @@ pub(super) mod tests {
             when_empty: WhenEmpty::Send,
             replaces: Replaces::Nothing,
             upgrade,
+            teaches: Teaches::Nothing,
         }
     }
 

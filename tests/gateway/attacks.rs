@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::client::form_request;
 use crate::support::gateway::{ACME, write_whole};
 use crate::support::token::{now, user_hash};
-use crate::support::{Bench, Setup, Token, form, ping_form};
+use crate::support::{Bench, LEAD, Setup, Token, form, ping_form};
 
 const PING: &str = "/messenger/web/ping";
 
@@ -104,9 +104,9 @@ async fn a_living_session_does_not_mend_an_expired_token() {
 
 #[tokio::test]
 async fn an_answer_without_its_question_is_no_leads_answer() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::with_lead(|setup| setup).await;
     let path = "/messenger/web/conversations/7/form";
-    let answer = |params: &str| form(&[("app_id", "abc12345"), ("form_params", params), ("user_data", "{}")]);
+    let answer = |params: &str| form(&[("app_id", "abc12345"), LEAD, ("form_params", params), ("user_data", "{}")]);
     let part = |part: &str| format!(r#"{{"identifier":"phone","value":"123","conversation_part_id":{part}}}"#);
     bench.passes(form_request(path, answer(&part("9")))).await;
     for params in [
@@ -121,6 +121,10 @@ async fn an_answer_without_its_question_is_no_leads_answer() {
         part("true"),
     ] {
         assert_eq!(bench.refused(form_request(path, answer(&params)), 403).await, "nothing_left", "{params}");
+    }
+    for conversation in ["undefined", "null", "%20"] {
+        let path = format!("/messenger/web/conversations/{conversation}/form");
+        assert_eq!(bench.refused(form_request(&path, answer(&part("9"))), 403).await, "nothing_left", "{path}");
     }
     // Its value may be anything but an erasure, and its name one and a text.
     for params in [
@@ -148,11 +152,13 @@ async fn an_answer_without_its_question_is_no_leads_answer() {
 
 #[tokio::test]
 async fn fields_that_are_answers_themselves_are_judged_too() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::with_lead(|setup| setup).await;
     let path = "/apps/abc12345/notification_channels/phone_number";
-    let answer = |pairs: &[(&str, &str)]| form_request(path, form(&[&[("app_id", "abc12345")], pairs].concat()));
+    let answer = |pairs: &[(&str, &str)]| form_request(path, form(&[&[("app_id", "abc12345"), LEAD], pairs].concat()));
     assert_eq!(bench.passes(answer(&[("phone_number", "123")])).await.field("phone_number"), ["123"]);
-    bench.refused(answer(&[("phone_number", "123"), ("anonymous_session", "x")]), 403).await;
+    let session = |session| form(&[("app_id", "abc12345"), ("phone_number", "123"), ("anonymous_session", session)]);
+    bench.refused(form_request(path, session("x")), 403).await;
+    bench.refused(form_request(path, session("")), 403).await;
     bench.refused(answer(&[("phone_number", "123"), ("user_id", "user-42")]), 403).await;
     bench.refused(answer(&[("phone_number", "123"), ("user_hash", &user_hash("user-42"))]), 403).await;
     bench.refused(answer(&[("phone_number", "")]), 403).await;
@@ -499,5 +505,5 @@ fn every_attack_of_the_document_names_tests_that_exist() {
         assert!(count > 0, "attack {number} has no test");
     }
     numbers.sort_unstable();
-    assert_eq!(numbers, (1..=51).collect::<Vec<_>>());
+    assert_eq!(numbers, (1..=52).collect::<Vec<_>>());
 }

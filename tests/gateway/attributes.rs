@@ -125,7 +125,7 @@ async fn an_observed_lock_under_an_enforced_workspace_passes() {
 
 #[tokio::test]
 async fn a_leads_answer_to_a_bot_passes_and_a_users_does_not() {
-    let mut bench = Bench::acme(|setup| setup).await;
+    let mut bench = Bench::with_lead(|setup| setup).await;
     let answers = |identifier: &str, user_data: &str, session: &str| {
         let params = json!({"identifier": identifier, "value": "123", "conversation_part_id": "9"}).to_string();
         let mut pairs = vec![("app_id", "abc12345"), ("form_params", params.as_str()), ("user_data", user_data)];
@@ -135,16 +135,17 @@ async fn a_leads_answer_to_a_bot_passes_and_a_users_does_not() {
         crate::support::form(&pairs)
     };
     let path = "/messenger/web/conversations/7/form";
-    let lead = bench.client.post_form(path, answers("phone", "{}", "")).await;
+    let lead = bench.client.post_form(path, answers("phone", "{}", "lead")).await;
     assert_eq!(lead.status, 200);
     assert!(bench.upstream.only().field("form_params")[0].contains("123"));
     bench.upstream.forget();
-    // A user's answer, one with a session that may be a user's, and an attribute that is not for leads.
+    // A user's answer, one in a session that may be a user's or in none, and an attribute that is not for leads.
     for body in [
-        answers("phone", r#"{"user_id":"user-42"}"#, ""),
+        answers("phone", r#"{"user_id":"user-42"}"#, "lead"),
         answers("phone", "{}", "session"),
-        answers("custom_data.plan", "{}", ""),
-        answers("company.custom_data.plan", "{}", ""),
+        answers("phone", "{}", ""),
+        answers("custom_data.plan", "{}", "lead"),
+        answers("company.custom_data.plan", "{}", "lead"),
     ] {
         let refused = bench.client.post_form(path, body).await;
         assert_eq!(refused.status, 403, "{}", refused.text());

@@ -6,7 +6,7 @@ use http::Request;
 use serde_json::{Value, json};
 
 use crate::support::client::form_request;
-use crate::support::{Bench, Received, SECRET, Setup, Token, form, ping_form};
+use crate::support::{Bench, LEAD, Received, SECRET, Setup, Token, form, ping_form};
 
 const PING: &str = "/messenger/web/ping";
 
@@ -258,12 +258,12 @@ async fn every_kind_of_request_and_every_carrier_is_searched() {
 
 #[tokio::test]
 async fn a_bots_answer_that_is_a_secret_is_no_answer() {
-    let mut bench = bench(|setup| setup).await;
+    let mut bench = Bench::with_lead(|setup| setup).await;
     let answer = |identifier: &str, value: &str| {
         let params = json!({"identifier": identifier, "value": value, "conversation_part_id": "9"}).to_string();
         form_request(
             "/messenger/web/conversations/7/form",
-            form(&[("app_id", "abc12345"), ("form_params", &params), ("user_data", "{}")]),
+            form(&[("app_id", "abc12345"), LEAD, ("form_params", &params), ("user_data", "{}")]),
         )
     };
     for (identifier, value) in [("phone", SECRET), ("phone", PRIVATE_KEY), (SECRET, "1"), ("custom_data.x", SECRET)] {

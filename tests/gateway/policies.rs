@@ -155,3 +155,43 @@ fn a_token_is_rehearsed_where_the_workspace_has_it_also_under_a_name_that_others
     }
     check(&run("test", directory.path(), &[]), 0, &["ok      what the token signs is written in", "0 failed"]);
 }
+
+#[test]
+fn tickets_and_sessions_are_rehearsed() {
+    let cases = r#"
+[[cases]]
+name = "a ticket lets answer what it names"
+path = "/messenger/web/conversations/7/form"
+ticket = { attributes = ["phone"] }
+form = { form_params = { identifier = "phone", value = "123", conversation_part_id = "9" } }
+expect = { verdicts = { phone = "lead" }, form = { form_params = { identifier = "phone", value = "123", conversation_part_id = "9" } } }
+
+[[cases]]
+name = "not in a user's session"
+session_role = "user"
+path = "/messenger/web/conversations/7/form"
+ticket = { attributes = ["phone"] }
+form = { form_params = { identifier = "phone", value = "123", conversation_part_id = "9" } }
+expect = { refused = "nothing_left" }
+
+[[cases]]
+name = "nor an hour later"
+path = "/messenger/web/conversations/7/form"
+ticket = { attributes = ["phone"], exp = 1794996400 }
+form = { form_params = { identifier = "phone", value = "123", conversation_part_id = "9" } }
+expect = { refused = "nothing_left" }
+
+# ---- Locks ----"#;
+    let directory = with("# ---- Locks ----", cases);
+    let workspace = directory.path().join("workspaces/acme.toml");
+    let text = fs::read_to_string(&workspace).expect("read");
+    let key = "[[identity.keys]]\nid = \"bot\"\nalgorithm = \"HS256\"\nsecret = { env = \"BOT_SECRET\" }\nuse = [\"collector_ticket\"]\n\n[attributes]";
+    let text =
+        text.replace("[identity]\n", "[identity]\nticket_at = [\"field:ticket\"]\n").replace("[attributes]", key);
+    fs::write(&workspace, text).expect("written");
+    check(&run("check", directory.path(), &["--strict"]), 0, &[]);
+    check(&run("test", directory.path(), &[]), 0, &["ok      a ticket lets answer what it names", "0 failed"]);
+    // Without a place for it no ticket can be tried.
+    let directory = with("# ---- Locks ----", cases);
+    check(&run("test", directory.path(), &[]), 1, &["no key of the workspace is for that"]);
+}

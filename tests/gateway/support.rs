@@ -8,9 +8,9 @@ pub mod issuer;
 pub mod token;
 pub mod upstream;
 
-pub use bench::Bench;
+pub use bench::{Bench, LEAD};
 pub use client::{Answer, Client, Protocol};
 pub use forms::{form, ping_form};
 pub use gateway::{Setup, TestGateway};
 pub use token::{SECRET, Token};
-pub use upstream::{Received, TestUpstream};
+pub use upstream::{Received, Streamed, TestUpstream};

@@ -8,9 +8,7 @@ use std::collections::BTreeSet;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use countersign::clock::UnixSeconds;
-use countersign::identity::{
-    KeyError, KeyMaterial, Presented, ProofVerdict, Secret, SessionPresence, SignedPayload, Verifier,
-};
+use countersign::identity::{KeyError, KeyMaterial, Presented, ProofVerdict, Secret, SignedPayload, Verifier};
 use countersign::policy::{self, Paint, PolicyFiles, Source};
 use countersign::profile::shipped;
 use serde::Deserialize;
@@ -99,7 +97,7 @@ fn verdict(verifier: &Verifier, token: &str) -> ProofVerdict {
         sealed: Vec::new(),
         user_ids: Vec::new(),
         emails: Vec::new(),
-        session: SessionPresence::Absent,
+        sessions: Vec::new(),
         platform: None,
     };
     verifier.verify(&presented, NOW, &mut SignedPayload::default()).verdict()

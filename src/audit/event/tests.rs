@@ -69,6 +69,7 @@ fn a_finished_event_is_one_line_with_every_key() {
         "proof",
         "key",
         "subject",
+        "ticket",
         "attributes",
         "outcome",
         "status",

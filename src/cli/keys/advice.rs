@@ -109,6 +109,7 @@ impl Asked<'_> {
                 KeyUse::Jwt => "tokens",
                 KeyUse::UserHash => "user hashes",
                 KeyUse::EncryptedPayload => "encrypted settings",
+                KeyUse::CollectorTicket => "collector tickets",
             };
             match some_platforms(self.key) {
                 Some(platforms) => format!("{what} from {}", platforms.join(", ")),
@@ -148,7 +149,7 @@ pub(super) fn signed(report: &KeyReport) -> u64 {
 /// What a workspace's keys sign: tokens, where it has seen nothing else.
 pub(super) fn noun(counted: &WorkspaceReport) -> &'static str {
     let kinds = counted.keys.iter().flat_map(|key| [key.verified, key.refused]);
-    let others: u64 = kinds.map(|kinds| kinds.user_hash + kinds.encrypted_payload).sum();
+    let others: u64 = kinds.map(|kinds| kinds.all() - kinds.jwt).sum();
     if others == 0 { "tokens" } else { "proofs" }
 }
 

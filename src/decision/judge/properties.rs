@@ -1,6 +1,7 @@
 //! What holds of every judgement, whatever the catalogue, the token and the payload.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -140,7 +141,7 @@ pub(super) struct World {
     pub replaces: bool,
     pub aliases: Vec<(String, String)>,
     pub attributes: Vec<Attribute>,
-    pub circumstances: Circumstances,
+    pub circumstances: Circumstances<'static>,
 }
 
 impl World {
@@ -234,7 +235,10 @@ fn attributes() -> impl Strategy<Value = Vec<Attribute>> {
     })
 }
 
-fn circumstances() -> impl Strategy<Value = Circumstances> {
+/// What a ticket names.
+static ASKED: LazyLock<Vec<String>> = LazyLock::new(|| ["plan", "company.plan"].map(str::to_owned).to_vec());
+
+fn circumstances() -> impl Strategy<Value = Circumstances<'static>> {
     let channels = select(
         &[
             Channel::Messenger,
@@ -243,7 +247,7 @@ fn circumstances() -> impl Strategy<Value = Circumstances> {
             Channel::Collector(Context::Missing),
         ][..],
     );
-    let subjects = select(&[Subject::Lead, Subject::Lead, Subject::NotLead][..]);
+    let subjects = select(vec![Subject::Lead, Subject::LeadFor(&ASKED), Subject::NotLead]);
     let readers = select(&[TokenReader::Upstream, TokenReader::Gateway][..]);
     let additions = select(&[Additions::Welcome, Additions::Unwelcome][..]);
     (channels, subjects, readers, additions).prop_map(|(channel, subject, token_reader, additions)| Circumstances {

@@ -78,7 +78,11 @@ impl World {
         let fits = erases || write.role != Role::WholeGroup && value.is_some_and(|value| fits(attribute, value));
         let Circumstances { channel, subject, .. } = self.circumstances;
         let lead = channel == Channel::Collector(Context::Proven)
-            && subject == Subject::Lead
+            && match subject {
+                Subject::Lead => true,
+                Subject::LeadFor(names) => attribute.is_some_and(|attribute| names.contains(&attribute.name)),
+                Subject::NotLead => false,
+            }
             && attribute.is_some_and(|attribute| attribute.collect == Collect::Leads);
         let mut observed = self.mode == Mode::Observe || lock == Lock::Observe;
         let own = if write.role == Role::OwnCredential { Effect::LeftOut } else { Effect::Kept };

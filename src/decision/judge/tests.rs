@@ -85,19 +85,19 @@ impl KnownSecrets for Known {
     }
 }
 
-struct Case {
+struct Case<'s> {
     catalogue: Catalogue,
-    circumstances: Circumstances,
+    circumstances: Circumstances<'s>,
     signed: Vec<(&'static str, Value<'static>)>,
 }
 
-impl Default for Case {
+impl Default for Case<'_> {
     fn default() -> Self {
         Self { catalogue: catalogue(), circumstances: MESSENGER, signed: vec![] }
     }
 }
 
-impl Case {
+impl Case<'_> {
     #[track_caller]
     fn check(&self, write: Write<'_>, code: Code, outcome: Outcome) {
         let claims = Update {
@@ -260,6 +260,15 @@ fn a_lead_may_answer_a_bot_where_the_catalogue_says_so() {
     // Each condition is needed: the context, the subject, the attribute, the channel, a value.
     let no_context = Circumstances { channel: Channel::Collector(Context::Missing), ..LEAD_ANSWERS };
     case(no_context).check(write("phone", Change::Set(&phone)), Code::NotLead, Outcome::LeftOut);
+    let names = ["email".to_owned(), "phone".to_owned(), "plan".to_owned()];
+    let ticket = Circumstances { subject: Subject::LeadFor(&names), ..LEAD_ANSWERS };
+    case(ticket).check(write("phone", Change::Set(&phone)), Code::Lead, Outcome::Kept);
+    case(ticket).check(write("plan", Change::Set(&phone)), Code::NotLead, Outcome::LeftOut);
+    case(ticket).check(write("Phone", Change::Set(&phone)), Code::Alias, Outcome::LeftOut);
+    let of_another = Circumstances { subject: Subject::LeadFor(&names[..1]), ..LEAD_ANSWERS };
+    case(of_another).check(write("phone", Change::Set(&phone)), Code::NotLead, Outcome::LeftOut);
+    let elsewhere = Circumstances { channel: Channel::Messenger, ..ticket };
+    case(elsewhere).check(write("phone", Change::Set(&phone)), Code::Locked, Outcome::LeftOut);
     let user = Circumstances { subject: Subject::NotLead, ..LEAD_ANSWERS };
     case(user).check(write("phone", Change::Set(&phone)), Code::NotLead, Outcome::LeftOut);
     case(LEAD_ANSWERS).check(write("plan", Change::Set(&phone)), Code::NotLead, Outcome::LeftOut);

@@ -8,7 +8,7 @@ use crate::identity::public_key::vectors::P256_PEM;
 use crate::identity::testing::{
     self, HEADER, NOW, SECRET, key, presented, profile, secret, token, user_hash, verifier,
 };
-use crate::identity::{HashError, ProofVerdict, SessionPresence, TimeClaim};
+use crate::identity::{HashError, Holder, ProofVerdict, TimeClaim};
 use crate::policy::{Algorithm, KeyPolicy, KeySource, KeyUse};
 
 const PAYLOAD: &str = r#"{"user_id":"user-42","email":"ada@example.com","plan":"pro","seats":5,"exp":4102444800}"#;
@@ -252,13 +252,17 @@ fn one_verifier_serves_every_thread() {
 #[test]
 fn a_session_hides_nobody() {
     let verifier = verifier();
-    let user_or_lead =
-        |presented: &Presented<'_>| verifier.verify(presented, NOW, &mut SignedPayload::default()).user_or_lead();
-    assert_eq!(user_or_lead(&presented()), Subject::Lead);
-    let session = SessionPresence::Present;
-    assert_eq!(user_or_lead(&Presented { session, ..presented() }), Subject::NotLead);
-    assert_eq!(user_or_lead(&Presented { emails: texts(&["ada@example.com"]), ..presented() }), Subject::NotLead);
-    assert_eq!(user_or_lead(&Presented { tokens: texts(&["x"]), ..presented() }), Subject::NotLead);
+    let is_lead = |presented: &Presented<'_>, holder| {
+        verifier.verify(presented, NOW, &mut SignedPayload::default()).user_or_lead(holder, None) == Subject::Lead
+    };
+    for holder in [Holder::Unasked, Holder::Lead] {
+        assert!(is_lead(&presented(), holder));
+        assert!(!is_lead(&Presented { emails: texts(&["ada@example.com"]), ..presented() }, holder));
+        assert!(!is_lead(&Presented { tokens: texts(&["x"]), ..presented() }, holder));
+    }
+    for holder in [Holder::Hidden, Holder::Unknown, Holder::User] {
+        assert!(!is_lead(&presented(), holder));
+    }
 }
 
 #[test]
@@ -271,8 +275,8 @@ fn debug_shows_no_secret_token_or_claim() {
         user_hashes: texts(&[&hash]),
         user_ids: texts(&["user-42"]),
         emails: texts(&["ada@example.com"]),
+        sessions: texts(&["c2Vzc2lvbg"]),
         platform: None,
-        session: SessionPresence::Present,
     };
     let (by_token, by_hash) = (with(&[VECTOR]), with(&[]));
     let (mut payload, mut none) = (SignedPayload::default(), SignedPayload::default());

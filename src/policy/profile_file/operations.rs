@@ -12,7 +12,7 @@ use super::shapes::Shapes;
 use crate::decision::Spelling;
 use crate::profile::{
     Accepts, Body, Class, Document, DocumentAt, FieldAttribute, Members, Operation, PathPattern, Place, Pointer,
-    Replaces, Rest, Shape, Upgrade, WhenEmpty,
+    Replaces, Rest, Shape, Teaches, Upgrade, WhenEmpty,
 };
 
 /// Builds every operation. Those with mistakes are left out; the mistakes are among the findings.
@@ -51,7 +51,19 @@ struct Builder<'o> {
 
 impl Builder<'_> {
     fn build(&mut self, raw: RawOperation) -> Option<Operation> {
-        let RawOperation { on, class, body, documents, fields, context, subject, when_empty, replaces, upgrade } = raw;
+        let RawOperation {
+            on,
+            class,
+            body,
+            documents,
+            fields,
+            context,
+            subject,
+            when_empty,
+            replaces,
+            upgrade,
+            teaches,
+        } = raw;
         self.admit_name();
         let documents = self.documents(documents, fields, body.as_ref());
         let (on, class, body, documents) = (on?, class?, body?, documents?);
@@ -67,6 +79,12 @@ impl Builder<'_> {
                 self.error(upgrade.span.clone(), "`upgrade`: expected `class = \"pass\"` and `GET` alone");
             }
         }
+        if let Some(teaches) = teaches.as_ref().filter(|teaches| teaches.value != Teaches::Nothing)
+            && matches!(class.value, Class::Pass | Class::ServerApi)
+        {
+            let message = format!("`teaches`: `{}` is never opened, and nobody knows who asks", class.value.as_str());
+            self.error(teaches.span.clone(), &message);
+        }
         Some(Operation {
             name: self.name.value.clone(),
             methods: on.value.methods,
@@ -79,6 +97,7 @@ impl Builder<'_> {
             when_empty: when_empty.map_or(WhenEmpty::Send, |when_empty| when_empty.value),
             replaces: replaces.map_or(Replaces::Nothing, |replaces| replaces.value),
             upgrade: upgrade.map_or(Upgrade::Never, |upgrade| upgrade.value),
+            teaches: teaches.map_or(Teaches::Nothing, |teaches| teaches.value),
         })
     }
 

@@ -10,7 +10,10 @@ use super::super::keywords::keywords;
 use super::super::reader::{self, Named, Placed, Table, Value};
 use super::super::source::Source;
 use crate::decision::{Spelling, TokenReader};
-use crate::profile::{Body, Class, PathPattern, Place, Platform, Replaces, Rest, Upgrade, WhenEmpty, WidgetOrigin};
+use crate::profile::{
+    Body, Class, PathPattern, Place, Platform, Pointer, Replaces, Rest, SessionRole, Teaches, Upgrade, WhenEmpty,
+    WidgetOrigin,
+};
 
 /// What one messenger looks like on the wire.
 #[derive(JsonSchema)]
@@ -46,6 +49,8 @@ pub(in super::super) struct RawProfile {
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     pub(super) aliases: Option<TextsByName>,
     pub(super) refusals: Option<Placed<RawRefusals>>,
+    /// How the backend's answers say whom a session belongs to. Default: they do not.
+    pub(super) roles: Option<Placed<RawRoles>>,
     /// Which member of a document is what, under names to which documents and other shapes refer.
     #[schemars(required, with = "Option<BTreeMap<String, RawShape>>")]
     pub(super) shapes: Option<Placed<Vec<Named<RawShape>>>>,
@@ -111,6 +116,21 @@ pub(super) struct RawRefusals {
     pub(super) identity_missing: Option<Placed<RawRefusal>>,
     /// A proof came and does not hold.
     pub(super) identity_bad: Option<Placed<RawRefusal>>,
+}
+
+/// Where the answers to operations of `teaches = "role"` say who asked.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RawRoles {
+    /// The role in the answer: a JSON pointer (RFC 6901), such as `/user/role`.
+    #[schemars(required, with = "Option<String>")]
+    pub(super) at: Option<Placed<Pointer>>,
+    /// The session in the answer, such as `/anonymous_session`.
+    #[schemars(required, with = "Option<String>")]
+    pub(super) session: Option<Placed<Pointer>>,
+    /// What the messenger's words mean: `visitor`, `lead` or `user`.
+    #[schemars(required, with = "Option<BTreeMap<String, SessionRole>>")]
+    pub(super) words: Option<Placed<Vec<Named<Placed<SessionRole>>>>>,
 }
 
 #[derive(JsonSchema)]
@@ -235,6 +255,8 @@ pub(super) struct RawOperation {
     pub(super) replaces: Option<Placed<Replaces>>,
     /// Whether the request may become a WebSocket. Default: never.
     pub(super) upgrade: Option<Placed<Upgrade>>,
+    /// What the answer teaches: the `role` of whoever asked. Default: nothing.
+    pub(super) teaches: Option<Placed<Teaches>>,
 }
 
 /// Methods and a path.
@@ -261,6 +283,7 @@ impl RawProfile {
             folding: table.optional("folding", |value| value.table(RawFolding::fill)),
             aliases: table.optional("aliases", texts_by_name),
             refusals: table.optional("refusals", |value| value.table(RawRefusals::fill)),
+            roles: table.optional("roles", |value| value.table(RawRoles::fill)),
             shapes: table.required("shapes", |value| value.named_tables("shape", RawShape::fill)),
             operations: table.optional("operations", |value| value.named_tables("operation", RawOperation::fill)),
         })
@@ -295,6 +318,16 @@ impl RawFolding {
             replaced: table.optional("replaced", Value::text),
             replacement: table.optional("replacement", Value::text),
             containers: table.optional("containers", texts),
+        }
+    }
+}
+
+impl RawRoles {
+    fn fill(table: &mut Table<'_>) -> Self {
+        Self {
+            at: table.required("at", pointer),
+            session: table.required("session", pointer),
+            words: table.required("words", |value| value.entries(Value::keyword)),
         }
     }
 }
@@ -377,6 +410,7 @@ impl RawOperation {
             when_empty: table.optional("when_empty", Value::keyword),
             replaces: table.optional("replaces", Value::keyword),
             upgrade: table.optional("upgrade", Value::keyword),
+            teaches: table.optional("teaches", Value::keyword),
         }
     }
 }
@@ -419,6 +453,15 @@ fn said<'a, T>(value: &Value<'a>, read: impl FnOnce(&Value<'a>) -> Option<T>) ->
     read(value)
 }
 
+/// A pointer to a member: the answer as a whole says nothing.
+fn pointer(value: &Value<'_>) -> Option<Placed<Pointer>> {
+    value.parsed(|text| match Pointer::try_from(text) {
+        Ok(pointer) if pointer.names().is_empty() => Err("expected a JSON pointer such as `/user/role`".to_owned()),
+        Ok(pointer) => Ok(pointer),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
 fn texts(value: &Value<'_>) -> Option<Texts> {
     value.list(Value::text)
 }
@@ -453,4 +496,10 @@ keywords!(
 keywords!(Body: "none" => Body::None, "json" => Body::Json, "form" => Body::Form, "stream" => Body::Stream);
 keywords!(WhenEmpty: "send" => WhenEmpty::Send, "refuse" => WhenEmpty::Refuse);
 keywords!(Replaces: "nothing" => Replaces::Nothing, "all" => Replaces::All);
+keywords!(Teaches: "nothing" => Teaches::Nothing, "role" => Teaches::Role);
+keywords!(
+    SessionRole: "visitor" => SessionRole::Visitor,
+    "lead" => SessionRole::Lead,
+    "user" => SessionRole::User,
+);
 keywords!(Upgrade: "never" => Upgrade::Never, "websocket" => Upgrade::WebSocket);

@@ -36,6 +36,9 @@ pub(in super::super) struct RawIdentity {
     /// Places of the token beside the profile's, such as `header:x-user-token`. It is taken out before sending.
     #[schemars(with = "Option<Vec<String>>")]
     token_at: Option<Placed<Vec<Placed<Place>>>>,
+    /// Places of a collector ticket, such as `header:x-bot-ticket`. It is taken out before sending.
+    #[schemars(with = "Option<Vec<String>>")]
+    ticket_at: Option<Placed<Vec<Placed<Place>>>>,
     /// Settings that came encrypted: refuse the request, open them with a key of that use, or send the request without them. Default: refuse.
     encrypted_payload: Option<Placed<EncryptedPayload>>,
     /// How often a token may be used: as often as it is sent (`allow`), once, or only from the origin or with the session with which it came
@@ -65,6 +68,7 @@ impl RawIdentity {
             leeway: table.optional("leeway", leeway),
             exp: table.optional("exp", Value::keyword),
             token_at: table.optional("token_at", |value| value.list(|value| value.parsed(token_place))),
+            ticket_at: table.optional("ticket_at", |value| value.list(|value| value.parsed(token_place))),
             encrypted_payload: table.optional("encrypted_payload", Value::keyword),
             replay: table.optional("replay", Value::keyword),
             issuers: table.optional("issuers", names),
@@ -82,6 +86,7 @@ impl RawIdentity {
             leeway,
             exp,
             token_at,
+            ticket_at,
             encrypted_payload,
             replay,
             issuers,
@@ -125,6 +130,9 @@ impl RawIdentity {
             findings.error(source, word.span.clone(), message);
             return None;
         }
+        if !admit_tickets(ticket_at.as_ref(), token_at.as_ref(), &keys, source, findings) {
+            return None;
+        }
         Some(IdentityPolicy {
             require: require?.value,
             expiry: exp.map_or(Expiry::Required, |word| word.value),
@@ -140,8 +148,39 @@ impl RawIdentity {
             token_at: token_at
                 .map(|places| places.value.into_iter().map(|place| place.value).collect())
                 .unwrap_or_default(),
+            ticket_at: ticket_at
+                .map(|places| places.value.into_iter().map(|place| place.value).collect())
+                .unwrap_or_default(),
         })
     }
+}
+
+/// Whether tickets have a place of their own, and keys.
+fn admit_tickets(
+    ticket_at: Option<&Placed<Vec<Placed<Place>>>>,
+    token_at: Option<&Placed<Vec<Placed<Place>>>>,
+    keys: &[Option<KeyPolicy>],
+    source: &Source,
+    findings: &mut Findings,
+) -> bool {
+    let Some(ticket_at) = ticket_at else { return true };
+    let of_tokens = token_at.into_iter().flat_map(|places| &places.value);
+    let shared =
+        of_tokens.map(|place| &place.value).find(|place| ticket_at.value.iter().any(|own| own.value == **place));
+    if let Some(shared) = shared {
+        let message = format!("`identity.ticket_at`: {} is the token's place", quoted(&shared.to_string()));
+        findings.error(source, ticket_at.span.clone(), message);
+        return false;
+    }
+    // Of a key that is mistaken its own mistake is told.
+    let is_for_tickets =
+        |key: &Option<KeyPolicy>| key.as_ref().is_none_or(|key| key.uses.contains(&KeyUse::CollectorTicket));
+    if !keys.iter().any(is_for_tickets) {
+        let message = "`identity.ticket_at`: no key has `use = [\"collector_ticket\"]`";
+        findings.error(source, ticket_at.span.clone(), message);
+        return false;
+    }
+    true
 }
 
 /// Names, at least one: an empty list would ask for what no token has.

@@ -117,6 +117,10 @@ impl RawKey {
             )
             .and(None);
         }
+        // Whoever may ask a lead for a number may not sign for users, and the other way round.
+        if let (Some(ticket), true) = (uses.iter().find(|word| word.value == KeyUse::CollectorTicket), uses.len() > 1) {
+            return mistaken(ticket.span.clone(), "`collector_ticket` takes a key of its own".to_owned()).and(None);
+        }
         Some(KeyPolicy {
             id,
             algorithm: algorithm.value,
@@ -145,7 +149,9 @@ fn platforms(value: &Value<'_>) -> Option<Placed<Vec<Placed<Platform>>>> {
 fn uses(value: &Value<'_>) -> Option<Placed<Vec<Placed<KeyUse>>>> {
     let uses = value.list(Value::keyword)?;
     if value.is_empty_list() {
-        value.error("a key that verifies nothing: expected `jwt`, `user_hash` or `encrypted_payload`");
+        value.error(
+            "a key that verifies nothing: expected `jwt`, `user_hash`, `encrypted_payload` or `collector_ticket`",
+        );
         return None;
     }
     Some(uses)

@@ -176,7 +176,7 @@ fn keys_are_told_apart_and_have_a_use() {
         "use = [\"jwt\"]",
         "use = []",
         &[
-            "error: a.toml:15:7: `identity.keys[0].use`: a key that verifies nothing: expected `jwt`, `user_hash` or `encrypted_payload`",
+            "error: a.toml:15:7: `identity.keys[0].use`: a key that verifies nothing: expected `jwt`, `user_hash`, `encrypted_payload` or `collector_ticket`",
         ],
     );
     check(
@@ -248,6 +248,46 @@ fn a_key_is_of_the_kind_that_its_algorithm_takes() {
     found(
         &with(&key("HS384", secret), "use = [\"jwt\"]", "use = [\"jwt\", \"user_hash\"]"),
         &["error: a.toml:15:15: key `one`: `user_hash` takes a key of `HS256`, not of `HS384`"],
+    );
+}
+
+#[test]
+fn tickets_have_a_key_and_a_place_of_their_own() {
+    let leeway = "max_lifetime = \"2h\"\n";
+    let key = |uses: &str| {
+        format!(
+            "[[identity.keys]]\nid = \"bot\"\nalgorithm = \"HS256\"\nsecret = {{ env = \"B\" }}\nuse = [{uses}]\n[attributes]"
+        )
+    };
+    let at = |places: &str, uses: &str| {
+        let text =
+            with(WORKSPACE, leeway, &format!("{leeway}token_at = [\"header:x-token\"]\nticket_at = [{places}]\n"));
+        with(&text, "[attributes]", &key(uses))
+    };
+    let ticket = r#""collector_ticket""#;
+    found(&at(r#""header:x-ticket", "field:ticket""#, ticket), &[]);
+    found(
+        &at(r#""header:x-token""#, ticket),
+        &["error: a.toml:12:13: `identity.ticket_at`: `header:x-token` is the token's place"],
+    );
+    found(
+        &at(r#""header:x-ticket""#, r#""jwt""#),
+        &["error: a.toml:12:13: `identity.ticket_at`: no key has `use = [\"collector_ticket\"]`"],
+    );
+    for uses in [r#""jwt", "collector_ticket""#, r#""collector_ticket", "user_hash""#] {
+        let (_, findings) = read(GATEWAY, &[&at(r#""header:x-ticket""#, uses)]);
+        let lines = lines(&findings);
+        assert!(lines[0].ends_with("key `bot`: `collector_ticket` takes a key of its own"), "{lines:?}");
+    }
+    let (_, findings) = read(GATEWAY, &[&at(r#""query:ticket""#, ticket)]);
+    assert!(lines(&findings)[0].contains("would not be taken out"), "{findings:?}");
+    check(
+        "[attributes]",
+        &key(ticket),
+        &[
+            "warning: a.toml:8:1: `identity.ticket_at` is missing: key `bot` verifies nothing (say where tickets stand, \
+           such as `ticket_at = [\"header:x-bot-ticket\"]`)",
+        ],
     );
 }
 

@@ -5,7 +5,11 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use http::Request;
 
-use super::{Answer, Client, Received, Setup, TestGateway, TestUpstream};
+use super::client::form_request;
+use super::{Answer, Client, Received, Setup, TestGateway, TestUpstream, form};
+
+/// A session that a lead's bench knows.
+pub const LEAD: (&str, &str) = ("anonymous_session", "lead");
 
 pub struct Bench {
     pub upstream: TestUpstream,
@@ -16,7 +20,11 @@ pub struct Bench {
 
 impl Bench {
     pub async fn start(setup: impl FnOnce(SocketAddr) -> Setup) -> Self {
-        let upstream = TestUpstream::start().await;
+        Self::over(TestUpstream::start().await, setup).await
+    }
+
+    /// In front of an upstream of the test's own.
+    pub async fn over(upstream: TestUpstream, setup: impl FnOnce(SocketAddr) -> Setup) -> Self {
         let gateway = setup(upstream.address).start();
         let client = gateway.http1().await;
         Self { upstream, gateway, client, sent: 0 }
@@ -25,6 +33,15 @@ impl Bench {
     /// The workspace `acme`, changed as the test needs it.
     pub async fn acme(change: impl FnOnce(Setup) -> Setup) -> Self {
         Self::start(|upstream| change(Setup::acme(upstream))).await
+    }
+
+    /// The workspace `acme`, whose messenger has said that the session [`LEAD`] is a lead's.
+    pub async fn with_lead(change: impl FnOnce(Setup) -> Setup) -> Self {
+        let upstream = TestUpstream::saying(r#"{"user":{"role":"contact_role","id":"1"},"anonymous_session":"lead"}"#);
+        let mut bench = Self::over(upstream.await, |upstream| change(Setup::acme(upstream))).await;
+        bench.passes(form_request("/messenger/web/ping", form(&[("app_id", "abc12345"), ("user_data", "{}")]))).await;
+        bench.upstream.forget();
+        bench
     }
 
     /// Our own origin, as a frame that came through this gateway sends it.
@@ -48,6 +65,11 @@ impl Bench {
     pub fn revoke(&mut self, members: &str) -> String {
         self.sent += 1;
         self.gateway.revoke(members)
+    }
+
+    /// One more request was sent, over another connection or without an answer.
+    pub fn count_one(&mut self) {
+        self.sent += 1;
     }
 
     /// The record of the request that was sent last.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -45,7 +46,10 @@ impl Received {
     }
 }
 
-type Responder = dyn Fn(&Received) -> (Duration, Response<Full<Bytes>>) + Send + Sync;
+/// A body that may come in pieces, and break off.
+pub type Streamed = BoxBody<Bytes, std::io::Error>;
+
+type Responder = dyn Fn(&Received) -> (Duration, Response<Streamed>) + Send + Sync;
 
 /// A backend on a port of its own.
 pub struct TestUpstream {
@@ -57,18 +61,30 @@ pub struct TestUpstream {
 impl TestUpstream {
     /// Answers everything at once with what a `ping` wants to see.
     pub async fn start() -> Self {
+        Self::saying(r#"{"user":{"role":"user_role","id":"1"},"anonymous_session":"next"}"#).await
+    }
+
+    /// Answers everything at once with this JSON.
+    pub async fn saying(body: &'static str) -> Self {
         Self::answering(|_| {
-            let body = r#"{"user":{"role":"user_role","id":"1"},"anonymous_session":"next"}"#;
-            (
-                Duration::ZERO,
-                Response::builder().header("content-type", "application/json").body(body.into()).expect("ok"),
-            )
+            let response = Response::builder().header("content-type", "application/json");
+            (Duration::ZERO, response.body(body.into()).expect("ok"))
         })
         .await
     }
 
     pub async fn answering(
         respond: impl Fn(&Received) -> (Duration, Response<Full<Bytes>>) + Send + Sync + 'static,
+    ) -> Self {
+        Self::streaming(move |received| {
+            let (delay, response) = respond(received);
+            (delay, response.map(|body| body.map_err(|never| match never {}).boxed()))
+        })
+        .await
+    }
+
+    pub async fn streaming(
+        respond: impl Fn(&Received) -> (Duration, Response<Streamed>) + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
