@@ -367,3 +367,23 @@ fn what_came_encrypted_says_who_and_what() {
     let hash: &'static str = "14255644703afde09642fd12b8e9d2f3727b47a90950fde862ce8fca029cbb34";
     assert_eq!(verdict(&["AAAA"], &["user-42"], &[], &[hash]), failed(SealedError::Malformed), "no hash mends it");
 }
+
+#[test]
+fn a_token_that_holds_is_told_from_others_and_no_other_is_told() {
+    let (verifier, hasher) = (verifier(), std::hash::RandomState::new());
+    let other = token(r#"{"user_id":"user-42","exp":4102444800,"iat":7}"#);
+    let expired = token(r#"{"user_id":"user-42","exp":1}"#);
+    let told = |tokens: &[&str]| {
+        let presented = Presented { tokens: texts(tokens), ..presented() };
+        let mut payload = SignedPayload::default();
+        let told = verifier.verify(&presented, NOW, &mut payload).token(&hasher);
+        told.map(|(hash, times)| (hash, times.exp, times.iat))
+    };
+    let first = told(&[VECTOR]).expect("it holds");
+    assert_eq!((first.1, first.2), (Some(4_102_444_800), None));
+    assert_eq!(told(&[VECTOR, VECTOR]), Some(first));
+    let second = told(&[&other]).expect("it holds");
+    assert_ne!(first.0, second.0);
+    assert_eq!(second.2, Some(7));
+    assert_eq!([told(&[]), told(&[&expired]), told(&["x"]), told(&[VECTOR, &other])], [None; 4]);
+}
