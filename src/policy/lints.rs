@@ -2,15 +2,22 @@
 
 use super::algorithm::{Algorithm, KEY_TRIES_MAX};
 use super::finding::Findings;
+use super::gateway::Gateway;
 use super::reader::{Keyword, one_of, quoted};
 use super::shapes;
 use super::source::Source;
-use super::workspace::{Admission, EncryptedPayload, KeyUse, Workspace};
+use super::workspace::{Admission, EncryptedPayload, KeyUse, Replay, Workspace};
 use super::workspace_file::Landmarks;
 use crate::decision::{Lock, Mode, Unlisted};
 
 /// Looks at one workspace.
-pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
+pub(super) fn lint(
+    workspace: &Workspace,
+    gateway: Option<&Gateway>,
+    landmarks: &Landmarks,
+    source: &Source,
+    findings: &mut Findings,
+) {
     if workspace.trusted_domains.entries().is_empty() {
         findings
             .warning(source, landmarks.trusted_domains.clone(), "`trusted_domains`: an empty list trusts nobody")
@@ -37,6 +44,13 @@ pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source
                 "`identity.max_lifetime` is missing: a token may be valid for years",
             )
             .help("two hours are usual: `max_lifetime = \"2h\"`");
+    }
+    let keeps_nothing = gateway.is_some_and(|gateway| gateway.state.directory.is_none());
+    if workspace.identity.replay != Replay::Allow && keeps_nothing {
+        let message = "`identity.replay`: which tokens were used is forgotten with each restart";
+        findings
+            .warning(source, landmarks.identity.clone(), message)
+            .help("`directory` in `[state]` of `gateway.toml` keeps it");
     }
     many_keys(workspace, landmarks, source, findings);
     reserved(workspace, landmarks, source, findings);
@@ -151,6 +165,17 @@ mod tests {
                usual: `max_lifetime = \"2h\"`)",
             ],
         );
+    }
+
+    #[test]
+    fn ids_that_are_forgotten_with_a_restart_are_warned_of() {
+        let replay = with(WORKSPACE, "max_lifetime", "replay = \"single_use\"\nmax_lifetime");
+        let (_, findings) = read(GATEWAY, &[&replay]);
+        let expected = "warning: a.toml:8:1: `identity.replay`: which tokens were used is forgotten with each restart \
+                        (`directory` in `[state]` of `gateway.toml` keeps it)";
+        assert_eq!(lines(&findings), [expected]);
+        let (_, findings) = read(&format!("{GATEWAY}[state]\ndirectory = \"state\"\n"), &[&replay]);
+        assert!(findings.is_empty(), "{findings:?}");
     }
 
     #[test]

@@ -32,6 +32,9 @@ impl Space {
         }
     }
 
+    /// Those that stay until their end, and so outlive the process where there is a disk.
+    const KEPT: [Space; 1] = [Space::TokenId];
+
     fn label(self) -> &'static str {
         match self {
             Space::TokenId => "token_id",
@@ -52,6 +55,19 @@ impl Key {
     #[must_use]
     pub fn of(space: Space, workspace: &str, text: &[u8]) -> Self {
         Self { space, digest: digest_of(space.label(), workspace, text) }
+    }
+
+    /// As a file has it: the kind's word, a zero, and the digest.
+    pub(super) fn written(&self) -> Vec<u8> {
+        [self.space.label().as_bytes(), &[0], &self.digest].concat()
+    }
+
+    /// What [`written`](Self::written) wrote, of a kind that stays until its end.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let (label, digest) = bytes.split_last_chunk()?;
+        let label = label.strip_suffix(&[0])?;
+        let space = Space::KEPT.into_iter().find(|space| space.label().as_bytes() == label)?;
+        Some(Self { space, digest: *digest })
     }
 
     /// What kind of thing it names.
@@ -90,6 +106,18 @@ impl fmt::Debug for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_was_written() {
+        for space in Space::KEPT {
+            assert_eq!(space.keeping(), Keeping::UntilItsEnd);
+            let key = Key::of(space, "acme", b"1");
+            assert_eq!(Key::read(&key.written()), Some(key));
+            assert_eq!(Key::read(&key.written()[1..]), None);
+        }
+        assert_eq!(Key::read(&Key::of(Space::Session, "acme", b"1").written()), None);
+        assert_eq!(Key::read(b""), None);
+    }
 
     #[test]
     fn what_is_spelled_alike_elsewhere_is_another_thing() {

@@ -23,6 +23,7 @@ mod realtime;
 mod record;
 mod renewal;
 mod replay;
+mod restart;
 mod revocation;
 mod revoke_command;
 mod token_command;
