@@ -52,5 +52,5 @@ pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError
 pub use units::duration as parse_duration;
 pub use workspace::{
     Admission, EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace,
-    Replay, Require, SecretEncoding, SecretSource, Workspace,
+    OnSessionEnd, Replay, Require, SecretEncoding, SecretSource, Workspace,
 };

@@ -128,7 +128,7 @@ impl<'j> Judgement<'j> {
         let mut payload = SignedPayload::default();
         let mut proofs = tenant.verifier.verify(&presented, now, &mut payload);
         let sessions = sessions(&envelope, profile)?;
-        let standing = Standing { tenant, origin: from, sessions, now, state };
+        let standing = Standing { tenant, class: self.route.operation.class, origin: from, sessions, now, state };
         let unknown = standing.look_up(&mut proofs).await.err();
         if let Some(error) = unknown {
             witness.state_failed(tenant, error);
@@ -199,6 +199,10 @@ impl<'j> Judgement<'j> {
             }
         }
         let rewritten = walked.rewrite(&judged, self.epoch.gateway.read_back).map_err(|error| self.bug(error))?;
+        // It goes on: also where the state fails, for what it ends at the backend must end.
+        if let Err(error) = standing.end_session(&proofs).await {
+            witness.state_failed(tenant, error);
+        }
         Ok(Cleared { tenant, origin, rewritten, consumed: &tenant.token_headers })
     }
 

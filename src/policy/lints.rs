@@ -6,7 +6,7 @@ use super::gateway::Gateway;
 use super::reader::{Keyword, one_of, quoted};
 use super::shapes;
 use super::source::Source;
-use super::workspace::{Admission, EncryptedPayload, KeyUse, Replay, Workspace};
+use super::workspace::{Admission, EncryptedPayload, KeyUse, OnSessionEnd, Replay, Workspace};
 use super::workspace_file::Landmarks;
 use crate::decision::{Lock, Mode, Unlisted};
 
@@ -46,8 +46,11 @@ pub(super) fn lint(
             .help("two hours are usual: `max_lifetime = \"2h\"`");
     }
     let keeps_nothing = gateway.is_some_and(|gateway| gateway.state.directory.is_none());
-    if workspace.identity.replay != Replay::Allow && keeps_nothing {
-        let message = "`identity.replay`: which tokens were used is forgotten with each restart";
+    let used = (workspace.identity.replay != Replay::Allow)
+        .then_some("`identity.replay`: which tokens were used is forgotten with each restart");
+    let ended = (workspace.identity.session_end == OnSessionEnd::Revoke)
+        .then_some("`identity.session_end`: which tokens ended is forgotten with each restart");
+    for message in used.into_iter().chain(ended).filter(|_| keeps_nothing) {
         findings
             .warning(source, landmarks.identity.clone(), message)
             .help("`directory` in `[state]` of `gateway.toml` keeps it");
@@ -174,6 +177,8 @@ mod tests {
         let expected = "warning: a.toml:8:1: `identity.replay`: which tokens were used is forgotten with each restart \
                         (`directory` in `[state]` of `gateway.toml` keeps it)";
         assert_eq!(lines(&findings), [expected]);
+        let (_, findings) = read(GATEWAY, &[&replay.replace("replay = \"single_use\"", "session_end = \"revoke\"")]);
+        assert_eq!(lines(&findings), [expected.replace("replay", "session_end").replace("were used", "ended")]);
         let (_, findings) = read(&format!("{GATEWAY}[state]\ndirectory = \"state\"\n"), &[&replay]);
         assert!(findings.is_empty(), "{findings:?}");
     }

@@ -9,6 +9,10 @@ use aws_lc_rs::digest;
 pub enum Space {
     /// Tokens by their `jti`, until they end.
     TokenId,
+    /// Tokens that ended with a session before their time.
+    EndedToken,
+    /// Which tokens a session carried.
+    SessionTokens,
     /// Sessions of a messenger: whose they are, as its own answers said.
     Session,
 }
@@ -27,17 +31,19 @@ impl Space {
     #[must_use]
     pub fn keeping(self) -> Keeping {
         match self {
-            Space::TokenId => Keeping::UntilItsEnd,
-            Space::Session => Keeping::WhileThereIsRoom,
+            Space::TokenId | Space::EndedToken => Keeping::UntilItsEnd,
+            Space::Session | Space::SessionTokens => Keeping::WhileThereIsRoom,
         }
     }
 
     /// Those that stay until their end, and so outlive the process where there is a disk.
-    const KEPT: [Space; 1] = [Space::TokenId];
+    const KEPT: [Space; 2] = [Space::TokenId, Space::EndedToken];
 
     fn label(self) -> &'static str {
         match self {
             Space::TokenId => "token_id",
+            Space::EndedToken => "ended_token",
+            Space::SessionTokens => "session_tokens",
             Space::Session => "session",
         }
     }
@@ -55,6 +61,12 @@ impl Key {
     #[must_use]
     pub fn of(space: Space, workspace: &str, text: &[u8]) -> Self {
         Self { space, digest: digest_of(space.label(), workspace, text) }
+    }
+
+    /// The name of this digest, which was taken of the name of another thing.
+    #[must_use]
+    pub fn of_digest(space: Space, digest: [u8; digest::SHA256_OUTPUT_LEN]) -> Self {
+        Self { space, digest }
     }
 
     /// As a file has it: the kind's word, a zero, and the digest.

@@ -26,5 +26,6 @@ mod replay;
 mod restart;
 mod revocation;
 mod revoke_command;
+mod session_end;
 mod token_command;
 mod tokens;

@@ -10,7 +10,9 @@ use super::super::limits_file::positive_duration;
 use super::super::reader::{Placed, Table, Value, quoted};
 use super::super::schemas::DurationText;
 use super::super::source::Source;
-use super::super::workspace::{EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeyUse, Replay, Require};
+use super::super::workspace::{
+    EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeyUse, OnSessionEnd, Replay, Require,
+};
 use super::keys::RawKey;
 use super::plain;
 use crate::profile::Place;
@@ -38,6 +40,9 @@ pub(in super::super) struct RawIdentity {
     /// How often a token may be used: as often as it is sent (`allow`), once, or only from the origin or with the session with which it came
     /// first. All but the first ask for a `jti` and an end. Default: allow.
     replay: Option<Placed<Replay>>,
+    /// What becomes of the tokens of a session that a request ends: they stay (`keep`), or count no longer (`revoke`; then a token needs a
+    /// `jti` and an end). Default: keep.
+    session_end: Option<Placed<OnSessionEnd>>,
     /// Who must have issued a token (`iss`): one of these. Default: not asked.
     issuers: Option<Placed<Vec<Placed<String>>>>,
     /// For whom a token must be (`aud`): one of these. Default: not asked.
@@ -62,6 +67,7 @@ impl RawIdentity {
             token_at: table.optional("token_at", |value| value.list(|value| value.parsed(token_place))),
             encrypted_payload: table.optional("encrypted_payload", Value::keyword),
             replay: table.optional("replay", Value::keyword),
+            session_end: table.optional("session_end", Value::keyword),
             issuers: table.optional("issuers", names),
             audiences: table.optional("audiences", names),
             required_claims: table.optional("required_claims", names),
@@ -78,6 +84,7 @@ impl RawIdentity {
             token_at,
             encrypted_payload,
             replay,
+            session_end,
             issuers,
             audiences,
             required_claims,
@@ -109,6 +116,7 @@ impl RawIdentity {
             leeway: leeway.map_or(LEEWAY, |leeway| leeway.value),
             encrypted_payload: encrypted_payload.map_or(EncryptedPayload::Refuse, |word| word.value),
             replay: replay.map_or(Replay::Allow, |word| word.value),
+            session_end: session_end.map_or(OnSessionEnd::Keep, |word| word.value),
             issuers: plain(issuers),
             audiences: plain(audiences),
             required_claims: plain(required_claims),
