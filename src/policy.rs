@@ -52,6 +52,7 @@ pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError
 pub use units::duration as parse_duration;
 pub use workspace::{
     Admission, EncryptedPayload, Expiry, IdentityPolicy, IssuerPolicy, KeyPolicy, KeySetPolicy, KeySetSource,
-    KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace, Replay, Require, SecretEncoding, SecretSource, Workspace,
+    KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace, OnSessionEnd, Replay, Require, SecretEncoding, SecretSource,
+    Workspace,
 };
 pub use workspace_file::KEY_SETS_MAX;

@@ -32,7 +32,7 @@ use crate::gateway::Gateway;
 use crate::identity::KeySetState;
 use crate::observe::{ConnectionsReading, KeySetReading, Metrics, StateReading};
 use crate::policy::{Severity, StateSettings};
-use crate::state::{Memory, MemoryLimits, Numbers, Store};
+use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, Numbers, OnDisk, Store};
 use reload::{Reloader, load_certificates, tell_in_force};
 use workers::Workers;
 
@@ -59,6 +59,8 @@ pub enum StartError {
     AdminSecret(SecretError),
     #[error("[admin] token: {0}")]
     AdminToken(#[from] AdminTokenError),
+    #[error("[state]: {0}")]
+    State(#[from] DiskError),
     #[error(transparent)]
     Admin(#[from] AdminError),
     #[error("signals or sockets cannot be used: {0}")]
@@ -88,6 +90,7 @@ impl StartError {
             | StartError::SubjectKey(_)
             | StartError::AdminSecret(_)
             | StartError::AdminToken(_)
+            | StartError::State(_)
             | StartError::Admin(_)
             | StartError::Signals(_)
             | StartError::Workers { .. }
@@ -114,6 +117,8 @@ pub struct Server {
     plain: Option<(TcpListener, u16)>,
     admin: Option<TcpListener>,
     admin_token: Option<AdminToken>,
+    store: Arc<dyn Store>,
+    disk_task: Option<DiskTask>,
 }
 
 /// A listener of `gateway.toml` on its socket.
@@ -170,8 +175,9 @@ impl Server {
             Some(source) => SubjectKey::new(fetch_secret(source)?.expose_secret())?,
             None => SubjectKey::random()?,
         };
+        let (store, disk_task) = open_state(&gateway.state)?;
         let (recorder, recorder_task) = Recorder::start(&gateway.audit, key)?;
-        Ok(Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin, admin_token })
+        Ok(Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin, admin_token, store, disk_task })
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -195,7 +201,8 @@ impl Server {
     pub async fn run(self, workers: NonZeroUsize, stop: CancellationToken) -> Result<(), StartError> {
         let mut signals = Signals::new().map_err(StartError::Signals)?;
         let listening = self.listening();
-        let Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin, admin_token } = self;
+        let Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin, admin_token, store, disk_task } =
+            self;
         let epoch = epochs.current();
         let limits = Arc::new(epoch.gateway.limits.clone());
         let connections = Connections::new(&limits);
@@ -213,9 +220,6 @@ impl Server {
         let drain = Drain::new();
         let tunnels = CancellationToken::new();
         let state = AdminState::new(Arc::clone(&metrics), recorder.clone(), clock::now());
-        let StateSettings { entries_max, cache_bytes_max, on_failure: _ } = &epoch.gateway.state;
-        let limits_of_state = MemoryLimits { kept_max: *entries_max, cached_bytes_max: *cache_bytes_max };
-        let store: Arc<dyn Store> = Arc::new(Memory::new(limits_of_state));
         metrics.read_state({
             let store = Arc::clone(&store);
             move || state_reading(&*store)
@@ -308,6 +312,12 @@ impl Server {
         if let Some(admin) = admin {
             drop(admin.await);
         }
+        if let Some(disk_task) = disk_task {
+            let written = tokio::task::spawn_blocking(move || disk_task.flush_and_stop(LAST_RECORDS)).await;
+            if !matches!(written, Ok(Ok(()))) {
+                tracing::error!("the last of the state could not be written");
+            }
+        }
         let flushed = tokio::task::spawn_blocking(move || recorder_task.flush_and_stop(LAST_RECORDS)).await;
         if !matches!(flushed, Ok(Ok(()))) {
             tracing::error!("some of the last records could not be written");
@@ -346,9 +356,22 @@ fn reading(connections: &Connections) -> ConnectionsReading {
     }
 }
 
+/// What requests leave for others to find: on the disk, where the policy says where.
+fn open_state(settings: &StateSettings) -> Result<(Arc<dyn Store>, Option<DiskTask>), DiskError> {
+    let StateSettings { directory, entries_max, cache_bytes_max, on_failure: _ } = settings;
+    let limits = MemoryLimits { kept_max: *entries_max, cached_bytes_max: *cache_bytes_max };
+    Ok(match directory {
+        Some(directory) => {
+            let (store, task) = OnDisk::open(directory, limits, clock::now_seconds())?;
+            (Arc::new(store), Some(task))
+        }
+        None => (Arc::new(Memory::new(limits)), None),
+    })
+}
+
 fn state_reading(store: &dyn Store) -> StateReading {
-    let Numbers { entries, revocations } = store.numbers();
-    StateReading { entries, revocations }
+    let Numbers { entries, revocations, unwritten, disk_errors } = store.numbers();
+    StateReading { entries, revocations, unwritten, disk_errors }
 }
 
 struct Signals {

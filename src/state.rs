@@ -4,6 +4,7 @@
 //! that several gateways share is somewhere else. What is remembered is named by a [`Key`], a digest, so that no token, session or subject
 //! is kept as it was sent; what it means is the business of whoever asks. It reads no clock.
 
+mod disk;
 mod kept;
 mod key;
 mod memory;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use disk::{DiskError, DiskTask, OnDisk, StopError, WRITTEN_WITHIN};
 pub use key::{Keeping, Key, Space};
 pub use memory::{Memory, MemoryLimits};
 pub use revocation::{
@@ -47,6 +49,10 @@ pub struct Numbers {
     pub entries: u64,
     /// Revocations that are kept.
     pub revocations: u64,
+    /// Things that found no room on their way to the disk: they do not survive a restart.
+    pub unwritten: u64,
+    /// Writes that failed.
+    pub disk_errors: u64,
 }
 
 /// Why a store has no answer. It says nothing of what was asked.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::decision::{Catalogue, Folding, Mode, TokenReader, Unlisted};
 use crate::policy::{
-    Admission, EncryptedPayload, Expiry, IdentityPolicy, OnMisfit, OnReplace, Replay, Require, TrustedDomain,
-    TrustedDomains, Workspace,
+    Admission, EncryptedPayload, Expiry, IdentityPolicy, OnMisfit, OnReplace, OnSessionEnd, Replay, Require,
+    TrustedDomain, TrustedDomains, Workspace,
 };
 use crate::profile::{IdentityPlaces, PlatformSource, Profile, RefusalShapes, Shape, TokenPlaces};
 
@@ -51,6 +51,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
             keys: Vec::new(),
             encrypted_payload: EncryptedPayload::Refuse,
             replay: Replay::Allow,
+            session_end: OnSessionEnd::Keep,
             token_at: Vec::new(),
             ticket_at: Vec::new(),
         },

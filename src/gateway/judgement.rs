@@ -136,7 +136,8 @@ impl<'j> Judgement<'j> {
         let presented = self.presented(&envelope, tenant)?;
         let mut payload = SignedPayload::default();
         let mut proofs = tenant.verifier.verify(&presented, now, &mut payload);
-        let standing = Standing { tenant, origin: from, sessions: &presented.sessions, now, state };
+        let class = self.route.operation.class;
+        let standing = Standing { tenant, class, origin: from, sessions: &presented.sessions, now, state };
         let unknown = standing.look_up(&mut proofs).await.err();
         if let Some(error) = unknown {
             witness.state_failed(tenant, error);
@@ -212,6 +213,10 @@ impl<'j> Judgement<'j> {
             }
         }
         let rewritten = walked.rewrite(&judged, self.epoch.gateway.read_back).map_err(|error| self.bug(error))?;
+        // It goes on: also where the state fails, for what it ends at the backend must end.
+        if let Err(error) = standing.end_session(&proofs).await {
+            witness.state_failed(tenant, error);
+        }
         if Remembered::of(workspace) != Remembered::Nothing {
             session::leaves(&sessions, &presented.sessions, self.route.operation.class, proofs.names_a_user()).await;
         }

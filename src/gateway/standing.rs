@@ -10,12 +10,17 @@ use crate::clock::UnixSeconds;
 use crate::edge::origin::RequestOrigin;
 use crate::epoch::Tenant;
 use crate::identity::{Proofs, TokenFacts, Withdrawal};
-use crate::policy::{Replay, word};
+use crate::policy::{OnSessionEnd, Replay, word};
+use crate::profile::Class;
 use crate::state::{Claimed, Key, Space, StateError, Store, Voucher, VoucherToken};
+
+/// How many tokens a session is remembered to have carried: a page renews its token now and then, and old ones end.
+const SESSION_TOKENS_MAX: u8 = 8;
 
 /// What a request says of where it comes from, and the state that is asked.
 pub(super) struct Standing<'s> {
     pub(super) tenant: &'s Tenant,
+    pub(super) class: Class,
     pub(super) origin: &'s RequestOrigin,
     /// The values of the messenger's session.
     pub(super) sessions: &'s [Cow<'s, str>],
@@ -24,7 +29,7 @@ pub(super) struct Standing<'s> {
 }
 
 impl Standing<'_> {
-    /// Withdraws a proof that does not stand.
+    /// Withdraws a proof that does not stand; remembers for a session which tokens it carries.
     ///
     /// # Errors
     ///
@@ -34,14 +39,92 @@ impl Standing<'_> {
         let withdrawal = if self.is_revoked(proofs) {
             Some(Withdrawal::Revoked)
         } else if let Some(token) = proofs.token() {
-            self.replayed(&token).await?
+            if self.is_ended(&token).await? { Some(Withdrawal::Revoked) } else { self.replayed(&token).await? }
         } else {
             None
         };
-        if let Some(why) = withdrawal {
-            proofs.withdraw(why);
+        match (withdrawal, proofs.token()) {
+            (Some(why), _) => proofs.withdraw(why),
+            (None, Some(token)) if self.ends_sessions() && self.class != Class::SessionEnd => {
+                self.remember(&token).await?;
+            }
+            (None, Some(_) | None) => {}
         }
         Ok(())
+    }
+
+    /// Ends the tokens of the session that the request ends: the one that it proves itself by, and those that came with the session before.
+    /// Nobody can end what they neither have nor know the session of.
+    ///
+    /// # Errors
+    ///
+    /// The state is full or cannot be reached; some may have ended.
+    pub(super) async fn end_session(&self, proofs: &Proofs<'_>) -> Result<(), StateError> {
+        if self.class != Class::SessionEnd || !self.ends_sessions() {
+            return Ok(());
+        }
+        if let Some((key, until)) = proofs.token().and_then(|token| self.ended_key(&token)) {
+            self.state.put(key, Bytes::new(), until, self.now).await?;
+        }
+        for slot in self.slots() {
+            if let Some((key, until)) = self.state.get(slot, self.now).await?.as_deref().and_then(read_slot) {
+                self.state.put(key, Bytes::new(), until, self.now).await?;
+                self.state.remove(slot).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ends_sessions(&self) -> bool {
+        self.tenant.workspace.identity.session_end == OnSessionEnd::Revoke
+    }
+
+    async fn is_ended(&self, token: &TokenFacts<'_>) -> Result<bool, StateError> {
+        match self.ended_key(token) {
+            Some((key, _)) if self.ends_sessions() => Ok(self.state.get(key, self.now).await?.is_some()),
+            Some(_) | None => Ok(false),
+        }
+    }
+
+    fn ended_key(&self, token: &TokenFacts<'_>) -> Option<(Key, UnixSeconds)> {
+        let name = joined(&[token.issuer.unwrap_or_default().as_bytes(), token.id?.as_bytes()]);
+        Some((Key::of(Space::EndedToken, &self.tenant.workspace.id, &name), token.until?))
+    }
+
+    /// Puts the token into a slot of the session: an empty one, or that of the token that ends first.
+    async fn remember(&self, token: &TokenFacts<'_>) -> Result<(), StateError> {
+        let Some((key, until)) = self.ended_key(token) else { return Ok(()) };
+        let value = Bytes::from([&until.0.to_be_bytes()[..], key.bytes()].concat());
+        let mut first: Option<(UnixSeconds, Key)> = None;
+        for slot in self.slots() {
+            match self.state.claim(slot, value.clone(), until, self.now).await? {
+                Claimed::First => return Ok(()),
+                Claimed::Already(there) if there == value => return Ok(()),
+                Claimed::Already(there) => {
+                    let end = read_slot(&there).map_or(self.now, |(_, end)| end);
+                    if first.is_none_or(|(earliest, _)| end < earliest) {
+                        first = Some((end, slot));
+                    }
+                }
+            }
+        }
+        match first {
+            Some((_, slot)) => self.state.put(slot, value, until, self.now).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Where the tokens of the request's session are remembered. Two sessions in one request are none: whose it is is not known.
+    fn slots(&self) -> impl Iterator<Item = Key> {
+        let session = match self.sessions {
+            [first, others @ ..] if others.iter().all(|other| other == first) => Some(&**first),
+            [] | [_, ..] => None,
+        };
+        let workspace = &self.tenant.workspace.id;
+        session.into_iter().flat_map(move |session| {
+            (0..SESSION_TOKENS_MAX)
+                .map(move |slot| Key::of(Space::SessionTokens, workspace, &joined(&[session.as_bytes(), &[slot]])))
+        })
     }
 
     fn is_revoked(&self, proofs: &Proofs<'_>) -> bool {
@@ -93,6 +176,12 @@ impl Standing<'_> {
     fn digest_of(&self, parts: &[&[u8]]) -> Bytes {
         Bytes::copy_from_slice(Key::of(Space::TokenId, &self.tenant.workspace.id, &joined(parts)).bytes())
     }
+}
+
+/// What stands in a slot: the end of a token, and the name under which it ends.
+fn read_slot(value: &[u8]) -> Option<(Key, UnixSeconds)> {
+    let (until, digest) = value.split_first_chunk::<8>()?;
+    Some((Key::of_digest(Space::EndedToken, digest.try_into().ok()?), UnixSeconds(i64::from_be_bytes(*until))))
 }
 
 /// Texts as one, lengths first, so that no two lists of them are one sequence of bytes.

@@ -11,8 +11,8 @@ use super::{KeyMaterial, Presented, Secret, Verifier};
 use crate::clock::UnixSeconds;
 use crate::decision::{Folding, Spelling, TokenReader};
 use crate::policy::{
-    Algorithm, EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, Replay,
-    Require, SecretEncoding, SecretSource,
+    Algorithm, EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySource, KeyTerm, KeyUse, Limits, OnSessionEnd,
+    Replay, Require, SecretEncoding, SecretSource,
 };
 use crate::profile::{
     Accepts, IdentityPlaces, Members, PlatformSource, Platforms, Profile, RefusalShapes, Rest, Shape, TokenPlaces,
@@ -96,6 +96,7 @@ pub(super) fn policy() -> IdentityPolicy {
         ticket_at: vec![],
         encrypted_payload: EncryptedPayload::Refuse,
         replay: Replay::Allow,
+        session_end: OnSessionEnd::Keep,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::times::Times;
 use super::verdict::TokenError;
 use crate::decision::Value;
-use crate::policy::{IdentityPolicy, Replay};
+use crate::policy::{IdentityPolicy, OnSessionEnd, Replay};
 
 /// The longest id, in bytes. Servers write a UUID or a hash.
 pub const TOKEN_ID_BYTES_MAX: usize = 256;
@@ -15,9 +15,9 @@ pub(super) struct IdRules {
 
 impl IdRules {
     pub(super) fn new(policy: &IdentityPolicy) -> Self {
-        let asked_for = match policy.replay {
-            Replay::Allow => false,
-            Replay::SingleUse | Replay::FirstOrigin | Replay::FirstSession => true,
+        let asked_for = match (policy.replay, policy.session_end) {
+            (Replay::Allow, OnSessionEnd::Keep) => false,
+            (Replay::SingleUse | Replay::FirstOrigin | Replay::FirstSession, _) | (_, OnSessionEnd::Revoke) => true,
         };
         Self { asked_for }
     }
@@ -71,5 +71,9 @@ mod tests {
             }
             check(replay, &of(1), None, Err(TokenError::ExpiryMissing));
         }
+        let ends = IdentityPolicy { session_end: OnSessionEnd::Revoke, ..testing::policy() };
+        let claims = json::read(b"{}", &Limits::default()).expect("claims");
+        let admitted = IdRules::new(&ends).admit(&claims, &Times { exp: Some(1), iat: None, until: Some(1) });
+        assert_eq!(admitted, Err(TokenError::IdMissing), "what cannot be named cannot be ended");
     }
 }

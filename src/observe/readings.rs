@@ -71,6 +71,9 @@ pub struct StateReading {
     pub entries: u64,
     /// Revocations that are kept.
     pub revocations: u64,
+    /// Things that found no room on their way to the disk.
+    pub unwritten: u64,
+    pub disk_errors: u64,
 }
 
 /// What is looked up at each scrape.
@@ -133,7 +136,7 @@ impl Collector for ReadingsCollector {
             encode_counters(&mut encoder, &counters)?;
         }
         if let Some(read) = self.readings.state.get() {
-            let StateReading { entries, revocations } = read();
+            let StateReading { entries, revocations, unwritten, disk_errors } = read();
             let gauges = [
                 ("state_entries", "Things that are kept until their end, such as used tokens", entries),
                 ("state_revocations", "Revocations that are kept", revocations),
@@ -142,6 +145,11 @@ impl Collector for ReadingsCollector {
                 let gauge = ConstGauge::new(i64::try_from(number).unwrap_or(i64::MAX));
                 gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
             }
+            let counters = [
+                ("state_unwritten", "Things that found no room on their way to the disk", unwritten),
+                ("state_disk_errors", "Failed writes of the state", disk_errors),
+            ];
+            encode_counters(&mut encoder, &counters)?;
         }
         if let Some(read) = self.readings.connections.get() {
             let reading = read();

@@ -1,7 +1,7 @@
 //! The process: listeners, certificates, upstreams, limits, audit.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::hsts::Hsts;
@@ -127,6 +127,8 @@ pub enum HostHeader {
 /// What requests leave for others to find: used tokens, sessions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateSettings {
+    /// Where what is kept until its end, and what is revoked, outlives the process. `None`: it does not.
+    pub directory: Option<PathBuf>,
     /// Things that are kept until their end.
     pub entries_max: usize,
     /// Bytes of things that are kept while there is room.
@@ -136,15 +138,20 @@ pub struct StateSettings {
 
 impl Default for StateSettings {
     fn default() -> Self {
-        Self { entries_max: 1_000_000, cache_bytes_max: 64 * 1024 * 1024, on_failure: OnFailure::Closed }
+        Self {
+            directory: None,
+            entries_max: 1_000_000,
+            cache_bytes_max: 64 * 1024 * 1024,
+            on_failure: OnFailure::Closed,
+        }
     }
 }
 
 impl StateSettings {
     /// What is looked at once, when the process starts.
-    fn opened(&self) -> (usize, u64) {
-        let Self { entries_max, cache_bytes_max, on_failure: _ } = self;
-        (*entries_max, *cache_bytes_max)
+    fn opened(&self) -> (Option<&Path>, usize, u64) {
+        let Self { directory, entries_max, cache_bytes_max, on_failure: _ } = self;
+        (directory.as_deref(), *entries_max, *cache_bytes_max)
     }
 }
 

@@ -83,7 +83,7 @@ struct RawAdmin {
     #[schemars(required, with = "Option<Address>")]
     address: Option<Placed<SocketAddr>>,
     /// What whoever makes a revocation must show. Default: nobody may.
-    token: Option<RawSecret>,
+    token: Option<Placed<RawSecret>>,
 }
 
 /// `Strict-Transport-Security` (RFC 6797).
@@ -147,6 +147,13 @@ impl RawGateway {
         let Self { read_back, key_cache, listeners, plain, admin, upstreams, hsts, limits, audit, state } = self;
         let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
         let plain = plain.map(|plain| plain.value.resolve());
+        let state = state.map(|state| state.value).unwrap_or_default().resolve(base);
+        if let Some(token) = admin.as_ref().and_then(|admin| admin.value.token.as_ref())
+            && state.directory.is_none()
+        {
+            let message = "`admin.token`: revocations end with the process";
+            findings.warning(source, token.span.clone(), message).help("`directory` in `[state]` keeps them");
+        }
         let admin = admin.map(|admin| admin.value.resolve(source, base, findings));
         let upstreams = upstreams.map(|upstreams| {
             let resolve = |named: Named<RawUpstream>| named.value.resolve(named.name, source, base, findings);
@@ -165,7 +172,7 @@ impl RawGateway {
             hsts: hsts?,
             limits: limits.map(|limits| limits.value).unwrap_or_default().resolve(),
             audit: audit?,
-            state: state.map(|state| state.value).unwrap_or_default().resolve(),
+            state,
             read_back: read_back.map_or(ReadBack::On, |word| word.value),
             key_cache: key_cache.map(|directory| base.join(directory.value)),
         })
@@ -270,7 +277,7 @@ impl RawAdmin {
     fn read(table: &mut Table<'_>) -> Self {
         Self {
             address: table.required("address", Value::socket_address),
-            token: table.optional("token", RawSecret::read),
+            token: table.optional("token", |value| Some(Placed { value: RawSecret::read(value)?, span: value.span() })),
         }
     }
 
@@ -288,7 +295,7 @@ impl RawAdmin {
             return None;
         }
         let token = match token {
-            Some(token) => Some(token.resolve(base)?),
+            Some(token) => Some(token.value.resolve(base)?),
             None => None,
         };
         Some(AdminListener { address: address.value, token })

@@ -4,7 +4,7 @@ use super::algorithm::Algorithm;
 use super::gateway::{HttpVersion, OnFailure, ReadBack};
 use super::reader::Keyword;
 use super::workspace::{
-    Admission, EncryptedPayload, Expiry, KeyUse, OnMisfit, OnReplace, Replay, Require, SecretEncoding,
+    Admission, EncryptedPayload, Expiry, KeyUse, OnMisfit, OnReplace, OnSessionEnd, Replay, Require, SecretEncoding,
 };
 use crate::decision::{Collect, Kind, Lock, Mode, Unlisted};
 
@@ -63,6 +63,7 @@ keywords!(
     "first_origin" => Replay::FirstOrigin,
     "first_session" => Replay::FirstSession,
 );
+keywords!(OnSessionEnd: "keep" => OnSessionEnd::Keep, "revoke" => OnSessionEnd::Revoke);
 keywords!(Expiry: "required" => Expiry::Required, "optional" => Expiry::Optional);
 keywords!(
     Algorithm: "HS256" => Algorithm::Hs256,

@@ -2,16 +2,23 @@
 
 use super::algorithm::{Algorithm, KEY_TRIES_MAX};
 use super::finding::Findings;
+use super::gateway::Gateway;
 use super::keywords::word;
 use super::reader::{Keyword, one_of, quoted};
 use super::shapes;
 use super::source::Source;
-use super::workspace::{Admission, EncryptedPayload, KeyUse, Workspace};
+use super::workspace::{Admission, EncryptedPayload, KeyUse, OnSessionEnd, Replay, Workspace};
 use super::workspace_file::Landmarks;
 use crate::decision::{Lock, Mode, Unlisted};
 
 /// Looks at one workspace.
-pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
+pub(super) fn lint(
+    workspace: &Workspace,
+    gateway: Option<&Gateway>,
+    landmarks: &Landmarks,
+    source: &Source,
+    findings: &mut Findings,
+) {
     if workspace.trusted_domains.entries().is_empty() {
         findings
             .warning(source, landmarks.trusted_domains.clone(), "`trusted_domains`: an empty list trusts nobody")
@@ -55,6 +62,16 @@ pub(super) fn lint(workspace: &Workspace, landmarks: &Landmarks, source: &Source
         findings
             .warning(source, landmarks.identity.clone(), message)
             .help("say where tickets stand, such as `ticket_at = [\"header:x-bot-ticket\"]`");
+    }
+    let keeps_nothing = gateway.is_some_and(|gateway| gateway.state.directory.is_none());
+    let used = (workspace.identity.replay != Replay::Allow)
+        .then_some("`identity.replay`: which tokens were used is forgotten with each restart");
+    let ended = (workspace.identity.session_end == OnSessionEnd::Revoke)
+        .then_some("`identity.session_end`: which tokens ended is forgotten with each restart");
+    for message in used.into_iter().chain(ended).filter(|_| keeps_nothing) {
+        findings
+            .warning(source, landmarks.identity.clone(), message)
+            .help("`directory` in `[state]` of `gateway.toml` keeps it");
     }
     many_keys(workspace, landmarks, source, findings);
     elsewhere(workspace, landmarks, source, findings);
@@ -203,6 +220,19 @@ mod tests {
         let without_key = with(&named, "use = [\"jwt\"]", "use = [\"user_hash\"]");
         let (_, findings) = read(GATEWAY, &[&with(&without_key, "[attributes]", set)]);
         assert!(findings.is_empty());
+    }
+
+    #[test]
+    fn ids_that_are_forgotten_with_a_restart_are_warned_of() {
+        let replay = with(WORKSPACE, "max_lifetime", "replay = \"single_use\"\nmax_lifetime");
+        let (_, findings) = read(GATEWAY, &[&replay]);
+        let expected = "warning: a.toml:8:1: `identity.replay`: which tokens were used is forgotten with each restart \
+                        (`directory` in `[state]` of `gateway.toml` keeps it)";
+        assert_eq!(lines(&findings), [expected]);
+        let (_, findings) = read(GATEWAY, &[&replay.replace("replay = \"single_use\"", "session_end = \"revoke\"")]);
+        assert_eq!(lines(&findings), [expected.replace("replay", "session_end").replace("were used", "ended")]);
+        let (_, findings) = read(&format!("{GATEWAY}[state]\ndirectory = \"state\"\n"), &[&replay]);
+        assert!(findings.is_empty(), "{findings:?}");
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) fn parse_with(
             let workspace = raw.resolve(source, &surroundings, &mut findings)?;
             // A lint on a file with mistakes would speak of what nobody wrote.
             if findings.error_count() == errors_before {
-                lints::lint(&workspace, &landmarks, source, &mut findings);
+                lints::lint(&workspace, gateway.as_ref(), &landmarks, source, &mut findings);
             }
             Some((source, landmarks, workspace))
         })

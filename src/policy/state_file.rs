@@ -1,5 +1,7 @@
 //! `[state]` of `gateway.toml`.
 
+use std::path::{Path, PathBuf};
+
 use schemars::JsonSchema;
 
 use super::gateway::{OnFailure, StateSettings};
@@ -11,6 +13,8 @@ use super::schemas::{Count, Size};
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(deny_unknown_fields)]
 pub(super) struct RawState {
+    /// Where it outlives the process; made where there is none, for its owner alone. Default: nowhere.
+    directory: Option<Placed<PathBuf>>,
     /// Things that are kept until their end, such as used tokens. Default: 1000000.
     #[schemars(with = "Option<Count>")]
     entries_max: Option<Placed<usize>>,
@@ -27,16 +31,18 @@ const ENTRIES_MAX: usize = 100_000_000;
 impl RawState {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         Self {
+            directory: table.optional("directory", Value::path),
             entries_max: table.optional("entries_max", |value| value.integer(1..=ENTRIES_MAX)),
             cache_bytes_max: table.optional("cache_bytes_max", positive_bytes),
             on_failure: table.optional("on_failure", Value::keyword),
         }
     }
 
-    pub(super) fn resolve(self) -> StateSettings {
-        let Self { entries_max, cache_bytes_max, on_failure } = self;
+    pub(super) fn resolve(self, base: &Path) -> StateSettings {
+        let Self { directory, entries_max, cache_bytes_max, on_failure } = self;
         let standard = StateSettings::default();
         StateSettings {
+            directory: directory.map(|directory| base.join(directory.value)),
             entries_max: entries_max.map_or(standard.entries_max, |count| count.value),
             cache_bytes_max: cache_bytes_max.map_or(standard.cache_bytes_max, |size| size.value),
             on_failure: on_failure.map_or(standard.on_failure, |word| word.value),

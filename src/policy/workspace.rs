@@ -77,6 +77,15 @@ pub enum Replay {
     FirstSession,
 }
 
+/// What becomes of the tokens of a session that a request ends. All but the first ask for a `jti` and an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnSessionEnd {
+    /// They count until they end by themselves.
+    Keep,
+    /// They count no longer.
+    Revoke,
+}
+
 /// Whether a token must say when it ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry {
@@ -103,6 +112,7 @@ pub struct IdentityPolicy {
     /// Sets of public keys that somebody else publishes, such as an identity provider.
     pub key_sets: Vec<KeySetPolicy>,
     pub replay: Replay,
+    pub session_end: OnSessionEnd,
     pub encrypted_payload: EncryptedPayload,
     /// Places of the token beside the profile's, such as a header for messengers that know no tokens. It is taken out before sending.
     pub token_at: Vec<Place>,

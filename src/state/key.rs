@@ -9,6 +9,10 @@ use aws_lc_rs::digest;
 pub enum Space {
     /// Tokens by their `jti`, until they end.
     TokenId,
+    /// Tokens that ended with a session before their time.
+    EndedToken,
+    /// Which tokens a session carried.
+    SessionTokens,
     /// Sessions of a messenger: whose they are, as its own answers said.
     Session,
 }
@@ -27,14 +31,19 @@ impl Space {
     #[must_use]
     pub fn keeping(self) -> Keeping {
         match self {
-            Space::TokenId => Keeping::UntilItsEnd,
-            Space::Session => Keeping::WhileThereIsRoom,
+            Space::TokenId | Space::EndedToken => Keeping::UntilItsEnd,
+            Space::Session | Space::SessionTokens => Keeping::WhileThereIsRoom,
         }
     }
+
+    /// Those that stay until their end, and so outlive the process where there is a disk.
+    const KEPT: [Space; 2] = [Space::TokenId, Space::EndedToken];
 
     fn label(self) -> &'static str {
         match self {
             Space::TokenId => "token_id",
+            Space::EndedToken => "ended_token",
+            Space::SessionTokens => "session_tokens",
             Space::Session => "session",
         }
     }
@@ -52,6 +61,25 @@ impl Key {
     #[must_use]
     pub fn of(space: Space, workspace: &str, text: &[u8]) -> Self {
         Self { space, digest: digest_of(space.label(), workspace, text) }
+    }
+
+    /// The name of this digest, which was taken of the name of another thing.
+    #[must_use]
+    pub fn of_digest(space: Space, digest: [u8; digest::SHA256_OUTPUT_LEN]) -> Self {
+        Self { space, digest }
+    }
+
+    /// As a file has it: the kind's word, a zero, and the digest.
+    pub(super) fn written(&self) -> Vec<u8> {
+        [self.space.label().as_bytes(), &[0], &self.digest].concat()
+    }
+
+    /// What [`written`](Self::written) wrote, of a kind that stays until its end.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        let (label, digest) = bytes.split_last_chunk()?;
+        let label = label.strip_suffix(&[0])?;
+        let space = Space::KEPT.into_iter().find(|space| space.label().as_bytes() == label)?;
+        Some(Self { space, digest: *digest })
     }
 
     /// What kind of thing it names.
@@ -90,6 +118,18 @@ impl fmt::Debug for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_read_as_it_was_written() {
+        for space in Space::KEPT {
+            assert_eq!(space.keeping(), Keeping::UntilItsEnd);
+            let key = Key::of(space, "acme", b"1");
+            assert_eq!(Key::read(&key.written()), Some(key));
+            assert_eq!(Key::read(&key.written()[1..]), None);
+        }
+        assert_eq!(Key::read(&Key::of(Space::Session, "acme", b"1").written()), None);
+        assert_eq!(Key::read(b""), None);
+    }
 
     #[test]
     fn what_is_spelled_alike_elsewhere_is_another_thing() {

@@ -56,6 +56,11 @@ impl Memory {
     /// An empty store.
     #[must_use]
     pub fn new(limits: MemoryLimits) -> Self {
+        Self::with(limits, Vec::new())
+    }
+
+    /// A store in which these are revoked.
+    pub(super) fn with(limits: MemoryLimits, revocations: Vec<Revocation>) -> Self {
         let weight =
             |_: &Key, held: &Held| u32::try_from(held.value.len()).unwrap_or(u32::MAX).saturating_add(ENTRY_BYTES);
         let cached = Cache::builder()
@@ -64,10 +69,28 @@ impl Memory {
             // The default turns away what is new when it is full.
             .eviction_policy(EvictionPolicy::lru())
             .build();
-        Self { kept: Kept::new(limits.kept_max), cached, ledger: Ledger::new(Vec::new()) }
+        Self { kept: Kept::new(limits.kept_max), cached, ledger: Ledger::new(revocations) }
     }
 
-    fn claim_now(&self, key: Key, held: Held, now: UnixSeconds) -> Result<Claimed, StateError> {
+    /// Puts something back that stays until its end.
+    pub(super) fn restore(
+        &self,
+        key: Key,
+        value: &[u8],
+        until: UnixSeconds,
+        now: UnixSeconds,
+    ) -> Result<(), StateError> {
+        self.kept.put(key, value, until, now)
+    }
+
+    pub(super) fn claim_now(
+        &self,
+        key: Key,
+        value: Bytes,
+        until: UnixSeconds,
+        now: UnixSeconds,
+    ) -> Result<Claimed, StateError> {
+        let held = Held { value, until };
         admit(&held)?;
         match key.space().keeping() {
             Keeping::UntilItsEnd => self.kept.claim(key, &held.value, held.until, now),
@@ -78,7 +101,14 @@ impl Memory {
         }
     }
 
-    fn put_now(&self, key: Key, held: Held, now: UnixSeconds) -> Result<(), StateError> {
+    pub(super) fn put_now(
+        &self,
+        key: Key,
+        value: Bytes,
+        until: UnixSeconds,
+        now: UnixSeconds,
+    ) -> Result<(), StateError> {
+        let held = Held { value, until };
         admit(&held)?;
         match key.space().keeping() {
             Keeping::UntilItsEnd => self.kept.put(key, &held.value, held.until, now),
@@ -96,11 +126,11 @@ fn admit(held: &Held) -> Result<(), StateError> {
 
 impl Store for Memory {
     fn claim(&self, key: Key, value: Bytes, until: UnixSeconds, now: UnixSeconds) -> Answer<'_, Claimed> {
-        Box::pin(ready(self.claim_now(key, Held { value, until }, now)))
+        Box::pin(ready(self.claim_now(key, value, until, now)))
     }
 
     fn put(&self, key: Key, value: Bytes, until: UnixSeconds, now: UnixSeconds) -> Answer<'_, ()> {
-        Box::pin(ready(self.put_now(key, Held { value, until }, now)))
+        Box::pin(ready(self.put_now(key, value, until, now)))
     }
 
     fn get(&self, key: Key, now: UnixSeconds) -> Answer<'_, Option<Bytes>> {
@@ -134,7 +164,12 @@ impl Store for Memory {
     }
 
     fn numbers(&self) -> Numbers {
-        Numbers { entries: self.kept.len() as u64, revocations: self.ledger.current().all().len() as u64 }
+        Numbers {
+            entries: self.kept.len() as u64,
+            revocations: self.ledger.current().all().len() as u64,
+            unwritten: 0,
+            disk_errors: 0,
+        }
     }
 }
 

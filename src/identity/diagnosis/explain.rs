@@ -66,7 +66,8 @@ impl Explainer<'_> {
             TokenError::ExpiryMissing => match self.policy.expiry {
                 Expiry::Required => "it has no `exp`: it must say when it ends".to_owned(),
                 Expiry::Optional if self.policy.max_lifetime.is_none() => {
-                    "it has no `exp`, which `replay` asks for: it is known again until it ends".to_owned()
+                    "it has no `exp`, which `replay` or `session_end` asks for: it is known again until it ends"
+                        .to_owned()
                 }
                 Expiry::Optional => {
                     "it has neither `exp` nor `iat`: where there is a `max_lifetime`, it needs one of them".to_owned()
@@ -95,7 +96,9 @@ impl Explainer<'_> {
                 format!("it lacks {}, which `required_claims` asks for", quoted(missing))
             }
             TokenError::IdMissing => {
-                format!("it has no `jti` of 1 to {TOKEN_ID_BYTES_MAX} bytes of text, which `replay` asks for")
+                format!(
+                    "it has no `jti` of 1 to {TOKEN_ID_BYTES_MAX} bytes of text, which `replay` or `session_end` asks for"
+                )
             }
             TokenError::MissingSubject => self.missing_subject(),
             TokenError::SubjectMismatch => {

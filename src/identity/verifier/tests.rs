@@ -376,7 +376,7 @@ fn a_token_that_holds_is_told_from_others_and_no_other_is_told() {
     let told = |tokens: &[&str]| {
         let presented = Presented { tokens: texts(tokens), ..presented() };
         let mut payload = SignedPayload::default();
-        let told = verifier.verify(&presented, NOW, &mut payload).token(&hasher);
+        let told = verifier.verify(&presented, NOW, &mut payload).hashed_token(&hasher);
         told.map(|(hash, times)| (hash, times.exp, times.iat))
     };
     let first = told(&[VECTOR]).expect("it holds");

@@ -1,5 +1,5 @@
 use super::super::fixtures::{GATEWAY, lines, read, with};
-use super::super::gateway::HostHeader;
+use super::super::gateway::{HostHeader, OnFailure, StateSettings};
 use super::super::limits::Limits;
 use super::*;
 
@@ -183,4 +183,47 @@ fn what_was_bound_at_the_start_awaits_a_restart_and_nothing_else_does() {
     assert_eq!(gateway(&elsewhere).awaiting_restart(&gateway(GATEWAY)), ["listeners"]);
     let kept = format!("key_cache = \"keys\"\n{GATEWAY}");
     assert_eq!(gateway(&kept).awaiting_restart(&gateway(GATEWAY)), ["key_cache"]);
+}
+
+#[test]
+fn the_state_and_its_near_misses() {
+    let text = format!(
+        "{GATEWAY}[state]\ndirectory = \"../state\"\nentries_max = 7\ncache_bytes_max = \"1 MiB\"\non_failure = \"open\"\n"
+    );
+    let state = gateway(&text).state;
+    assert_eq!(state.directory.as_deref(), Some(Path::new("policies/../state")));
+    assert_eq!((state.entries_max, state.cache_bytes_max, state.on_failure), (7, 1 << 20, OnFailure::Open));
+    assert_eq!(gateway(GATEWAY).state, StateSettings::default());
+    for (lines_of_state, found) in [
+        (
+            "directory = \"\"",
+            "error: gateway.toml:9:13: `state.directory`: expected text, found nothing between the quotes",
+        ),
+        ("entries_max = 0", "error: gateway.toml:9:15: `state.entries_max`: expected 1 to 100000000, found 0"),
+        (
+            "on_failure = \"close\"",
+            "error: gateway.toml:9:14: `state.on_failure`: expected `closed` or `open`, found `close` (did you mean `closed`?)",
+        ),
+        (
+            "dir = \"a\"",
+            "error: gateway.toml:9:1: unknown key `state.dir` (known here: `directory`, `entries_max`, `cache_bytes_max`, `on_failure`)",
+        ),
+    ] {
+        let (_, findings) = read(&format!("{GATEWAY}[state]\n{lines_of_state}\n"), &[]);
+        assert_eq!(lines(&findings), [found]);
+    }
+}
+
+#[test]
+fn a_token_of_the_admin_listener_is_somewhere_else_and_revocations_should_outlive_it() {
+    let admin = |token: &str| format!("{GATEWAY}[admin]\naddress = \"127.0.0.1:9443\"\n{token}\n");
+    let (_, findings) = read(&admin("token = \"0123456789abcdef\""), &[]);
+    assert!(lines(&findings)[0].contains("a secret does not belong in a policy file"), "{findings:?}");
+    assert!(!format!("{findings:?}").contains("0123456789abcdef"));
+    let (set, findings) = read(&admin("token = { file = \"admin.token\" }"), &[]);
+    let expected = "warning: gateway.toml:10:9: `admin.token`: revocations end with the process (`directory` in `[state]` \
+                    keeps them)";
+    assert_eq!(lines(&findings), [expected]);
+    let token = set.expect("a set").gateway.admin.expect("admin").token;
+    assert_eq!(token, Some(super::super::workspace::SecretSource::File("policies/admin.token".into())));
 }

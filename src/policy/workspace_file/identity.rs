@@ -11,7 +11,7 @@ use super::super::reader::{Placed, Table, Value, quoted};
 use super::super::schemas::DurationText;
 use super::super::source::Source;
 use super::super::workspace::{
-    EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySetPolicy, KeyUse, Replay, Require,
+    EncryptedPayload, Expiry, IdentityPolicy, KeyPolicy, KeySetPolicy, KeyUse, OnSessionEnd, Replay, Require,
 };
 use super::key_sets::{KEY_SETS_MAX, RawKeySet};
 use super::keys::RawKey;
@@ -44,6 +44,9 @@ pub(in super::super) struct RawIdentity {
     /// How often a token may be used: as often as it is sent (`allow`), once, or only from the origin or with the session with which it came
     /// first. All but the first ask for a `jti` and an end. Default: allow.
     replay: Option<Placed<Replay>>,
+    /// What becomes of the tokens of a session that a request ends: they stay (`keep`), or count no longer (`revoke`; then a token needs a
+    /// `jti` and an end). Default: keep.
+    session_end: Option<Placed<OnSessionEnd>>,
     /// Who must have issued a token (`iss`): one of these. Default: not asked.
     issuers: Option<Placed<Vec<Placed<String>>>>,
     /// For whom a token must be (`aud`): one of these. Default: not asked.
@@ -71,6 +74,7 @@ impl RawIdentity {
             ticket_at: table.optional("ticket_at", |value| value.list(|value| value.parsed(token_place))),
             encrypted_payload: table.optional("encrypted_payload", Value::keyword),
             replay: table.optional("replay", Value::keyword),
+            session_end: table.optional("session_end", Value::keyword),
             issuers: table.optional("issuers", names),
             audiences: table.optional("audiences", names),
             required_claims: table.optional("required_claims", names),
@@ -89,6 +93,7 @@ impl RawIdentity {
             ticket_at,
             encrypted_payload,
             replay,
+            session_end,
             issuers,
             audiences,
             required_claims,
@@ -140,6 +145,7 @@ impl RawIdentity {
             leeway: leeway.map_or(LEEWAY, |leeway| leeway.value),
             encrypted_payload: encrypted_payload.map_or(EncryptedPayload::Refuse, |word| word.value),
             replay: replay.map_or(Replay::Allow, |word| word.value),
+            session_end: session_end.map_or(OnSessionEnd::Keep, |word| word.value),
             issuers: plain(issuers),
             audiences: plain(audiences),
             required_claims: plain(required_claims),

@@ -207,32 +207,38 @@ pub const WORKERS: usize = 3;
 
 impl TestGateway {
     fn start(setup: Setup, ca_pem: String) -> Self {
-        let mut child = Command::new(BINARY)
-            .args(["serve", "--log", "json", "--policies"])
-            .arg(setup.policies())
-            .env("TEST_SECRET", SECRET)
-            .env("COUNTERSIGN_WORKERS", WORKERS.to_string())
-            .env("OTHER_SECRET", "another-secret-0123456789abcdef01234567")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary starts");
-        let stderr = BufReader::new(child.stderr.take().expect("piped"));
-        let (lines, log) = mpsc::channel();
-        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+        let (child, log) = launch(&setup);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut gateway =
             Self { setup, ca_pem, address: nowhere, admin: nowhere, plain: None, child, log, seen: Vec::new() };
-        gateway.await_log("\"ready\"");
-        gateway.address = gateway.listening("public").expect("a listener");
-        gateway.admin = gateway.listening("admin").expect("an admin listener");
-        gateway.plain = gateway.listening("plain");
+        gateway.await_ready();
         gateway
     }
 
     /// Another process with the same files, beside this one or after it.
     pub fn again(&self) -> Self {
         Self::start(self.setup.clone(), self.ca_pem.clone())
+    }
+
+    fn await_ready(&mut self) {
+        self.await_log("\"ready\"");
+        self.address = self.listening("public").expect("a listener");
+        self.admin = self.listening("admin").expect("an admin listener");
+        self.plain = self.listening("plain");
+    }
+
+    /// Kills the process where it stands, and starts another on the same files.
+    pub fn kill_and_start(&mut self) {
+        self.child.kill().expect("killed");
+        self.child.wait().expect("ended");
+        self.start_again();
+    }
+
+    /// Starts another process on the same files, after the first has ended.
+    pub fn start_again(&mut self) {
+        self.seen.clear();
+        (self.child, self.log) = launch(&self.setup);
+        self.await_ready();
     }
 
     fn listening(&self, name: &str) -> Option<SocketAddr> {
@@ -365,6 +371,23 @@ impl TestGateway {
         assert_eq!(status, 201, "{made}");
         made["id"].as_str().expect("an id").to_owned()
     }
+}
+
+fn launch(setup: &Setup) -> (Child, mpsc::Receiver<String>) {
+    let mut child = Command::new(BINARY)
+        .args(["serve", "--log", "json", "--policies"])
+        .arg(setup.policies())
+        .env("TEST_SECRET", SECRET)
+        .env("COUNTERSIGN_WORKERS", WORKERS.to_string())
+        .env("OTHER_SECRET", "another-secret-0123456789abcdef01234567")
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    let stderr = BufReader::new(child.stderr.take().expect("piped"));
+    let (lines, log) = mpsc::channel();
+    std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| lines.send(line)));
+    (child, log)
 }
 
 impl Drop for TestGateway {
