@@ -79,6 +79,7 @@ fn verify(verifier: &Verifier, token: &str) {
         user_ids: vec![],
         emails: vec![],
         sessions: vec![],
+        exchanged: None,
     };
     let mut payload = SignedPayload::default();
     assert_eq!(verifier.verify(&presented, NOW, &mut payload).verdict(), ProofVerdict::Valid);

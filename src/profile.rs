@@ -14,7 +14,7 @@ mod shipped;
 
 use std::sync::Arc;
 
-pub use answer::{RoleAnswer, SessionRole, Teaches};
+pub use answer::{Exchange, RoleAnswer, SessionRole, Teaches};
 pub use operation::{Body, Class, Document, DocumentAt, FieldAttribute, Operation, Replaces, Upgrade, WhenEmpty};
 pub use path::{Path, PathError, PathParams, PathPattern};
 pub use place::{Place, PlaceError, Pointer};
@@ -76,6 +76,8 @@ pub struct IdentityPlaces {
 pub struct TokenPlaces {
     pub jwt: Vec<Place>,
     pub user_hash: Vec<Place>,
+    /// The session token that an [`Exchange`] gave.
+    pub session: Vec<Place>,
     /// Attributes under an encryption that this version does not open. Where the workspace enforces, a request that has one is refused:
     /// what nobody here can read nobody may send past us. An empty text and the text `undefined`, which scripts leave behind, are none.
     pub sealed: Vec<Place>,

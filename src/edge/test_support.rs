@@ -50,6 +50,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
             encrypted_payload: EncryptedPayload::Refuse,
             token_at: Vec::new(),
             ticket_at: Vec::new(),
+            exchange_lifetime: None,
         },
         catalogue: catalogue.expect("an empty catalogue"),
         on_misfit: OnMisfit::Drop,

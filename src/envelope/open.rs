@@ -440,6 +440,7 @@ pub(super) mod tests {
             replaces: Replaces::Nothing,
             upgrade: Upgrade::Never,
             teaches: Teaches::Nothing,
+            exchange: None,
         }
     }
 
@@ -468,6 +469,7 @@ pub(super) mod tests {
                 sealed: Vec::new(),
                 jwt: vec![place("document:intercom_user_jwt"), place("field:intercom_user_jwt"), place("query:jwt")],
                 user_hash: vec![],
+                session: vec![],
             },
             claims: shapes::user_data(),
             roles: None,

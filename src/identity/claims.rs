@@ -38,6 +38,8 @@ use crate::profile::Profile;
 pub struct VerifiedClaims<'t> {
     claims: Value<'t>,
     user_id: Cow<'t, str>,
+    /// As it was signed.
+    payload: &'t [u8],
 }
 
 /// What is asked of claims.
@@ -64,13 +66,25 @@ impl<'t> VerifiedClaims<'t> {
         rules.times.admit(&claims, now)?;
         rules.issue.admit(&claims)?;
         let user_id = rules.subject.bind(&claims, presented)?;
-        Ok(Self { claims, user_id })
+        Ok(Self { claims, user_id, payload: payload.bytes() })
     }
 
     /// The user that the token vouches for. A value of the request: never to be logged as it stands.
     #[must_use]
     pub fn user_id(&self) -> &str {
         &self.user_id
+    }
+
+    /// When the token ends, where it says so.
+    pub(super) fn end(&self) -> Option<UnixSeconds> {
+        match self.claims.member("exp") {
+            Some(Value::Number(digits)) => digits.parse().ok().map(UnixSeconds),
+            Some(Value::Null | Value::Bool(_) | Value::Text(_) | Value::List(_) | Value::Object(_)) | None => None,
+        }
+    }
+
+    pub(super) fn payload(&self) -> &[u8] {
+        self.payload
     }
 
     /// The claims as attributes, read as the profile says.

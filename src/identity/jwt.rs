@@ -79,6 +79,15 @@ impl TokenKeys {
         self.keys.push(TokenKey { id: id.to_owned(), algorithm, term, key });
     }
 
+    /// Whether a key that signed before would be looked at now.
+    ///
+    /// # Errors
+    /// [`TokenError::UnknownKey`] or [`TokenError::KeyNotInForce`].
+    pub(super) fn find(&self, id: &str, now: UnixSeconds) -> Result<&str, TokenError> {
+        let key = self.keys.iter().find(|key| key.id == id).ok_or(TokenError::UnknownKey)?;
+        if key.term.holds(now.0) { Ok(&key.id) } else { Err(TokenError::KeyNotInForce) }
+    }
+
     /// Finds the key that signed the token, the one it names, or else one of all in force; gives its id, and the payload into `room`.
     ///
     /// # Errors

@@ -2,11 +2,14 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use super::claims::VerifiedClaims;
+use super::exchange::{Binding, EXCHANGE_SECONDS_MAX, Exchanged};
 use super::session::Holder;
 use super::ticket::Ticket;
 use super::verdict::{ProofError, ProofVerdict};
+use crate::clock::UnixSeconds;
 use crate::decision::Subject;
 
 /// The texts that stood at the profile's places for proofs and for identity, nothing verified.
@@ -20,6 +23,8 @@ pub struct Presented<'r> {
     /// Ids as text; a number is its digits as written.
     pub user_ids: Vec<Cow<'r, str>>,
     pub emails: Vec<Cow<'r, str>>,
+    /// What the session stands for that the messenger gave for a token.
+    pub exchanged: Option<Exchanged>,
     /// Sessions of the messenger, by which somebody may be known upstream.
     pub sessions: Vec<Cow<'r, str>>,
 }
@@ -30,6 +35,7 @@ impl Presented<'_> {
         [&self.user_ids, &self.emails, &self.tokens, &self.user_hashes, &self.sealed]
             .iter()
             .any(|texts| !texts.is_empty())
+            || self.exchanged.is_some()
     }
 }
 
@@ -42,6 +48,7 @@ impl fmt::Debug for Presented<'_> {
             .field("sealed", &self.sealed.len())
             .field("user_ids", &self.user_ids.len())
             .field("emails", &self.emails.len())
+            .field("exchanged", &self.exchanged.is_some())
             .field("sessions", &self.sessions.len())
             .finish()
     }
@@ -89,6 +96,7 @@ pub(super) enum Finding<'t> {
     Absent,
     Token(VerifiedClaims<'t>),
     Sealed(VerifiedClaims<'t>),
+    Exchanged(VerifiedClaims<'t>),
     Hash { subject: &'t str },
     Failed(ProofError),
 }
@@ -101,6 +109,7 @@ impl<'t> Proofs<'t> {
             Finding::Absent => ProofVerdict::Absent,
             Finding::Token(_) => ProofVerdict::Valid,
             Finding::Sealed(_) => ProofVerdict::SealedValid,
+            Finding::Exchanged(_) => ProofVerdict::Exchanged,
             Finding::Hash { .. } => ProofVerdict::HashValid,
             Finding::Failed(error) => ProofVerdict::Failed(*error),
         }
@@ -116,19 +125,41 @@ impl<'t> Proofs<'t> {
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         match &self.finding {
-            Finding::Token(claims) | Finding::Sealed(claims) => Some(claims.user_id()),
+            Finding::Token(claims) | Finding::Sealed(claims) | Finding::Exchanged(claims) => Some(claims.user_id()),
             Finding::Hash { subject } => Some(subject),
             Finding::Absent | Finding::Failed(_) => None,
         }
     }
 
-    /// What is signed: only a valid token signs anything, or what came encrypted. A hash says who, and never what.
+    /// What is signed: only a valid token signs anything, now or when it was exchanged for this session, or what came encrypted. A hash says
+    /// who, and never what.
     #[must_use]
     pub fn claims(&self) -> Option<&VerifiedClaims<'t>> {
         match &self.finding {
-            Finding::Token(claims) | Finding::Sealed(claims) => Some(claims),
+            Finding::Token(claims) | Finding::Sealed(claims) | Finding::Exchanged(claims) => Some(claims),
             Finding::Absent | Finding::Hash { .. } | Finding::Failed(_) => None,
         }
+    }
+
+    /// What a session that is given for this token may be bound to, for so long at most: only a token itself can be exchanged.
+    #[must_use]
+    pub fn binding(&self, now: UnixSeconds, lifetime_max: Option<Duration>) -> Option<Binding> {
+        let (claims, key_id) = match (&self.finding, self.key_id) {
+            (Finding::Token(claims), Some(key_id)) => (claims, key_id),
+            (
+                Finding::Token(_)
+                | Finding::Sealed(_)
+                | Finding::Exchanged(_)
+                | Finding::Absent
+                | Finding::Hash { .. }
+                | Finding::Failed(_),
+                _,
+            ) => return None,
+        };
+        let lifetime = lifetime_max.and_then(|max| i64::try_from(max.as_secs()).ok()).unwrap_or(EXCHANGE_SECONDS_MAX);
+        let until = UnixSeconds(now.0.saturating_add(lifetime.min(EXCHANGE_SECONDS_MAX)));
+        let until = claims.end().map_or(until, |end| until.min(end));
+        Binding::new(key_id, claims.user_id(), claims.payload(), until, now)
     }
 
     /// Whether the request names a user, by id, e-mail or proof, good or bad.

@@ -63,6 +63,7 @@ pub(super) fn presented() -> Presented<'static> {
         user_ids: vec![],
         emails: vec![],
         sessions: vec![],
+        exchanged: None,
     }
 }
 
@@ -89,6 +90,7 @@ pub(super) fn policy() -> IdentityPolicy {
         keys: vec![key("web", &[KeyUse::Jwt, KeyUse::UserHash])],
         token_at: vec![],
         ticket_at: vec![],
+        exchange_lifetime: None,
         encrypted_payload: EncryptedPayload::Refuse,
     }
 }

@@ -96,6 +96,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         replaces: Replaces::Nothing,
         upgrade: Upgrade::Never,
         teaches: Teaches::Nothing,
+        exchange: None,
     };
     Some(Profile {
         id: source.stem().into(),

@@ -11,6 +11,8 @@ pub enum Space {
     TokenId,
     /// Sessions of a messenger: whose they are, as its own answers said.
     Session,
+    /// Session tokens that a messenger gave for a verified token: what that one says.
+    Exchange,
 }
 
 /// What becomes of a thing when there is no room for another.
@@ -28,7 +30,7 @@ impl Space {
     pub fn keeping(self) -> Keeping {
         match self {
             Space::TokenId => Keeping::UntilItsEnd,
-            Space::Session => Keeping::WhileThereIsRoom,
+            Space::Session | Space::Exchange => Keeping::WhileThereIsRoom,
         }
     }
 
@@ -36,6 +38,7 @@ impl Space {
         match self {
             Space::TokenId => "token_id",
             Space::Session => "session",
+            Space::Exchange => "exchange",
         }
     }
 }

@@ -36,6 +36,9 @@ pub(in super::super) struct RawIdentity {
     /// Places of a collector ticket, such as `header:x-bot-ticket`. It is taken out before sending.
     #[schemars(with = "Option<Vec<String>>")]
     ticket_at: Option<Placed<Vec<Placed<Place>>>>,
+    /// How long a session that was given for a token stands for it, at most 24h and never longer than the token. Default: 24h.
+    #[schemars(with = "Option<DurationText>")]
+    exchange_lifetime: Option<Placed<Duration>>,
     /// Settings that came encrypted: refuse the request, open them with a key of that use, or send the request without them. Default: refuse.
     encrypted_payload: Option<Placed<EncryptedPayload>>,
     /// Who must have issued a token (`iss`): one of these. Default: not asked.
@@ -61,6 +64,7 @@ impl RawIdentity {
             exp: table.optional("exp", Value::keyword),
             token_at: table.optional("token_at", |value| value.list(|value| value.parsed(token_place))),
             ticket_at: table.optional("ticket_at", |value| value.list(|value| value.parsed(token_place))),
+            exchange_lifetime: table.optional("exchange_lifetime", exchange_lifetime),
             encrypted_payload: table.optional("encrypted_payload", Value::keyword),
             issuers: table.optional("issuers", names),
             audiences: table.optional("audiences", names),
@@ -77,6 +81,7 @@ impl RawIdentity {
             exp,
             token_at,
             ticket_at,
+            exchange_lifetime,
             encrypted_payload,
             issuers,
             audiences,
@@ -109,6 +114,7 @@ impl RawIdentity {
             require: require?.value,
             expiry: exp.map_or(Expiry::Required, |word| word.value),
             max_lifetime: max_lifetime.map(|lifetime| lifetime.value),
+            exchange_lifetime: exchange_lifetime.map(|lifetime| lifetime.value),
             leeway: leeway.map_or(LEEWAY, |leeway| leeway.value),
             encrypted_payload: encrypted_payload.map_or(EncryptedPayload::Refuse, |word| word.value),
             issuers: plain(issuers),
@@ -161,6 +167,18 @@ fn names(value: &Value<'_>) -> Option<Placed<Vec<Placed<String>>>> {
         return None;
     }
     Some(names)
+}
+
+/// A session that stood for its token for longer would outlive a removed user by as much.
+const EXCHANGE_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn exchange_lifetime(value: &Value<'_>) -> Option<Placed<Duration>> {
+    let lifetime = positive_duration(value)?;
+    if lifetime.value > EXCHANGE_LIFETIME_MAX {
+        value.error("expected at most `24h`");
+        return None;
+    }
+    Some(lifetime)
 }
 
 fn leeway(value: &Value<'_>) -> Option<Placed<Duration>> {

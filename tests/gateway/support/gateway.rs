@@ -23,6 +23,7 @@ pub struct Setup {
     upstream: String,
     gateway: String,
     workspaces: Vec<(String, String)>,
+    profiles: Vec<(String, String)>,
 }
 
 /// The workspace of most tests: Intercom's web wire, everything enforced.
@@ -73,6 +74,7 @@ impl Setup {
             upstream: format!("url = \"http://{upstream}\""),
             gateway: String::new(),
             workspaces: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 
@@ -80,6 +82,12 @@ impl Setup {
     pub fn workspace(mut self, name: &str, text: &str) -> Self {
         self.workspaces.retain(|(other, _)| other != name);
         self.workspaces.push((name.into(), text.into()));
+        self
+    }
+
+    /// Adds a profile of the test's own.
+    pub fn profile(mut self, name: &str, text: &str) -> Self {
+        self.profiles.push((name.into(), text.into()));
         self
     }
 
@@ -140,6 +148,10 @@ file = "../audit.jsonl"
             self.upstream, self.gateway
         );
         write_whole(&policies.join("gateway.toml"), &gateway);
+        for (name, text) in &self.profiles {
+            std::fs::create_dir_all(policies.join("profiles")).expect("made");
+            write_whole(&policies.join(format!("profiles/{name}.toml")), text);
+        }
         for (name, text) in &self.workspaces {
             write_whole(&policies.join(format!("workspaces/{name}.toml")), text);
         }
