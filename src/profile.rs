@@ -44,6 +44,8 @@ pub struct Profile {
     pub tokens: TokenPlaces,
     /// How claims are read as attributes.
     pub claims: Arc<Shape>,
+    /// Claims that are an attribute of another name, each with that.
+    pub claim_names: Vec<(String, String)>,
     /// How answers say whom a session belongs to; `None`: this messenger's never do.
     pub roles: Option<RoleAnswer>,
     pub operations: Vec<Arc<Operation>>,

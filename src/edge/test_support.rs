@@ -24,6 +24,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
         identity: IdentityPlaces::default(),
         tokens: TokenPlaces::default(),
         claims: Arc::new(Shape::Opaque),
+        claim_names: Vec::new(),
         roles: None,
         operations: Vec::new(),
         refusals: RefusalShapes::default(),

@@ -472,6 +472,7 @@ pub(super) mod tests {
                 session: vec![],
             },
             claims: shapes::user_data(),
+            claim_names: Vec::new(),
             roles: None,
             operations: vec![Arc::new(ping())],
             refusals: RefusalShapes { identity_missing: None, identity_bad: None },

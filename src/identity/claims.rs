@@ -90,7 +90,7 @@ impl<'t> VerifiedClaims<'t> {
     /// The claims as attributes, read as the profile says.
     #[must_use]
     pub fn signed<'c>(&'c self, profile: &'c Profile) -> Signed<'c> {
-        Signed::vouched(envelope::claims(&profile.claims, &self.claims))
+        Signed::vouched(envelope::claims(&profile.claims, &profile.claim_names, &self.claims))
     }
 }
 

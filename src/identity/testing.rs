@@ -121,6 +121,7 @@ pub(super) fn profile() -> Profile {
         },
         tokens: TokenPlaces::default(),
         claims: Arc::new(claims),
+        claim_names: Vec::new(),
         roles: None,
         operations: vec![],
         refusals: RefusalShapes::default(),

@@ -113,6 +113,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         identity: IdentityPlaces::default(),
         tokens: TokenPlaces::default(),
         claims: user,
+        claim_names: Vec::new(),
         roles: None,
         operations: if source.stem() == "json" { Vec::new() } else { vec![Arc::new(ping)] },
         refusals: RefusalShapes::default(),

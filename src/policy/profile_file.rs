@@ -41,6 +41,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         widget_origin,
         workspace_at,
         claims,
+        claim_names,
         identity,
         tokens,
         folding,
@@ -81,6 +82,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         identity: build_identity(identity?.value)?,
         tokens: build_tokens(tokens?.value)?,
         claims: claims?,
+        claim_names: or_none(claim_names).into_iter().map(|claim| (claim.name.value, claim.value.value)).collect(),
         // Half of it would be none.
         roles: if has_roles { Some(roles?) } else { None },
         operations,

@@ -287,6 +287,7 @@ title = "A messenger that exchanges tokens by forms"
 token_reader = "gateway"
 workspace_at = ["field:app"]
 claims = "claims"
+claim_names = { tier = "plan" }
 [identity]
 user_id = ["document:external_id"]
 email = []
@@ -335,7 +336,7 @@ async fn another_wire_exchanges_by_the_same_data_and_a_session_that_ends_stands_
             .body(form(&[&[("app", "swap-1")], pairs].concat()))
             .expect("a request")
     };
-    let claims = json!({"external_id": "user-42", "scope": "user", "plan": "pro", "exp": now() + 600});
+    let claims = json!({"external_id": "user-42", "scope": "user", "tier": "pro", "exp": now() + 600});
     let token = Token::of(&claims.to_string()).text();
     let update = |user_data: Value| user_data.to_string();
     for round in 0..2 {

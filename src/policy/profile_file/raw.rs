@@ -31,6 +31,9 @@ pub(in super::super) struct RawProfile {
     /// The shape by which a token's claims are read.
     #[schemars(required)]
     pub(super) claims: Option<Placed<String>>,
+    /// Claims that are an attribute of another name, each with that, such as `phone_number = "phone"`. Default: each is called like its attribute.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub(super) claim_names: Option<TextsByName>,
     #[schemars(required)]
     pub(super) identity: Option<Placed<RawIdentity>>,
     #[schemars(required)]
@@ -282,6 +285,7 @@ impl RawProfile {
             widget_origin: table.optional("widget_origin", Value::keyword),
             workspace_at: table.required("workspace_at", places),
             claims: table.required("claims", Value::text),
+            claim_names: table.optional("claim_names", |value| value.entries(Value::text)),
             identity: table.required("identity", |value| value.table(RawIdentity::fill)),
             tokens: table.required("tokens", |value| value.table(RawTokens::fill)),
             folding: table.optional("folding", |value| value.table(RawFolding::fill)),
