@@ -79,6 +79,7 @@ fn verify(verifier: &Verifier, token: &str) {
         user_ids: vec![],
         emails: vec![],
         sessions: vec![],
+        exchanged: None,
         platform: None,
     };
     let mut payload = SignedPayload::default();

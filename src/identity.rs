@@ -22,6 +22,7 @@ mod compact;
 mod configured;
 mod demand;
 mod diagnosis;
+mod exchange;
 mod issue;
 mod jwt;
 mod key_set;
@@ -50,6 +51,7 @@ pub use demand::{IdentityError, demand};
 pub use diagnosis::{
     Diagnosis, Examined, Examiner, Outline, Question, TimeOutline, claimed_token_id, counted, diagnose, moment, span,
 };
+pub use exchange::{Binding, EXCHANGE_SECONDS_MAX, Exchanged, Exchanges};
 pub use jwt::SignedPayload;
 pub use key_set::{KID_BYTES_MAX, KeySet, KeySetError, LeftOut, SET_BYTES_MAX, SET_KEYS_MAX};
 pub use keyring::{KeyName, KeySetState};

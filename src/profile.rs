@@ -15,7 +15,7 @@ mod shipped;
 
 use std::sync::Arc;
 
-pub use answer::{RoleAnswer, SessionRole, Teaches};
+pub use answer::{Exchange, RoleAnswer, SessionRole, Teaches};
 pub use operation::{Body, Class, Document, DocumentAt, FieldAttribute, Operation, Replaces, Upgrade, WhenEmpty};
 pub use path::{Path, PathError, PathParams, PathPattern};
 pub use place::{Place, PlaceError, Pointer};
@@ -48,6 +48,8 @@ pub struct Profile {
     pub tokens: TokenPlaces,
     /// How claims are read as attributes.
     pub claims: Arc<Shape>,
+    /// Claims that are an attribute of another name, each with that.
+    pub claim_names: Vec<(String, String)>,
     /// How answers say whom a session belongs to; `None`: this messenger's never do.
     pub roles: Option<RoleAnswer>,
     pub operations: Vec<Arc<Operation>>,
@@ -80,6 +82,8 @@ pub struct IdentityPlaces {
 pub struct TokenPlaces {
     pub jwt: Vec<Place>,
     pub user_hash: Vec<Place>,
+    /// The session token that an [`Exchange`] gave.
+    pub session: Vec<Place>,
     /// Attributes under an encryption that this version does not open. Where the workspace enforces, a request that has one is refused:
     /// what nobody here can read nobody may send past us. An empty text and the text `undefined`, which scripts leave behind, are none.
     pub sealed: Vec<Place>,

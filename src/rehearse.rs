@@ -68,6 +68,9 @@ pub fn rehearse(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Result<
         let remembered = sessions.remember(request::SESSION, role).now_or_never();
         remembered.and_then(Result::ok).ok_or(DraftError::NoPlaceForSession)?;
     }
+    if let Some(claims) = &case.request.exchanged {
+        request::exchange(stage, tenant, claims, now, &state)?;
+    }
     let ending = match walk(stage.epoch(), &drafted, now, &state, &mut notes) {
         Ok(passage) => Ending::Goes(passage),
         Err(rejection) => Ending::Refused { code: rejection.code(), status: rejection.status().as_u16() },

@@ -72,7 +72,13 @@ fn every_finding_about_a_proof_is_explained() {
     let tokens = TokenError::ALL.map(ProofError::Token).into_iter();
     let failed = tokens.chain(HashError::ALL.map(ProofError::Hash)).chain(SealedError::ALL.map(ProofError::Sealed));
     let failed = failed.chain(Withdrawal::ALL.map(ProofError::Withdrawn));
-    let fine = [ProofVerdict::Absent, ProofVerdict::Valid, ProofVerdict::HashValid, ProofVerdict::SealedValid];
+    let fine = [
+        ProofVerdict::Absent,
+        ProofVerdict::Valid,
+        ProofVerdict::HashValid,
+        ProofVerdict::SealedValid,
+        ProofVerdict::Exchanged,
+    ];
     let verdicts = fine.into_iter().chain(failed.map(ProofVerdict::Failed));
     stand_in(verdicts.map(ProofVerdict::code), section(OPERATING, "Proofs"));
     stand_in(TicketError::OWN.map(TicketError::code), section(OPERATING, "The record"));

@@ -213,6 +213,7 @@ impl Middle {
             user_ids: envelope.texts_at(&profile.identity.user_id)?,
             emails: envelope.texts_at(&profile.identity.email)?,
             sessions: vec![],
+            exchanged: None,
             platform: None,
         })
     }

@@ -96,6 +96,7 @@ pub fn presented<'r>(token: Option<&'r str>, sealed: Option<&'r str>) -> Present
         emails: Vec::new(),
         sessions: Vec::new(),
         platform: None,
+        exchanged: None,
     }
 }
 

@@ -87,12 +87,14 @@ impl Guard {
             &profile.tokens.jwt,
             &profile.tokens.user_hash,
             &profile.tokens.sealed,
+            &profile.tokens.session,
             &profile.workspace_at,
             &operation.subject,
             &operation.context,
             profile.platform.places(),
         ];
-        for place in places.into_iter().flatten() {
+        let exchanged = operation.exchange.iter().flat_map(|exchange| &exchange.token);
+        for place in places.into_iter().flatten().chain(exchanged) {
             match place {
                 Place::Field(name) => guard.add(name, Kind::Field),
                 Place::Query(name) => guard.add(name, Kind::Query),
@@ -254,8 +256,9 @@ impl Guard {
                 continue;
             }
             // In a document every member is judged by its own name; around one nothing is, and what belongs into the query belongs nowhere
-            // else.
-            if !root_is_document && self.folds_to(name, &[Kind::Body]) || self.folds_to(name, &[Kind::Query]) {
+            // else. Of an exchange nothing is judged, and a backend that compares without case would take another token for ours.
+            let is_judged = root_is_document && operation.exchange.is_none();
+            if !is_judged && self.folds_to(name, &[Kind::Body]) || self.folds_to(name, &[Kind::Query]) {
                 return Err(EnvelopeError::DisguisedField);
             }
         }

@@ -440,6 +440,7 @@ pub(super) mod tests {
             replaces: Replaces::Nothing,
             upgrade: Upgrade::Never,
             teaches: Teaches::Nothing,
+            exchange: None,
         }
     }
 
@@ -469,8 +470,10 @@ pub(super) mod tests {
                 sealed: Vec::new(),
                 jwt: vec![place("document:intercom_user_jwt"), place("field:intercom_user_jwt"), place("query:jwt")],
                 user_hash: vec![],
+                session: vec![],
             },
             claims: shapes::user_data(),
+            claim_names: Vec::new(),
             roles: None,
             operations: vec![Arc::new(ping())],
             refusals: RefusalShapes { identity_missing: None, identity_bad: None },

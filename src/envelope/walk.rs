@@ -11,14 +11,25 @@ use crate::profile::{Collected, Members, Nested, Pairs, Rest, Shape};
 
 /// What a token's claims say of attributes, read by the same walk as a document.
 ///
-/// Claims that do not have their shape say nothing.
+/// Claims that do not have their shape say nothing. One that `names` has, by its whole name, is the attribute that stands there.
 #[must_use]
-pub fn claims<'v>(shape: &'v Shape, claims: &'v Value<'v>) -> Update<'v> {
+pub fn claims<'v>(shape: &'v Shape, names: &'v [(String, String)], claims: &'v Value<'v>) -> Update<'v> {
     let mut walk = Walk::default();
-    match walk.document(shape, claims, &[]) {
+    let mut update = match walk.document(shape, claims, &[]) {
         Ok(_) => walk.update,
         Err(_) => Update::default(),
+    };
+    if names.is_empty() {
+        return update;
     }
+    for write in &mut update.writes {
+        let attribute = names.iter().find(|(claim, _)| *claim == *write.full_name()).map(|(_, attribute)| attribute);
+        if let (Some(attribute), Role::Attribute | Role::Setting) = (attribute, write.role) {
+            let (prefix, name) = attribute.rsplit_once('.').unwrap_or(("", attribute));
+            (write.prefix, write.name, write.role) = (prefix, Cow::Borrowed(name), Role::Attribute);
+        }
+    }
+    update
 }
 
 /// A part of a document, in step with the writes: each `usize` is the index of a write.
@@ -511,8 +522,33 @@ pub(super) mod tests {
 
     #[test]
     fn claims_of_another_shape_say_nothing() {
-        assert_eq!(claims(&user_data(), &Value::List(vec![])).writes.len(), 0);
+        assert_eq!(claims(&user_data(), &[], &Value::List(vec![])).writes.len(), 0);
         let value = json::read(br#"{"plan":"pro"}"#, &Limits::default()).expect("JSON");
-        assert_eq!(claims(&user_data(), &value).writes.len(), 1);
+        assert_eq!(claims(&user_data(), &[], &value).writes.len(), 1);
+    }
+
+    #[test]
+    fn a_claim_may_be_an_attribute_of_another_name() {
+        let names =
+            [("tier", "company.plan"), ("company.tier", "company.size"), ("alignment", "side"), ("user_hash", "x")];
+        let names = names.map(|(claim, attribute)| (claim.to_owned(), attribute.to_owned()));
+        let text = br#"{"tier":"pro","Tier":1,"alignment":"left","user_hash":"h","company":{"id":"1","tier":2}}"#;
+        let value = json::read(text, &Limits::default()).expect("JSON");
+        let shape = user_data();
+        let update = claims(&shape, &names, &value);
+        let found: Vec<String> =
+            update.writes.iter().map(|write| format!("{} {:?}", write.full_name(), write.role)).collect();
+        assert_eq!(
+            found,
+            [
+                "company.plan Attribute",
+                "Tier Attribute",
+                "side Attribute",
+                "user_hash Credential",
+                "company.id Attribute",
+                "company.size Attribute"
+            ]
+        );
+        assert!(update.writes[0].group.is_none() && update.writes[5].group.is_some());
     }
 }

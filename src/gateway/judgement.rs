@@ -3,11 +3,12 @@
 //! It needs no socket: a rehearsal walks the same way.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::HeaderName;
 use http::request::Parts;
 
-use super::lesson::Lesson;
+use super::lesson::{Lesson, Teaching};
 use super::session::{self, Remembered};
 use super::standing::Standing;
 use crate::clock::UnixSeconds;
@@ -20,8 +21,8 @@ use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, Sa
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
 use crate::identity::{
-    Holder, Owner, Presented, PresentedTicket, ProofVerdict, Proofs, Sessions, SignedPayload, Ticket, TicketError,
-    demand,
+    Binding, Exchanges, Holder, Owner, Presented, PresentedTicket, ProofVerdict, Proofs, Sessions, SignedPayload,
+    Ticket, TicketError, demand,
 };
 use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace, Workspace};
 use crate::profile::{
@@ -133,7 +134,10 @@ impl<'j> Judgement<'j> {
         let enforcing = workspace.catalogue.mode() == Mode::Enforce;
         let origin = self.admit(from, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
 
-        let presented = self.presented(&envelope, tenant)?;
+        let mut presented = self.presented(&envelope, tenant)?;
+        let exchanges = Exchanges::new(state, &workspace.id, now);
+        let session_tokens = self.session_tokens(&envelope, tenant)?;
+        presented.exchanged = session::exchanged(&exchanges, &session_tokens).await;
         let mut payload = SignedPayload::default();
         let mut proofs = tenant.verifier.verify(&presented, now, &mut payload);
         let class = self.route.operation.class;
@@ -220,7 +224,11 @@ impl<'j> Judgement<'j> {
         if Remembered::of(workspace) != Remembered::Nothing {
             session::leaves(&sessions, &presented.sessions, self.route.operation.class, proofs.names_a_user()).await;
         }
-        let lesson = self.lesson(tenant, &presented.sessions);
+        if self.route.operation.class == Class::SessionEnd {
+            session::ends(&exchanges, &session_tokens).await;
+        }
+        let binding = self.binding(&envelope, tenant, &proofs, now)?;
+        let lesson = self.lesson(tenant, &presented.sessions, binding);
         Ok(Cleared { tenant, origin, rewritten, consumed: &tenant.token_headers, lesson })
     }
 
@@ -333,6 +341,9 @@ impl<'j> Judgement<'j> {
         let profile = &tenant.workspace.profile;
         let mut tokens = said_at(envelope, &profile.tokens.jwt)?;
         tokens.extend(said_at(envelope, &tenant.workspace.identity.token_at)?);
+        if let Some(exchange) = &self.route.operation.exchange {
+            tokens.extend(said_at(envelope, &exchange.token)?);
+        }
         let mut user_ids = said_at(envelope, &profile.identity.user_id)?;
         user_ids.extend(said_at(envelope, &self.route.operation.subject)?);
         let sealed = match tenant.workspace.identity.encrypted_payload {
@@ -353,7 +364,18 @@ impl<'j> Judgement<'j> {
             emails: said_at(envelope, &profile.identity.email)?,
             platform: profile.platform.of(&envelope.texts_at(profile.platform.places())?),
             sessions,
+            exchanged: None,
         })
+    }
+
+    /// The session tokens that stand for an exchanged token. At an exchange the session begins that counts from there on.
+    fn session_tokens<'e>(&self, envelope: &'e Envelope<'_>, tenant: &Tenant) -> Result<Vec<Cow<'e, str>>, Rejection> {
+        if self.route.operation.exchange.is_some() {
+            return Ok(Vec::new());
+        }
+        let mut tokens = envelope.texts_at(&tenant.workspace.profile.tokens.session)?;
+        tokens.retain(|text| is_said(text));
+        Ok(tokens)
     }
 
     /// Who stands behind the request's session. Only an answer to a bot depends on it.
@@ -412,14 +434,33 @@ impl<'j> Judgement<'j> {
         }
     }
 
-    fn lesson(&self, tenant: &Tenant, sessions: &[Cow<'_, str>]) -> Option<Lesson> {
-        match self.route.operation.teaches {
-            Teaches::Nothing => None,
-            Teaches::Role => {
-                let Workspace { id, profile, .. } = &tenant.workspace;
-                Some(Lesson::new(id, profile, sessions, &self.epoch.gateway.limits))
+    /// What the session that is given for the request's token will stand for. The token must be where the backend reads it: for one that only
+    /// this gateway saw, the backend gives no session.
+    fn binding(
+        &self,
+        envelope: &Envelope<'_>,
+        tenant: &Tenant,
+        proofs: &Proofs<'_>,
+        now: UnixSeconds,
+    ) -> Result<Option<Binding>, Rejection> {
+        let Some(exchange) = &self.route.operation.exchange else { return Ok(None) };
+        let Workspace { profile, identity, .. } = &tenant.workspace;
+        let mut shown = said_at(envelope, &exchange.token)?;
+        shown.extend(said_at(envelope, &profile.tokens.jwt)?);
+        Ok(if shown.is_empty() { None } else { proofs.binding(now, identity.exchange_lifetime) })
+    }
+
+    fn lesson(&self, tenant: &Tenant, sessions: &[Cow<'_, str>], binding: Option<Binding>) -> Option<Lesson> {
+        let Workspace { id, profile, .. } = &tenant.workspace;
+        let operation = self.route.operation;
+        let teaching = match (operation.teaches, &operation.exchange) {
+            (Teaches::Nothing, None) => return None,
+            (Teaches::Role, None) => Teaching::Role,
+            (Teaches::Nothing | Teaches::Role, Some(_)) => {
+                Teaching::Session { operation: Arc::clone(operation), binding }
             }
-        }
+        };
+        Some(Lesson::new(id, profile, sessions, teaching, &self.epoch.gateway.limits))
     }
 
     fn circumstances<'s>(&self, envelope: &Envelope<'_>, subject: Subject<'s>) -> Circumstances<'s> {

@@ -11,9 +11,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::clock::UnixSeconds;
 use crate::decision::Value;
 use crate::envelope::{coding, json};
-use crate::identity::{SESSION_BYTES_MAX, Sessions};
+use crate::identity::{Binding, Exchanges, SESSION_BYTES_MAX, Sessions};
 use crate::policy::Limits;
-use crate::profile::{Pointer, Profile, RoleAnswer, SessionRole};
+use crate::profile::{Exchange, Operation, Pointer, Profile, RoleAnswer, SessionRole};
 use crate::state::Store;
 
 /// Of a longer answer nothing is learned, in bytes as they come over the wire.
@@ -32,15 +32,31 @@ pub struct Lesson {
     pub(super) profile: Arc<Profile>,
     /// The sessions of the request.
     pub(super) sessions: Vec<String>,
+    teaching: Teaching,
     pub(super) limits: Limits,
 }
 
+/// What it is about.
+pub(super) enum Teaching {
+    /// Whose a session is.
+    Role,
+    /// Which session token was given for the request's token; without a binding no token held.
+    Session { operation: Arc<Operation>, binding: Option<Binding> },
+}
+
 impl Lesson {
-    pub(super) fn new(workspace: &str, profile: &Arc<Profile>, sessions: &[Cow<'_, str>], limits: &Limits) -> Self {
+    pub(super) fn new(
+        workspace: &str,
+        profile: &Arc<Profile>,
+        sessions: &[Cow<'_, str>],
+        teaching: Teaching,
+        limits: &Limits,
+    ) -> Self {
         Self {
             workspace: workspace.into(),
             profile: Arc::clone(profile),
             sessions: sessions.iter().map(|session| session.clone().into_owned()).collect(),
+            teaching,
             limits: Limits {
                 inflated_bytes_max: ANSWER_INFLATED_BYTES_MAX,
                 json_depth_max: ANSWER_DEPTH_MAX,
@@ -65,39 +81,60 @@ impl Lesson {
         let Ok(body) = coding::inflate(&headers, &body, &self.limits) else { return };
         // Strict here too: of two equal names the client may go by the other.
         let Ok(answer) = json::read(&body, &self.limits) else { return };
-        if let Some(roles) = &self.profile.roles {
-            self.learn_role(roles, &answer, &Sessions::new(&*state, &self.workspace, now)).await;
+        let Self { workspace, profile, sessions, teaching, limits: _ } = self;
+        match (teaching, &profile.roles) {
+            (Teaching::Role, None) => {}
+            (Teaching::Role, Some(roles)) => {
+                learn_role(roles, &answer, &sessions, &Sessions::new(&*state, &workspace, now)).await;
+            }
+            (Teaching::Session { operation, binding }, _) => {
+                let Some(exchange) = &operation.exchange else { return };
+                learn_session(exchange, &answer, binding, &Exchanges::new(&*state, &workspace, now)).await;
+            }
         }
     }
+}
 
-    async fn learn_role(&self, roles: &RoleAnswer, answer: &Value<'_>, sessions: &Sessions<'_>) {
-        let Some(role) = value_at(answer, &roles.role).and_then(Value::as_text).and_then(|word| roles.role(word))
-        else {
-            return;
-        };
-        let next = match value_at(answer, &roles.session) {
-            None | Some(Value::Null) => None,
-            Some(value) => match value.as_text().filter(|text| is_session(text)) {
-                Some(session) => Some(session),
-                None => return,
-            },
-        };
-        let asked = self.sessions.iter().map(String::as_str);
-        let whose: Vec<&str> = match (role, next) {
-            // Strictly: every session that has to do with it.
-            (SessionRole::User, next) => asked.chain(next).collect(),
-            // The one that goes on from here. Whose the request's own is is not said, where the backend gave another.
-            (SessionRole::Visitor | SessionRole::Lead, Some(next)) => vec![next],
-            (SessionRole::Visitor | SessionRole::Lead, None) => match self.sessions.split_first() {
-                Some((first, others)) if others.iter().all(|other| other == first) => vec![first],
-                Some(_) | None => vec![],
-            },
-        };
-        for session in whose {
-            // What the state does not take nobody knows, and is judged strictly.
-            if let Err(error) = sessions.remember(session, role).await {
-                tracing::debug!(%error, "session_not_remembered");
-            }
+/// Binds the session token of the answer to the token that it was given for. One that was given for none stands for nothing from now on.
+async fn learn_session(exchange: &Exchange, answer: &Value<'_>, binding: Option<Binding>, exchanges: &Exchanges<'_>) {
+    let mut given = exchange.session.iter().filter_map(|pointer| value_at(answer, pointer));
+    // Of two the client may go by the other.
+    let (Some(session), None) = (given.next(), given.next()) else { return };
+    let Some(session) = session.as_text().filter(|text| is_session(text)) else { return };
+    let learned = match binding {
+        Some(binding) => exchanges.bind(session, binding).await,
+        None => exchanges.unbind(session).await,
+    };
+    if let Err(error) = learned {
+        tracing::debug!(%error, "session_not_remembered");
+    }
+}
+
+async fn learn_role(roles: &RoleAnswer, answer: &Value<'_>, asked: &[String], sessions: &Sessions<'_>) {
+    let Some(role) = value_at(answer, &roles.role).and_then(Value::as_text).and_then(|word| roles.role(word)) else {
+        return;
+    };
+    let next = match value_at(answer, &roles.session) {
+        None | Some(Value::Null) => None,
+        Some(value) => match value.as_text().filter(|text| is_session(text)) {
+            Some(session) => Some(session),
+            None => return,
+        },
+    };
+    let whose: Vec<&str> = match (role, next) {
+        // Strictly: every session that has to do with it.
+        (SessionRole::User, next) => asked.iter().map(String::as_str).chain(next).collect(),
+        // The one that goes on from here. Whose the request's own is is not said, where the backend gave another.
+        (SessionRole::Visitor | SessionRole::Lead, Some(next)) => vec![next],
+        (SessionRole::Visitor | SessionRole::Lead, None) => match asked.split_first() {
+            Some((first, others)) if others.iter().all(|other| other == first) => vec![first],
+            Some(_) | None => vec![],
+        },
+    };
+    for session in whose {
+        // What the state does not take nobody knows, and is judged strictly.
+        if let Err(error) = sessions.remember(session, role).await {
+            tracing::debug!(%error, "session_not_remembered");
         }
     }
 }

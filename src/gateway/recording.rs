@@ -43,7 +43,9 @@ impl Witness for Event {
         self.proof(verdict, key_id);
         let (metrics, at) = (&tenant.metrics, UnixSeconds::of(self.time()));
         let upheld = match found {
-            ProofVerdict::Valid | ProofVerdict::HashValid | ProofVerdict::SealedValid => Upheld::Verified,
+            ProofVerdict::Valid | ProofVerdict::HashValid | ProofVerdict::SealedValid | ProofVerdict::Exchanged => {
+                Upheld::Verified
+            }
             ProofVerdict::Absent | ProofVerdict::Failed(_) => Upheld::Refused,
         };
         metrics.proof(&CountedProof { verdict, key_id: proofs.policy_key_id(), kind: proofs.kind(), upheld, at });

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::identity::{Holder, Sessions};
+use crate::identity::{Exchanged, Exchanges, Holder, Sessions};
 use crate::policy::Workspace;
 use crate::profile::{Class, SessionRole};
 
@@ -39,6 +39,31 @@ impl Remembered {
             (Some(_), _) => Remembered::Roles,
             (None, false) => Remembered::Users,
             (None, true) => Remembered::Nothing,
+        }
+    }
+}
+
+/// What the session token of a request stands for, where it stands for anything.
+pub(super) async fn exchanged(exchanges: &Exchanges<'_>, presented: &[Cow<'_, str>]) -> Option<Exchanged> {
+    let (first, others) = presented.split_first()?;
+    // Which of several the backend goes by is not known; and without an answer of the state nobody is proven.
+    if others.iter().any(|other| other != first) {
+        return None;
+    }
+    match exchanges.find(first).await {
+        Ok(exchanged) => exchanged,
+        Err(error) => {
+            tracing::debug!(%error, "session_not_found");
+            None
+        }
+    }
+}
+
+/// Forgets what session tokens stood for.
+pub(super) async fn ends(exchanges: &Exchanges<'_>, presented: &[Cow<'_, str>]) {
+    for session in presented {
+        if let Err(error) = exchanges.unbind(session).await {
+            tracing::debug!(%error, "session_not_forgotten");
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::clock::UnixSeconds;
 use crate::edge::origin::RequestOrigin;
 use crate::epoch::Tenant;
-use crate::identity::{Proofs, TokenFacts, Withdrawal};
+use crate::identity::{ProofVerdict, Proofs, TokenFacts, Withdrawal};
 use crate::policy::{OnSessionEnd, Replay, word};
 use crate::profile::Class;
 use crate::state::{Claimed, Key, Space, StateError, Store, Voucher, VoucherToken};
@@ -39,7 +39,12 @@ impl Standing<'_> {
         let withdrawal = if self.is_revoked(proofs) {
             Some(Withdrawal::Revoked)
         } else if let Some(token) = proofs.token() {
-            if self.is_ended(&token).await? { Some(Withdrawal::Revoked) } else { self.replayed(&token).await? }
+            match (self.is_ended(&token).await?, proofs.verdict()) {
+                (true, _) => Some(Withdrawal::Revoked),
+                // It was used once, when it was exchanged; the session that it was given for is another thing.
+                (false, ProofVerdict::Exchanged) => None,
+                (false, _) => self.replayed(&token).await?,
+            }
         } else {
             None
         };

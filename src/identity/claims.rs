@@ -40,6 +40,8 @@ pub struct VerifiedClaims<'t> {
     claims: Value<'t>,
     user_id: Cow<'t, str>,
     times: Times,
+    /// As it was signed.
+    payload: &'t [u8],
 }
 
 /// By what a token is known again, and for how long that matters.
@@ -81,7 +83,7 @@ impl<'t> VerifiedClaims<'t> {
         rules.issue.admit(&claims)?;
         rules.id.admit(&claims, &times)?;
         let user_id = rules.subject.bind(&claims, presented)?;
-        Ok(Self { claims, user_id, times })
+        Ok(Self { claims, user_id, times, payload: payload.bytes() })
     }
 
     /// When it begins and ends, as it says.
@@ -107,10 +109,14 @@ impl<'t> VerifiedClaims<'t> {
         }
     }
 
+    pub(super) fn payload(&self) -> &[u8] {
+        self.payload
+    }
+
     /// The claims as attributes, read as the profile says.
     #[must_use]
     pub fn signed<'c>(&'c self, profile: &'c Profile) -> Signed<'c> {
-        Signed::vouched(envelope::claims(&profile.claims, &self.claims))
+        Signed::vouched(envelope::claims(&profile.claims, &profile.claim_names, &self.claims))
     }
 }
 

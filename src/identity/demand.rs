@@ -38,7 +38,7 @@ pub fn demand(proofs: &Proofs<'_>, policy: &IdentityPolicy, reader: TokenReader)
         Require::Always => true,
     };
     match (proofs.verdict(), required) {
-        (ProofVerdict::Valid | ProofVerdict::HashValid | ProofVerdict::SealedValid, _)
+        (ProofVerdict::Valid | ProofVerdict::HashValid | ProofVerdict::SealedValid | ProofVerdict::Exchanged, _)
         | (ProofVerdict::Absent, false) => Ok(()),
         (ProofVerdict::Absent, true) => Err(IdentityError::Missing),
         (ProofVerdict::Failed(error @ ProofError::Token(TokenError::SubjectMismatch)), _)

@@ -337,6 +337,7 @@ fn presented<'q>(question: &Question<'q>) -> Presented<'q> {
         user_ids: question.user_id.map(Cow::Borrowed).into_iter().collect(),
         emails: vec![],
         sessions: vec![],
+        exchanged: None,
         platform: None,
     }
 }

@@ -140,6 +140,19 @@ impl TokenKeys {
         self.keys.iter().any(|key| *key.id == *id)
     }
 
+    /// Whether a key that signed before would be looked at now.
+    ///
+    /// # Errors
+    /// [`TokenError::UnknownKey`], [`TokenError::KeyNotInForce`] or [`TokenError::KeyForOtherPlatform`].
+    pub(super) fn find(&self, id: &str, now: UnixSeconds, platform: Option<Platform>) -> Result<&Arc<str>, TokenError> {
+        let key = self.keys.iter().find(|key| *key.id == *id).ok_or(TokenError::UnknownKey)?;
+        match (key.term.holds(now.0), key.platforms.count_from(platform)) {
+            (true, true) => Ok(&key.id),
+            (false, _) => Err(TokenError::KeyNotInForce),
+            (true, false) => Err(TokenError::KeyForOtherPlatform),
+        }
+    }
+
     /// Finds the key that signed the token, the one it names, or else one of all in force; gives its id, and the payload into the trial's
     /// room.
     ///

@@ -115,6 +115,31 @@ impl Keyring {
         }
     }
 
+    /// The key of this name, where tokens that it signed would hold now: a session that was given for one stands no longer than its key.
+    ///
+    /// # Errors
+    /// As [`TokenKeys::find`], and [`TokenError::KeysStale`].
+    pub(super) fn find(
+        &self,
+        name: &str,
+        now: UnixSeconds,
+        platform: Option<Platform>,
+    ) -> Result<KeyName<'_>, TokenError> {
+        match self.own.find(name, now, platform) {
+            Err(TokenError::UnknownKey) => {}
+            found => return found.map(|id| KeyName::own(id)),
+        }
+        let named = self.sets.iter().find_map(|set| Some((set, name.strip_prefix(&*set.id)?.strip_prefix('/')?)));
+        let (set, kid) = named.ok_or(TokenError::UnknownKey)?;
+        let current = set.published.current();
+        match (&*current, current.is_stale(set.stale_after_seconds, now)) {
+            (Publication::Nothing, _) | (_, true) => Err(TokenError::KeysStale),
+            (Publication::Fixed(keys) | Publication::Confirmed { keys, at: _ }, false) => {
+                keys.keys.find(kid, now, platform).map(|kid| KeyName::of_set(&set.id, kid))
+            }
+        }
+    }
+
     /// By the sets, after the own keys failed with `failure`.
     fn verify_by_sets(
         &self,

@@ -3,13 +3,16 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::hash::BuildHasher;
+use std::time::Duration;
 
 use super::claims::{TokenFacts, VerifiedClaims};
+use super::exchange::{Binding, EXCHANGE_SECONDS_MAX, Exchanged};
 use super::keyring::KeyName;
 use super::session::Holder;
 use super::ticket::Ticket;
 use super::times::Times;
 use super::verdict::{ProofError, ProofVerdict, Withdrawal};
+use crate::clock::UnixSeconds;
 use crate::decision::{Subject, TokenReader};
 use crate::policy::KeyUse;
 use crate::profile::Platform;
@@ -25,6 +28,8 @@ pub struct Presented<'r> {
     /// Ids as text; a number is its digits as written.
     pub user_ids: Vec<Cow<'r, str>>,
     pub emails: Vec<Cow<'r, str>>,
+    /// What the session stands for that the messenger gave for a token.
+    pub exchanged: Option<Exchanged>,
     /// Sessions of the messenger, by which somebody may be known upstream.
     pub sessions: Vec<Cow<'r, str>>,
     /// From which platform the request comes; `None` where that is not known, and then only keys for all platforms count.
@@ -38,7 +43,8 @@ impl Presented<'_> {
             (false, _, _) => Some(KeyUse::EncryptedPayload),
             (true, false, _) => Some(KeyUse::Jwt),
             (true, true, false) => Some(KeyUse::UserHash),
-            (true, true, true) => None,
+            // By the session that was given for one.
+            (true, true, true) => self.exchanged.is_some().then_some(KeyUse::Jwt),
         }
     }
 
@@ -47,6 +53,7 @@ impl Presented<'_> {
         [&self.user_ids, &self.emails, &self.tokens, &self.user_hashes, &self.sealed]
             .iter()
             .any(|texts| !texts.is_empty())
+            || self.exchanged.is_some()
     }
 }
 
@@ -59,6 +66,7 @@ impl fmt::Debug for Presented<'_> {
             .field("sealed", &self.sealed.len())
             .field("user_ids", &self.user_ids.len())
             .field("emails", &self.emails.len())
+            .field("exchanged", &self.exchanged.is_some())
             .field("sessions", &self.sessions.len())
             .field("platform", &self.platform)
             .finish()
@@ -110,6 +118,7 @@ pub(super) enum Finding<'t> {
     Absent,
     Token(VerifiedClaims<'t>),
     Sealed(VerifiedClaims<'t>),
+    Exchanged(VerifiedClaims<'t>),
     Hash { subject: &'t str },
     Failed(ProofError),
     Withdrawn { why: Withdrawal, what: Withdrawn },
@@ -120,6 +129,8 @@ pub(super) enum Finding<'t> {
 pub(super) enum Withdrawn {
     /// A token, or what came encrypted.
     Signed,
+    /// The session that was given for a token.
+    Exchanged,
     Hash,
 }
 
@@ -131,6 +142,7 @@ impl<'t> Proofs<'t> {
             Finding::Absent => ProofVerdict::Absent,
             Finding::Token(_) => ProofVerdict::Valid,
             Finding::Sealed(_) => ProofVerdict::SealedValid,
+            Finding::Exchanged(_) => ProofVerdict::Exchanged,
             Finding::Hash { .. } => ProofVerdict::HashValid,
             Finding::Failed(error) => ProofVerdict::Failed(*error),
             Finding::Withdrawn { why, what: _ } => ProofVerdict::Failed(ProofError::Withdrawn(*why)),
@@ -168,6 +180,7 @@ impl<'t> Proofs<'t> {
             | (
                 Finding::Absent
                 | Finding::Sealed(_)
+                | Finding::Exchanged(_)
                 | Finding::Hash { .. }
                 | Finding::Failed(_)
                 | Finding::Withdrawn { .. },
@@ -180,26 +193,28 @@ impl<'t> Proofs<'t> {
     #[must_use]
     pub fn subject(&self) -> Option<&str> {
         match &self.finding {
-            Finding::Token(claims) | Finding::Sealed(claims) => Some(claims.user_id()),
+            Finding::Token(claims) | Finding::Sealed(claims) | Finding::Exchanged(claims) => Some(claims.user_id()),
             Finding::Hash { subject } => Some(subject),
             Finding::Absent | Finding::Failed(_) | Finding::Withdrawn { .. } => None,
         }
     }
 
-    /// What is signed: only a valid token signs anything, or what came encrypted. A hash says who, and never what.
+    /// What is signed: only a valid token signs anything, now or when it was exchanged for this session, or what came encrypted. A hash says
+    /// who, and never what.
     #[must_use]
     pub fn claims(&self) -> Option<&VerifiedClaims<'t>> {
         match &self.finding {
-            Finding::Token(claims) | Finding::Sealed(claims) => Some(claims),
+            Finding::Token(claims) | Finding::Sealed(claims) | Finding::Exchanged(claims) => Some(claims),
             Finding::Absent | Finding::Hash { .. } | Finding::Failed(_) | Finding::Withdrawn { .. } => None,
         }
     }
 
-    /// By what a token that holds is known again. What came encrypted, and a hash, have nothing of the kind.
+    /// By what a token that holds is known again, also one that was exchanged for a session. What came encrypted, and a hash, have nothing of
+    /// the kind.
     #[must_use]
     pub fn token(&self) -> Option<TokenFacts<'_>> {
         match &self.finding {
-            Finding::Token(claims) => Some(claims.token()),
+            Finding::Token(claims) | Finding::Exchanged(claims) => Some(claims.token()),
             Finding::Absent
             | Finding::Sealed(_)
             | Finding::Hash { .. }
@@ -212,23 +227,52 @@ impl<'t> Proofs<'t> {
     pub fn withdraw(&mut self, why: Withdrawal) {
         let what = match self.finding {
             Finding::Token(_) | Finding::Sealed(_) => Withdrawn::Signed,
+            Finding::Exchanged(_) => Withdrawn::Exchanged,
             Finding::Hash { .. } => Withdrawn::Hash,
             Finding::Absent | Finding::Failed(_) | Finding::Withdrawn { .. } => return,
         };
         self.finding = Finding::Withdrawn { why, what };
     }
 
-    /// Whether a proof was withdrawn that the backend believes all the same: a hash always goes on to it, and a token where it reads tokens.
+    /// Whether a proof was withdrawn that the backend believes all the same: a hash always goes on to it, a session is its own, and a token
+    /// where it reads tokens.
     pub(super) fn is_withdrawn_but_believed(&self, reader: TokenReader) -> bool {
         match (&self.finding, reader) {
-            (Finding::Withdrawn { what: Withdrawn::Hash, .. }, _)
+            (Finding::Withdrawn { what: Withdrawn::Hash | Withdrawn::Exchanged, .. }, _)
             | (Finding::Withdrawn { what: Withdrawn::Signed, .. }, TokenReader::Upstream) => true,
             (Finding::Withdrawn { what: Withdrawn::Signed, .. }, TokenReader::Gateway)
             | (
-                Finding::Absent | Finding::Token(_) | Finding::Sealed(_) | Finding::Hash { .. } | Finding::Failed(_),
+                Finding::Absent
+                | Finding::Token(_)
+                | Finding::Sealed(_)
+                | Finding::Exchanged(_)
+                | Finding::Hash { .. }
+                | Finding::Failed(_),
                 TokenReader::Upstream | TokenReader::Gateway,
             ) => false,
         }
+    }
+
+    /// What a session that is given for this token may be bound to, for so long at most: only a token itself can be exchanged.
+    #[must_use]
+    pub fn binding(&self, now: UnixSeconds, lifetime_max: Option<Duration>) -> Option<Binding> {
+        let (claims, key) = match (&self.finding, &self.key) {
+            (Finding::Token(claims), Some(key)) => (claims, key),
+            (
+                Finding::Token(_)
+                | Finding::Sealed(_)
+                | Finding::Exchanged(_)
+                | Finding::Absent
+                | Finding::Hash { .. }
+                | Finding::Failed(_)
+                | Finding::Withdrawn { .. },
+                _,
+            ) => return None,
+        };
+        let lifetime = lifetime_max.and_then(|max| i64::try_from(max.as_secs()).ok()).unwrap_or(EXCHANGE_SECONDS_MAX);
+        let until = UnixSeconds(now.0.saturating_add(lifetime.min(EXCHANGE_SECONDS_MAX)));
+        let until = claims.times().exp.map_or(until, |end| until.min(UnixSeconds(end)));
+        Binding::new(&key.full, claims.user_id(), claims.payload(), until, now)
     }
 
     /// Whether the request names a user, by id, e-mail or proof, good or bad.

@@ -65,6 +65,7 @@ pub(super) fn presented() -> Presented<'static> {
         user_ids: vec![],
         emails: vec![],
         sessions: vec![],
+        exchanged: None,
         platform: None,
     }
 }
@@ -94,6 +95,7 @@ pub(super) fn policy() -> IdentityPolicy {
         key_sets: vec![],
         token_at: vec![],
         ticket_at: vec![],
+        exchange_lifetime: None,
         encrypted_payload: EncryptedPayload::Refuse,
         replay: Replay::Allow,
         session_end: OnSessionEnd::Keep,
@@ -127,6 +129,7 @@ pub(super) fn profile() -> Profile {
         },
         tokens: TokenPlaces::default(),
         claims: Arc::new(claims),
+        claim_names: Vec::new(),
         roles: None,
         operations: vec![],
         refusals: RefusalShapes::default(),

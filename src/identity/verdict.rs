@@ -340,6 +340,8 @@ pub enum ProofVerdict {
     HashValid,
     /// Encrypted settings were opened: they say who, and what.
     SealedValid,
+    /// The session was given for a token that held, and its claims still do: they say who, and what.
+    Exchanged,
     /// One was presented and does not hold. It is never taken for absent.
     Failed(ProofError),
 }
@@ -353,6 +355,7 @@ impl ProofVerdict {
             ProofVerdict::Valid => "valid",
             ProofVerdict::HashValid => "hash_valid",
             ProofVerdict::SealedValid => "sealed_valid",
+            ProofVerdict::Exchanged => "exchanged",
             ProofVerdict::Failed(error) => error.code(),
         }
     }
@@ -369,7 +372,13 @@ mod tests {
         let tokens = TokenError::ALL.map(ProofError::Token).into_iter();
         let failed = tokens.chain(HashError::ALL.map(ProofError::Hash)).chain(SealedError::ALL.map(ProofError::Sealed));
         let failed = failed.chain(Withdrawal::ALL.map(ProofError::Withdrawn));
-        let fine = [ProofVerdict::Absent, ProofVerdict::Valid, ProofVerdict::HashValid, ProofVerdict::SealedValid];
+        let fine = [
+            ProofVerdict::Absent,
+            ProofVerdict::Valid,
+            ProofVerdict::HashValid,
+            ProofVerdict::SealedValid,
+            ProofVerdict::Exchanged,
+        ];
         let verdicts: Vec<ProofVerdict> = fine.into_iter().chain(failed.map(ProofVerdict::Failed)).collect();
         let codes: HashSet<&str> = verdicts.iter().map(|verdict| verdict.code()).collect();
         assert_eq!(codes.len(), verdicts.len());

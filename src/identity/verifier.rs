@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::claims::{ClaimRules, VerifiedClaims};
 use super::compact::UnverifiedToken;
+use super::exchange::Exchanged;
 use super::issue::IssueRules;
 use super::jwt::{SignedPayload, TokenKeys};
 use super::keyring::{KeyName, KeySetState, Keyring, NamedSet};
@@ -144,7 +145,12 @@ impl Verifier {
     ) -> Proofs<'t> {
         let unopened = |error| (Finding::Failed(ProofError::Sealed(error)), None);
         let (finding, key) = match (Agreed::of(&presented.sealed), Agreed::of(&presented.tokens)) {
-            (Agreed::Nothing, Agreed::Nothing) => self.verify_hash(presented, now),
+            (Agreed::Nothing, Agreed::Nothing) => match &presented.exchanged {
+                Some(exchanged) if presented.user_hashes.is_empty() => {
+                    self.verify_exchanged(exchanged, presented, now, payload)
+                }
+                Some(_) | None => self.verify_hash(presented, now),
+            },
             (Agreed::Nothing, Agreed::One(token)) => {
                 let (claims, key) = self.verify_token(token, presented, now, payload);
                 (claims.map_or_else(|error| Finding::Failed(ProofError::Token(error)), Finding::Token), key)
@@ -153,6 +159,15 @@ impl Verifier {
             (Agreed::One(sealed), Agreed::Nothing) => self.open_sealed(sealed, presented, now, payload),
             (Agreed::One(_), Agreed::One(_) | Agreed::Several) => unopened(SealedError::BesideToken),
             (Agreed::Several, _) => unopened(SealedError::Two),
+        };
+        // The backend goes by the session that it gave, whoever the token is about.
+        let finding = match (finding, &presented.exchanged) {
+            (Finding::Token(claims) | Finding::Sealed(claims), Some(exchanged))
+                if claims.user_id() != exchanged.user_id() =>
+            {
+                Finding::Failed(ProofError::Token(TokenError::SubjectMismatch))
+            }
+            (finding, _) => finding,
         };
         let token = match Agreed::of(&presented.tokens) {
             Agreed::One(token) => Some(token),
@@ -184,6 +199,24 @@ impl Verifier {
             Ok(key) => (VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now), Some(key)),
             Err(Refused { error, key_id }) => (Err(error), key_id.map(KeyName::own)),
         }
+    }
+
+    /// Looks at the claims of a session as at those of a token, but for the signature: that held when they were bound.
+    fn verify_exchanged<'t>(
+        &'t self,
+        exchanged: &Exchanged,
+        presented: &'t Presented<'_>,
+        now: UnixSeconds,
+        payload: &'t mut SignedPayload,
+    ) -> (Finding<'t>, Option<KeyName<'t>>) {
+        let failed = |error| Finding::Failed(ProofError::Token(error));
+        let key = match self.token_keys.find(exchanged.key_id(), now, presented.platform) {
+            Ok(key) => key,
+            Err(error) => return (failed(error), None),
+        };
+        payload.hold(exchanged.payload().to_vec());
+        let claims = VerifiedClaims::admit(payload, &self.rules, &self.limits, presented, now);
+        (claims.map_or_else(failed, Finding::Exchanged), Some(key))
     }
 
     fn open_sealed<'t>(

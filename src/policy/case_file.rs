@@ -102,6 +102,9 @@ struct RawCase {
     user_hash_of: Option<Placed<String>>,
     /// The request comes in a session of which the messenger said before that it is a `visitor`'s, a `lead`'s or a `user`'s. Default: none.
     session_role: Option<Placed<SessionRole>>,
+    /// The request comes in a session that the messenger gave for a token with these claims. Default of `exp`: in ten minutes.
+    #[schemars(with = "Option<BTreeMap<String, AnyValue>>")]
+    exchanged: Option<Placed<decision::Value<'static>>>,
     /// The claims of a collector ticket that is signed for the case. Default of `exp`: in ten minutes; of `session`: the request's.
     #[schemars(with = "Option<BTreeMap<String, AnyValue>>")]
     ticket: Option<Placed<decision::Value<'static>>>,
@@ -206,6 +209,7 @@ impl RawCase {
             signed_by: table.optional("signed_by", Value::text),
             user_hash_of: table.optional("user_hash_of", Value::text),
             session_role: table.optional("session_role", Value::keyword),
+            exchanged: table.optional("exchanged", read_claims),
             ticket: table.optional("ticket", read_claims),
             now: table.optional("now", |value| value.integer(0..=i64::MAX)),
             expect: table.required("expect", |value| {
@@ -246,6 +250,7 @@ impl RawCase {
             signed_by,
             user_hash_of,
             session_role,
+            exchanged,
             ticket,
             now,
             expect,
@@ -309,6 +314,7 @@ impl RawCase {
             signer,
             hashed: user_hash_of.map(|user| user.value),
             session_role: session_role.map(|role| role.value),
+            exchanged: exchanged.map(|claims| claims.value),
             ticket: ticket.map(|ticket| ticket.value),
             now: now.map(|now| now.value),
         };

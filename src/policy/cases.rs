@@ -48,6 +48,8 @@ pub struct CaseRequest {
     pub hashed: Option<String>,
     /// Whose the request's session is, where the messenger has said so before.
     pub session_role: Option<SessionRole>,
+    /// What the token said that the request's session was given for.
+    pub exchanged: Option<decision::Value<'static>>,
     /// What a collector ticket says.
     pub ticket: Option<decision::Value<'static>>,
     /// The time of the request, in seconds since 1970.

@@ -96,6 +96,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         replaces: Replaces::Nothing,
         upgrade: Upgrade::Never,
         teaches: Teaches::Nothing,
+        exchange: None,
     };
     Some(Profile {
         id: source.stem().into(),
@@ -113,6 +114,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         identity: IdentityPlaces::default(),
         tokens: TokenPlaces::default(),
         claims: user,
+        claim_names: Vec::new(),
         roles: None,
         operations: if source.stem() == "json" { Vec::new() } else { vec![Arc::new(ping)] },
         refusals: RefusalShapes::default(),

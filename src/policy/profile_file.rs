@@ -47,6 +47,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         platform_words,
         workspace_at,
         claims,
+        claim_names,
         identity,
         tokens,
         folding,
@@ -61,6 +62,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
     let aliases = build_aliases(or_none(aliases), source, findings);
     let shapes = Shapes::build(or_none(shapes), source, findings);
     let taught = roles::taught(operations.as_ref());
+    roles::admit_exchanges(operations.as_ref(), tokens.as_ref(), source, findings);
     let operations = operations::build(or_none(operations), &shapes, source, findings);
     let has_roles = roles.is_some();
     roles::admit_teachers(&taught, roles.as_ref().map(|roles| roles.span.clone()), source, findings);
@@ -88,6 +90,7 @@ fn build(raw: RawProfile, source: &Source, findings: &mut Findings) -> Option<Pr
         identity: build_identity(identity?.value)?,
         tokens: build_tokens(tokens?.value)?,
         claims: claims?,
+        claim_names: or_none(claim_names).into_iter().map(|claim| (claim.name.value, claim.value.value)).collect(),
         // Half of it would be none.
         roles: if has_roles { Some(roles?) } else { None },
         operations,
@@ -196,10 +199,11 @@ fn build_identity(raw: RawIdentity) -> Option<IdentityPlaces> {
 }
 
 fn build_tokens(raw: RawTokens) -> Option<TokenPlaces> {
-    let RawTokens { jwt, user_hash, sealed } = raw;
+    let RawTokens { jwt, user_hash, session, sealed } = raw;
     Some(TokenPlaces {
         jwt: values(jwt?),
         user_hash: values(user_hash?),
+        session: session.map(values).unwrap_or_default(),
         sealed: sealed.map(values).unwrap_or_default(),
     })
 }
@@ -512,6 +516,39 @@ mod tests {
         check(
             &profile("", &format!("{roles}{}", ping.replace("update", "pass").replace("\"json\"", "\"none\""))),
             &["operation `ping`: `teaches`: `pass` is never opened, and nobody knows who asks"],
+        );
+    }
+
+    #[test]
+    fn an_exchange_gives_a_session_that_requests_bring() {
+        let call = "[operations.o]\non = \"POST /a\"\nclass = \"identify\"\nbody = \"json\"\n";
+        let exchange = "exchange = { token = [\"body:/jwt\"], session = [\"/session\"] }\n";
+        let brings =
+            |text: String| text.replace("user_hash = []", "user_hash = []\nsession = [\"bearer:authorization\"]");
+        check(&brings(profile("", &format!("{call}{exchange}"))), &[]);
+        check(
+            &profile("", &format!("{call}{exchange}")),
+            &["operation `o`: `exchange`: `tokens.session` says where requests bring what it gives, and is missing"],
+        );
+        check(&brings(profile("", call)), &["`tokens.session`: no operation has an `exchange` that gives one"]);
+        let update = call.replace("identify", "update");
+        check(
+            &brings(profile("", &format!("{update}{exchange}"))),
+            &["operation `o`: `exchange`: only for `class = \"identify\"`"],
+        );
+        check(
+            &brings(profile("", &format!("{call}exchange = {{ token = [\"path:x\"], session = [] }}\n"))),
+            &[
+                "operation `o`: the path has no `{x}`",
+                "operation `o`: `exchange.session`: expected at least one pointer",
+            ],
+        );
+        check(
+            &brings(profile("", &format!("{call}exchange = {{ session = [\"\"] }}\n"))),
+            &[
+                "operation `o`: `exchange.token` is missing",
+                "operation `o`: `exchange.session[0]`: expected a JSON pointer such as `/user/role`, found ``",
+            ],
         );
     }
 

@@ -118,6 +118,8 @@ pub struct IdentityPolicy {
     pub token_at: Vec<Place>,
     /// Places of collector tickets. They are taken out before sending.
     pub ticket_at: Vec<Place>,
+    /// How long a session stands for the claims of the token that it was given for, at most.
+    pub exchange_lifetime: Option<Duration>,
 }
 
 /// One key.

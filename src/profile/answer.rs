@@ -1,6 +1,6 @@
 //! Answers: what those of the upstream tell about whom a session belongs to.
 
-use super::place::Pointer;
+use super::place::{Place, Pointer};
 
 /// What an answer teaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -8,6 +8,15 @@ pub enum Teaches {
     Nothing,
     /// The role of whoever asked; see [`RoleAnswer`].
     Role,
+}
+
+/// A request that shows a token once, and its answer that gives a session token for it.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// Where the request has the token, beside the places of every request.
+    pub token: Vec<Place>,
+    /// Where the answer has the session token: one of these.
+    pub session: Vec<Pointer>,
 }
 
 /// Who somebody is to the messenger.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::Method;
 
-use super::answer::Teaches;
+use super::answer::{Exchange, Teaches};
 use super::path::PathPattern;
 use super::place::{Place, Pointer};
 use super::shape::Shape;
@@ -131,4 +131,6 @@ pub struct Operation {
     pub upgrade: Upgrade,
     /// What the upstream's answer teaches.
     pub teaches: Teaches,
+    /// Where it exchanges a token for a session.
+    pub exchange: Option<Exchange>,
 }

@@ -107,6 +107,7 @@ mod tests {
                 replaces: Replaces::Nothing,
                 upgrade: Upgrade::Never,
                 teaches: Teaches::Nothing,
+                exchange: None,
             };
             (Arc::new(operation), ())
         };

@@ -2,10 +2,11 @@
 
 /// Name and text of each profile inside the binary. A file of the same name in `policies/profiles` counts instead.
 #[must_use]
-pub fn shipped() -> [(&'static str, &'static str); 3] {
+pub fn shipped() -> [(&'static str, &'static str); 4] {
     [
         ("intercom-web", include_str!("../../policies/profiles/intercom-web.toml")),
         ("chatwoot", include_str!("../../policies/profiles/chatwoot.toml")),
+        ("libredesk", include_str!("../../policies/profiles/libredesk.toml")),
         ("json", include_str!("../../policies/profiles/json.toml")),
     ]
 }

@@ -3,20 +3,23 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, header};
 
 use super::NOW;
 use super::body::{DraftBody, Placed};
+use crate::clock::UnixSeconds;
 use crate::decision::Value;
 use crate::edge::cors::Preflight;
 use crate::edge::hygiene;
 use crate::envelope::json;
 use crate::epoch::{RehearsalEpoch, Tenant};
-use crate::identity::SigningKey;
-use crate::policy::{Algorithm, AppId, Case, CaseRequest, KeyPolicy, KeyUse, Signer};
+use crate::identity::{Exchanges, Presented, SignedPayload, SigningKey};
+use crate::policy::{Algorithm, AppId, Case, CaseRequest, KeyPolicy, KeyUse, Signer, Workspace};
 use crate::profile::{Operation, Place};
+use crate::state::Memory;
 
 /// Why a case cannot be made a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,8 +34,10 @@ pub enum DraftError {
     NoPlaceForToken,
     #[error("the request has no place for a `user_hash`")]
     NoPlaceForHash,
-    #[error("`session_role`: the request has no place for a session, or names one itself")]
+    #[error("the request has no place for a session, or names one itself")]
     NoPlaceForSession,
+    #[error("`exchanged`: a token with these claims does not hold, and no session is given for it")]
+    NotExchanged,
     #[error("the operation has no document for `update`: say it with `form` or `body`")]
     NoPlaceForUpdate,
     #[error("the system has no random numbers to sign with")]
@@ -83,6 +88,57 @@ pub(super) fn draft(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Res
     draft.prove(stage, tenant, request)?;
     draft.join(stage, tenant, request)?;
     draft.finish(request)
+}
+
+/// Binds the session of a case to the token that it says the session was given for, as the gateway does at an exchange.
+///
+/// # Errors
+///
+/// No key signs tokens, or this one does not hold.
+pub(super) fn exchange(
+    stage: &RehearsalEpoch,
+    tenant: &Tenant,
+    claims: &Value<'static>,
+    now: UnixSeconds,
+    state: &Memory,
+) -> Result<(), DraftError> {
+    let Workspace { id, identity, .. } = &tenant.workspace;
+    let (_, key) = first_key(stage, &tenant.workspace, KeyUse::Jwt)?;
+    let mut payload = Vec::new();
+    json::write(&with_expiry(claims, now.0), &mut payload);
+    let token = key.token(&payload).map_err(|_| DraftError::Unsigned)?;
+    let presented = Presented {
+        tokens: vec![Cow::Owned(token)],
+        user_hashes: Vec::new(),
+        sealed: Vec::new(),
+        user_ids: Vec::new(),
+        emails: Vec::new(),
+        exchanged: None,
+        sessions: Vec::new(),
+        platform: tenant.workspace.profile.platform.if_said(None),
+    };
+    let mut payload = SignedPayload::default();
+    let proofs = tenant.verifier.verify(&presented, now, &mut payload);
+    let binding = proofs.binding(now, identity.exchange_lifetime).ok_or(DraftError::NotExchanged)?;
+    let bound = Exchanges::new(state, id, now).bind(SESSION, binding).now_or_never();
+    bound.and_then(Result::ok).ok_or(DraftError::NotExchanged)
+}
+
+/// The key with which a case that names none is signed.
+fn first_key<'s>(
+    stage: &'s RehearsalEpoch,
+    workspace: &Workspace,
+    wanted: KeyUse,
+) -> Result<(Algorithm, &'s SigningKey), DraftError> {
+    // A key that counts for no request of this wire would fail every case.
+    let counts = |key: &&KeyPolicy| workspace.profile.platform.admits(key.platforms);
+    let keys = || workspace.identity.keys.iter().filter(|key| key.uses.contains(&wanted));
+    let own = keys().find(counts).or_else(|| keys().next()).map(|key| (key.algorithm, &key.id));
+    // All keys of a set are for tokens.
+    let sets = workspace.identity.key_sets.iter().filter(|_| wanted == KeyUse::Jwt);
+    let of_set = || sets.into_iter().find_map(|set| Some((*set.algorithms.first()?, &set.id)));
+    let (algorithm, id) = own.or_else(of_set).ok_or(DraftError::NoKey)?;
+    Ok((algorithm, stage.key(&workspace.id, id).ok_or(DraftError::NoKey)?))
 }
 
 /// What the request will turn out to be.
@@ -145,17 +201,7 @@ impl Draft {
     fn prove(&mut self, stage: &RehearsalEpoch, tenant: &Tenant, request: &CaseRequest) -> Result<(), DraftError> {
         let workspace = &tenant.workspace;
         let tokens = &workspace.profile.tokens;
-        let first_for = |wanted: KeyUse| {
-            // A key that counts for no request of this wire would fail every case.
-            let counts = |key: &&KeyPolicy| workspace.profile.platform.admits(key.platforms);
-            let keys = || workspace.identity.keys.iter().filter(|key| key.uses.contains(&wanted));
-            let own = keys().find(counts).or_else(|| keys().next()).map(|key| (key.algorithm, &key.id));
-            // All keys of a set are for tokens.
-            let sets = workspace.identity.key_sets.iter().filter(|_| wanted == KeyUse::Jwt);
-            let of_set = || sets.into_iter().find_map(|set| Some((*set.algorithms.first()?, &set.id)));
-            let (algorithm, id) = own.or_else(of_set).ok_or(DraftError::NoKey)?;
-            Ok((algorithm, stage.key(&workspace.id, id).ok_or(DraftError::NoKey)?))
-        };
+        let first_for = |wanted: KeyUse| first_key(stage, workspace, wanted);
         if let Some(claims) = &request.signed {
             let stranger;
             let key = match &request.signer {
@@ -189,6 +235,11 @@ impl Draft {
     /// The session of a case, and the ticket for it.
     fn join(&mut self, stage: &RehearsalEpoch, tenant: &Tenant, request: &CaseRequest) -> Result<(), DraftError> {
         let workspace = &tenant.workspace;
+        if request.exchanged.is_some()
+            && !workspace.profile.tokens.session.iter().any(|place| self.place(place, SESSION))
+        {
+            return Err(DraftError::NoPlaceForSession);
+        }
         let needs_session = request.session_role.is_some() || request.ticket.is_some();
         if needs_session && !workspace.profile.identity.session.iter().any(|place| self.place(place, SESSION)) {
             return Err(DraftError::NoPlaceForSession);

@@ -15,6 +15,8 @@ pub enum Space {
     SessionTokens,
     /// Sessions of a messenger: whose they are, as its own answers said.
     Session,
+    /// Session tokens that a messenger gave for a verified token: what that one says.
+    Exchange,
 }
 
 /// What becomes of a thing when there is no room for another.
@@ -32,7 +34,7 @@ impl Space {
     pub fn keeping(self) -> Keeping {
         match self {
             Space::TokenId | Space::EndedToken => Keeping::UntilItsEnd,
-            Space::Session | Space::SessionTokens => Keeping::WhileThereIsRoom,
+            Space::Session | Space::SessionTokens | Space::Exchange => Keeping::WhileThereIsRoom,
         }
     }
 
@@ -45,6 +47,7 @@ impl Space {
             Space::EndedToken => "ended_token",
             Space::SessionTokens => "session_tokens",
             Space::Session => "session",
+            Space::Exchange => "exchange",
         }
     }
 }

@@ -121,6 +121,7 @@ pub(super) mod tests {
             replaces: Replaces::Nothing,
             upgrade,
             teaches: Teaches::Nothing,
+            exchange: None,
         }
     }
 

@@ -13,6 +13,7 @@ mod chatwoot;
 mod demo;
 mod edge;
 mod encrypted;
+mod exchange;
 mod json_api;
 mod key_sets;
 mod keys;

@@ -195,3 +195,49 @@ expect = { refused = "nothing_left" }
     let directory = with("# ---- Locks ----", cases);
     check(&run("test", directory.path(), &[]), 1, &["no key of the workspace is for that"]);
 }
+
+#[test]
+fn exchanged_sessions_are_rehearsed() {
+    let directory = tempfile::tempdir().expect("a directory");
+    fs::create_dir(directory.path().join("workspaces")).expect("made");
+    let example = fs::read_to_string(shipped().join("examples/chatwoot/gateway.toml")).expect("read");
+    fs::write(directory.path().join("gateway.toml"), example).expect("written");
+    let workspace = r#"
+profile = "libredesk"
+app_ids = ["inbox-1"]
+upstream = "chatwoot"
+mode = "enforce"
+trusted_domains = ["https://shop.example"]
+missing_origin = "refuse"
+[identity]
+require = "never"
+max_lifetime = "2h"
+[[identity.keys]]
+id = "web"
+algorithm = "HS256"
+secret = { env = "DESK_SECRET" }
+use = ["jwt"]
+[attributes]
+plan = { lock = "enforce" }
+"#;
+    fs::write(directory.path().join("workspaces/desk.toml"), workspace).expect("written");
+    let cases = r#"
+[defaults]
+path = "/api/v1/widget/chat/conversations/init"
+origin = "https://gateway.example"
+[[cases]]
+name = "a session stands for the token that it was given for"
+exchanged = { external_user_id = "user-42", contact_custom_attributes = { plan = "pro" } }
+body = { message = "hello", form_data = { plan = "free" } }
+expect = { proof = "exchanged", verdicts = { plan = "overridden" }, goes_on = { plan = "pro" } }
+[[cases]]
+name = "nobody's session for nothing"
+body = { message = "hello", form_data = { plan = "free" } }
+expect = { proof = "absent", verdicts = { plan = "locked" } }
+"#;
+    fs::write(directory.path().join("workspaces/desk.cases.toml"), cases).expect("written");
+    check(&run("test", directory.path(), &[]), 0, &["2 ok, 0 failed"]);
+    let expired = cases.replace("external_user_id =", "exp = 1, external_user_id =");
+    fs::write(directory.path().join("workspaces/desk.cases.toml"), expired).expect("written");
+    check(&run("test", directory.path(), &[]), 1, &["does not hold, and no session is given for it"]);
+}

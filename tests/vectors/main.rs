@@ -99,6 +99,7 @@ fn verdict(verifier: &Verifier, token: &str) -> ProofVerdict {
         emails: Vec::new(),
         sessions: Vec::new(),
         platform: None,
+        exchanged: None,
     };
     verifier.verify(&presented, NOW, &mut SignedPayload::default()).verdict()
 }

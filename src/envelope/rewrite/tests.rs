@@ -64,7 +64,7 @@ fn rewritten(
     with(operation, "", body.as_bytes(), |envelope| {
         let claims = claims.map(|text| json::read(text.as_bytes(), &Limits::default()).expect("JSON"));
         let shape = shapes::user_data();
-        let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, claims)));
+        let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, &[], claims)));
         let own = [place("document:cs"), place("field:cs"), place("body:/x/cs")];
         let walked = envelope.walk(&own, &NoSecrets).expect("documents of their shape");
         let judged = judge(catalogue, CIRCUMSTANCES, &NoSecrets, signed.as_ref(), walked.update());
@@ -253,7 +253,7 @@ fn documents_are_empty_when_no_attribute_is_left() {
         with(&ping(), "", form.as_bytes(), |envelope| {
             let claims = claims.map(|text| json::read(text.as_bytes(), &Limits::default()).expect("JSON"));
             let shape = shapes::user_data();
-            let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, claims)));
+            let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, &[], claims)));
             let walked = walked(envelope);
             walked.documents_empty(&judge(&locks(), CIRCUMSTANCES, &NoSecrets, signed.as_ref(), walked.update()))
         })
@@ -322,7 +322,7 @@ fn check_read_back(
     let compared = with(operation, "", sent.as_bytes(), |envelope| {
         let claims = claims.map(|text| json::read(text.as_bytes(), &Limits::default()).expect("JSON"));
         let shape = shapes::user_data();
-        let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, claims)));
+        let signed = claims.as_ref().map(|claims| Signed::vouched(super::super::claims(&shape, &[], claims)));
         let walked = walked(envelope);
         let judged = judge(&catalogue, CIRCUMSTANCES, &NoSecrets, signed.as_ref(), walked.update());
         read_back::compare(&walked, &judged, &Removed::default(), written.as_bytes())

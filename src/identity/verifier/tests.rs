@@ -276,6 +276,7 @@ fn debug_shows_no_secret_token_or_claim() {
         user_ids: texts(&["user-42"]),
         emails: texts(&["ada@example.com"]),
         sessions: texts(&["c2Vzc2lvbg"]),
+        exchanged: None,
         platform: None,
     };
     let (by_token, by_hash) = (with(&[VECTOR]), with(&[]));

@@ -7,12 +7,12 @@ use http::Method;
 use super::super::finding::Findings;
 use super::super::reader::{Named, Placed, quoted};
 use super::super::source::Source;
-use super::raw::{RawOperation, TextsByName};
+use super::raw::{RawExchange, RawOperation, TextsByName};
 use super::shapes::Shapes;
 use crate::decision::Spelling;
 use crate::profile::{
-    Accepts, Body, Class, Document, DocumentAt, FieldAttribute, Members, Operation, PathPattern, Place, Pointer,
-    Replaces, Rest, Shape, Teaches, Upgrade, WhenEmpty,
+    Accepts, Body, Class, Document, DocumentAt, Exchange, FieldAttribute, Members, Operation, PathPattern, Place,
+    Pointer, Replaces, Rest, Shape, Teaches, Upgrade, WhenEmpty,
 };
 
 /// Builds every operation. Those with mistakes are left out; the mistakes are among the findings.
@@ -63,6 +63,7 @@ impl Builder<'_> {
             replaces,
             upgrade,
             teaches,
+            exchange,
         } = raw;
         self.admit_name();
         let documents = self.documents(documents, fields, body.as_ref());
@@ -85,6 +86,10 @@ impl Builder<'_> {
             let message = format!("`teaches`: `{}` is never opened, and nobody knows who asks", class.value.as_str());
             self.error(teaches.span.clone(), &message);
         }
+        let exchange = match exchange {
+            Some(exchange) => Some(self.exchange(exchange, &class, &on.value.path)?),
+            None => None,
+        };
         Some(Operation {
             name: self.name.value.clone(),
             methods: on.value.methods,
@@ -98,6 +103,7 @@ impl Builder<'_> {
             replaces: replaces.map_or(Replaces::Nothing, |replaces| replaces.value),
             upgrade: upgrade.map_or(Upgrade::Never, |upgrade| upgrade.value),
             teaches: teaches.map_or(Teaches::Nothing, |teaches| teaches.value),
+            exchange,
         })
     }
 
@@ -141,6 +147,18 @@ impl Builder<'_> {
             (false, Some(place)) => self.error(place.span.clone(), "`context`: only for `class = \"collect\"`"),
             (true, Some(_)) | (false, None) => {}
         }
+    }
+
+    fn exchange(&mut self, raw: Placed<RawExchange>, class: &Placed<Class>, path: &PathPattern) -> Option<Exchange> {
+        if class.value != Class::Identify {
+            self.error(raw.span, "`exchange`: only for `class = \"identify\"`");
+            return None;
+        }
+        let RawExchange { token, session } = raw.value;
+        let (token, session) = (token?.value, session?.value);
+        self.admit_places(&token, path);
+        let token = token.into_iter().map(|place| place.value).collect();
+        Some(Exchange { token, session: session.into_iter().map(|pointer| pointer.value).collect() })
     }
 
     fn admit_places(&mut self, places: &[Placed<Place>], path: &PathPattern) {

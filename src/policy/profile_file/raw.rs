@@ -40,6 +40,9 @@ pub(in super::super) struct RawProfile {
     /// The shape by which a token's claims are read.
     #[schemars(required)]
     pub(super) claims: Option<Placed<String>>,
+    /// Claims that are an attribute of another name, each with that, such as `phone_number = "phone"`. Default: each is called like its attribute.
+    #[schemars(with = "Option<BTreeMap<String, String>>")]
+    pub(super) claim_names: Option<TextsByName>,
     #[schemars(required)]
     pub(super) identity: Option<Placed<RawIdentity>>,
     #[schemars(required)]
@@ -91,6 +94,9 @@ pub(super) struct RawTokens {
     pub(super) jwt: Option<Places>,
     #[schemars(required, with = "Option<Vec<String>>")]
     pub(super) user_hash: Option<Places>,
+    /// The session token that an operation with `exchange` gave, such as `bearer:authorization`. Default: none.
+    #[schemars(with = "Option<Vec<String>>")]
+    pub(super) session: Option<Places>,
     /// Attributes under an encryption that the gateway does not open: refused where the workspace enforces.
     #[schemars(with = "Option<Vec<String>>")]
     pub(super) sealed: Option<Places>,
@@ -257,6 +263,20 @@ pub(super) struct RawOperation {
     pub(super) upgrade: Option<Placed<Upgrade>>,
     /// What the answer teaches: the `role` of whoever asked. Default: nothing.
     pub(super) teaches: Option<Placed<Teaches>>,
+    /// For `identify`: the request shows a token, and its answer gives a session token that stands for it.
+    pub(super) exchange: Option<Placed<RawExchange>>,
+}
+
+/// Where a token and the session token for it stand.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RawExchange {
+    /// Where the request has the token, beside the places of `[tokens]`, such as `body:/jwt`.
+    #[schemars(required, with = "Option<Vec<String>>")]
+    pub(super) token: Option<Places>,
+    /// Where the answer has the session token: JSON pointers (RFC 6901), one of which is there.
+    #[schemars(required, with = "Option<Vec<String>>", length(min = 1))]
+    pub(super) session: Option<Placed<Vec<Placed<Pointer>>>>,
 }
 
 /// Methods and a path.
@@ -278,6 +298,7 @@ impl RawProfile {
                 .optional("platform_words", |value| said(value, |value| value.entries(Value::keyword))),
             workspace_at: table.required("workspace_at", places),
             claims: table.required("claims", Value::text),
+            claim_names: table.optional("claim_names", |value| value.entries(Value::text)),
             identity: table.required("identity", |value| value.table(RawIdentity::fill)),
             tokens: table.required("tokens", |value| value.table(RawTokens::fill)),
             folding: table.optional("folding", |value| value.table(RawFolding::fill)),
@@ -307,6 +328,7 @@ impl RawTokens {
         Self {
             jwt: table.required("jwt", places),
             user_hash: table.required("user_hash", places),
+            session: table.optional("session", places),
             sealed: table.optional("sealed", places),
         }
     }
@@ -411,6 +433,21 @@ impl RawOperation {
             replaces: table.optional("replaces", Value::keyword),
             upgrade: table.optional("upgrade", Value::keyword),
             teaches: table.optional("teaches", Value::keyword),
+            exchange: table.optional("exchange", |value| value.table(RawExchange::fill)),
+        }
+    }
+}
+
+impl RawExchange {
+    fn fill(table: &mut Table<'_>) -> Self {
+        Self {
+            token: table.required("token", places),
+            session: table.required("session", |value| {
+                if value.is_empty_list() {
+                    value.error("expected at least one pointer");
+                }
+                value.list(pointer)
+            }),
         }
     }
 }

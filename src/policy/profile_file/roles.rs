@@ -1,11 +1,11 @@
-//! `[roles]`: how answers say whom a session belongs to, and which operations' answers do.
+//! What answers say of sessions: whose they are (`[roles]`), and for which token they were given (`exchange`).
 
 use std::ops::Range;
 
 use super::super::finding::Findings;
 use super::super::reader::{Named, Placed, quoted};
 use super::super::source::Source;
-use super::raw::{RawOperation, RawRoles};
+use super::raw::{RawOperation, RawRoles, RawTokens};
 use crate::profile::{RoleAnswer, SessionRole, Teaches};
 
 /// The operations whose answers teach a role, each with the place where it says so.
@@ -33,6 +33,35 @@ pub(super) fn admit_teachers(
         (None, Some(span)) => {
             let message = "`roles`: no operation has `teaches = \"role\"`: nobody would ever be known to be a lead";
             findings.error(source, span, message);
+        }
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+}
+
+/// A session that nobody gives proves nothing, and one that nobody brings neither.
+pub(super) fn admit_exchanges(
+    operations: Option<&Placed<Vec<Named<RawOperation>>>>,
+    tokens: Option<&Placed<RawTokens>>,
+    source: &Source,
+    findings: &mut Findings,
+) {
+    let mut operations = operations.into_iter().flat_map(|operations| &operations.value);
+    let given = operations.find_map(|operation| Some((&operation.name, operation.value.exchange.as_ref()?)));
+    let brought = tokens.and_then(|tokens| tokens.value.session.as_ref()).filter(|places| !places.value.is_empty());
+    match (given, brought) {
+        (Some((name, exchange)), None) => {
+            let message = format!(
+                "operation {}: `exchange`: `tokens.session` says where requests bring what it gives, and is missing",
+                quoted(&name.value)
+            );
+            findings.error(source, exchange.span.clone(), message);
+        }
+        (None, Some(places)) => {
+            findings.error(
+                source,
+                places.span.clone(),
+                "`tokens.session`: no operation has an `exchange` that gives one",
+            );
         }
         (Some(_), Some(_)) | (None, None) => {}
     }

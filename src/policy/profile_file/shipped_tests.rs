@@ -254,6 +254,45 @@ fn chatwoot_attributes_have_their_names_where_they_stand() {
 }
 
 #[test]
+fn every_call_of_the_libredesk_widget_has_its_operation() {
+    let profile = load("libredesk");
+    let chat = "/api/v1/widget/chat";
+    for (method, path, name, class) in [
+        ("POST", "auth/exchange", "exchange", Class::Identify),
+        ("GET", "auth/me", "read", Class::Pass),
+        ("GET", "settings", "read", Class::Pass),
+        ("GET", "settings/launcher", "read", Class::Pass),
+        ("POST", "conversations/init", "init", Class::Update),
+        ("GET", "conversations", "read", Class::Pass),
+        ("GET", "conversations/u", "read", Class::Pass),
+        ("POST", "conversations/u/message", "message", Class::Event),
+        ("POST", "conversations/u/update-last-seen", "last_seen", Class::Telemetry),
+    ] {
+        check(&profile, &format!("{method} {chat}/{path}"), name, class);
+    }
+    for (call, name) in [
+        ("POST /api/v1/widget/media/upload", "upload"),
+        ("GET /widget", "widget"),
+        ("GET /widget/assets/a.js", "assets"),
+        ("GET /widget/ws", "realtime"),
+        ("GET /api/v1/lang/en", "language"),
+    ] {
+        check(&profile, call, name, Class::Pass);
+    }
+    for call in ["POST /api/v1/widget/chat/auth/me", "POST /api/v1/inboxes", "GET /api/v1/contacts", "GET /", "GET /ws"]
+    {
+        refused(&profile, call);
+    }
+    let exchange = operation(&profile, "exchange").exchange.as_ref().expect("an exchange");
+    assert_eq!(exchange.token.iter().map(ToString::to_string).collect::<Vec<_>>(), ["body:/jwt"]);
+    assert_eq!(profile.tokens.session, [Place::Bearer("authorization".into())]);
+    // The custom attributes of a token are attributes like the others.
+    let (name, nested) = &as_members(&profile.claims).nested[0];
+    let (Nested::One(custom) | Nested::Each(custom)) = nested;
+    assert_eq!((name.as_str(), as_members(custom).prefix.as_str()), ("contact_custom_attributes", ""));
+}
+
+#[test]
 fn the_json_template_has_no_operations() {
     let profile = load("json");
     assert!(profile.operations.is_empty());

@@ -39,6 +39,9 @@ pub(in super::super) struct RawIdentity {
     /// Places of a collector ticket, such as `header:x-bot-ticket`. It is taken out before sending.
     #[schemars(with = "Option<Vec<String>>")]
     ticket_at: Option<Placed<Vec<Placed<Place>>>>,
+    /// How long a session that was given for a token stands for it, at most 24h and never longer than the token. Default: 24h.
+    #[schemars(with = "Option<DurationText>")]
+    exchange_lifetime: Option<Placed<Duration>>,
     /// Settings that came encrypted: refuse the request, open them with a key of that use, or send the request without them. Default: refuse.
     encrypted_payload: Option<Placed<EncryptedPayload>>,
     /// How often a token may be used: as often as it is sent (`allow`), once, or only from the origin or with the session with which it came
@@ -72,6 +75,7 @@ impl RawIdentity {
             exp: table.optional("exp", Value::keyword),
             token_at: table.optional("token_at", |value| value.list(|value| value.parsed(token_place))),
             ticket_at: table.optional("ticket_at", |value| value.list(|value| value.parsed(token_place))),
+            exchange_lifetime: table.optional("exchange_lifetime", exchange_lifetime),
             encrypted_payload: table.optional("encrypted_payload", Value::keyword),
             replay: table.optional("replay", Value::keyword),
             session_end: table.optional("session_end", Value::keyword),
@@ -91,6 +95,7 @@ impl RawIdentity {
             exp,
             token_at,
             ticket_at,
+            exchange_lifetime,
             encrypted_payload,
             replay,
             session_end,
@@ -142,6 +147,7 @@ impl RawIdentity {
             require: require?.value,
             expiry: exp.map_or(Expiry::Required, |word| word.value),
             max_lifetime: max_lifetime.map(|lifetime| lifetime.value),
+            exchange_lifetime: exchange_lifetime.map(|lifetime| lifetime.value),
             leeway: leeway.map_or(LEEWAY, |leeway| leeway.value),
             encrypted_payload: encrypted_payload.map_or(EncryptedPayload::Refuse, |word| word.value),
             replay: replay.map_or(Replay::Allow, |word| word.value),
@@ -197,6 +203,18 @@ fn names(value: &Value<'_>) -> Option<Placed<Vec<Placed<String>>>> {
         return None;
     }
     Some(names)
+}
+
+/// A session that stood for its token for longer would outlive a removed user by as much.
+const EXCHANGE_LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn exchange_lifetime(value: &Value<'_>) -> Option<Placed<Duration>> {
+    let lifetime = positive_duration(value)?;
+    if lifetime.value > EXCHANGE_LIFETIME_MAX {
+        value.error("expected at most `24h`");
+        return None;
+    }
+    Some(lifetime)
 }
 
 fn leeway(value: &Value<'_>) -> Option<Placed<Duration>> {

@@ -88,6 +88,7 @@ impl RawRoute {
             replaces: if replaces { Replaces::All } else { Replaces::Nothing },
             upgrade: Upgrade::Never,
             teaches: Teaches::Nothing,
+            exchange: None,
         })
     }
 }

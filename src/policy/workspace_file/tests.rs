@@ -292,6 +292,17 @@ fn tickets_have_a_key_and_a_place_of_their_own() {
 }
 
 #[test]
+fn an_exchanged_session_lives_for_a_day_at_most() {
+    let leeway = "max_lifetime = \"2h\"\n";
+    check(leeway, &format!("{leeway}exchange_lifetime = \"24h\"\n"), &[]);
+    for (lifetime, message) in [("25h", "expected at most `24h`"), ("0s", "expected")] {
+        let text = with(WORKSPACE, leeway, &format!("{leeway}exchange_lifetime = \"{lifetime}\"\n"));
+        let (_, findings) = read(GATEWAY, &[&text]);
+        assert!(lines(&findings)[0].contains(message), "{findings:?}");
+    }
+}
+
+#[test]
 fn encrypted_settings_are_opened_by_a_key_that_is_for_that() {
     let leeway = "max_lifetime = \"2h\"\n";
     for word in ["refuse", "drop"] {

@@ -26,6 +26,7 @@ pub struct Setup {
     gateway: String,
     admin: String,
     workspaces: Vec<(String, String)>,
+    profiles: Vec<(String, String)>,
 }
 
 /// The workspace of most tests: Intercom's web wire, everything enforced.
@@ -78,6 +79,7 @@ impl Setup {
             gateway: String::new(),
             admin: String::new(),
             workspaces: Vec::new(),
+            profiles: Vec::new(),
         }
     }
 
@@ -85,6 +87,12 @@ impl Setup {
     pub fn workspace(mut self, name: &str, text: &str) -> Self {
         self.workspaces.retain(|(other, _)| other != name);
         self.workspaces.push((name.into(), text.into()));
+        self
+    }
+
+    /// Adds a profile of the test's own.
+    pub fn profile(mut self, name: &str, text: &str) -> Self {
+        self.profiles.push((name.into(), text.into()));
         self
     }
 
@@ -167,6 +175,10 @@ file = "../audit.jsonl"
             self.settings, self.admin, self.upstream, self.gateway
         );
         write_whole(&policies.join("gateway.toml"), &gateway);
+        for (name, text) in &self.profiles {
+            std::fs::create_dir_all(policies.join("profiles")).expect("made");
+            write_whole(&policies.join(format!("profiles/{name}.toml")), text);
+        }
         for (name, text) in &self.workspaces {
             write_whole(&policies.join(format!("workspaces/{name}.toml")), text);
         }
