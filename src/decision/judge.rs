@@ -441,11 +441,12 @@ impl<'a> Claims<'a> {
             if catalogue.mode == Mode::Off {
                 continue;
             }
-            let (Role::Attribute | Role::Setting, Spelling::Own, Change::Set(value)) =
-                (write.role, write.spelling, write.change)
-            else {
+            let (Role::Attribute | Role::Setting, Change::Set(value)) = (write.role, write.change) else { continue };
+            // Another spelling signs another name. What leaks leaks under it.
+            let leaks = secrecy == Secrecy::Leaks;
+            if write.spelling == Spelling::Alias && !leaks {
                 continue;
-            };
+            }
             let group = match write.group.and_then(|GroupIndex(index)| update.groups.get(index)) {
                 // Of an object without an id nobody can say which one was signed.
                 Some(Group { id: None, .. }) => continue,
@@ -456,20 +457,23 @@ impl<'a> Claims<'a> {
             let listing = catalogue.find(write.prefix, &write.name, &name);
             let attribute = match listing {
                 Listing::Own(index, _) => Some(index),
-                // Another spelling signs another name.
-                Listing::Alias(..) => continue,
+                Listing::Alias(..) if !leaks => continue,
+                Listing::Alias(index, _) => Some(index),
                 // `exp` is no attribute, unless the operator lists it.
                 Listing::Unlisted if write.role == Role::Setting => continue,
                 Listing::Unlisted => None,
             };
             let lock = match standing(catalogue, write, &name, listing) {
                 Standing::Listed(lock) => Some(lock),
-                Standing::Alias(_) => continue,
+                Standing::Alias(_) if !leaks => continue,
+                Standing::Alias(lock) => Some(lock),
                 Standing::Unlisted => None,
             };
-            // The same object twice: the first one counts, as nothing says which was meant.
-            if all.find(&name, group).is_none() {
-                all.push(Claim { name, attribute, lock, group, value, named: false, secrecy });
+            match all.find(&name, group).and_then(|index| all.claims.get_mut(index)) {
+                None => all.push(Claim { name, attribute, lock, group, value, named: false, secrecy }),
+                Some(first) if leaks => first.secrecy = secrecy,
+                // The same object twice: the first one counts, as nothing says which was meant.
+                Some(_) => {}
             }
         }
         all

@@ -58,9 +58,10 @@ impl World {
     /// A secret goes nowhere, whatever it stands in, and nothing stands in the place of a signed one.
     fn told<'a>(&self, claims: &'a Update<'a>, update: &Update<'_>, write: &Write<'_>) -> Fate<'a> {
         let secret = (Code::Secret, Force::Applied, Effect::LeftOut);
-        let signs = |claim: &&Write<'_>| self.signs(claim) && same_place(claims, claim, update, write);
-        let claim = claims.writes.iter().find(signs).filter(|_| self.is_attribute(write));
-        if leaks(write) || self.mode != Mode::Off && claim.is_some_and(leaks) {
+        let names = |claim: &Write<'_>| self.is_attribute(claim) && claim.role != Role::WholeGroup;
+        let leaking = |claim: &Write<'_>| names(claim) && leaks(claim) && same_place(claims, claim, update, write);
+        let signed_leak = self.mode != Mode::Off && self.is_attribute(write) && claims.writes.iter().any(leaking);
+        if leaks(write) || signed_leak {
             return secret;
         }
         self.fate(write, self.signed(claims, update, write))
