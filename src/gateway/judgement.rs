@@ -3,13 +3,12 @@
 //! It needs no socket: a rehearsal walks the same way.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use http::HeaderName;
 use http::request::Parts;
 
-use super::lesson::{Lesson, Teaching};
-use super::session::{self, Remembered};
+use super::lesson::Lesson;
+use super::session::InSession;
 use super::standing::Standing;
 use crate::clock::UnixSeconds;
 use crate::decision::{
@@ -20,14 +19,9 @@ use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
-use crate::identity::{
-    Binding, Exchanges, Holder, Owner, Presented, PresentedTicket, ProofVerdict, Proofs, Sessions, SignedPayload,
-    Ticket, TicketError, demand,
-};
-use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace, Workspace};
-use crate::profile::{
-    Class, Nested, Operation, Place, Replaces, Rest, Shape, Teaches, Upgrade, WhenEmpty, WidgetOrigin,
-};
+use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SignedPayload, demand};
+use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace};
+use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
 use crate::rejection::Rejection;
 use crate::state::{StateError, Store};
 
@@ -135,9 +129,8 @@ impl<'j> Judgement<'j> {
         let origin = self.admit(from, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
 
         let mut presented = self.presented(&envelope, tenant)?;
-        let exchanges = Exchanges::new(state, &workspace.id, now);
-        let session_tokens = self.session_tokens(&envelope, tenant)?;
-        presented.exchanged = session::exchanged(&exchanges, &session_tokens).await;
+        let in_session = InSession::read(self.route.operation, tenant, &envelope, state, now)?;
+        presented.exchanged = in_session.exchanged().await;
         let mut payload = SignedPayload::default();
         let mut proofs = tenant.verifier.verify(&presented, now, &mut payload);
         let class = self.route.operation.class;
@@ -179,9 +172,8 @@ impl<'j> Judgement<'j> {
             walked = envelope.walk(&own(), secrets)?;
         }
         let update = walked.update();
-        let sessions = Sessions::new(state, &workspace.id, now);
-        let holder = self.holder(&sessions, &presented, tenant).await;
-        let ticket = self.ticket(&envelope, &presented, tenant, now, witness)?;
+        let holder = in_session.holder(&presented.sessions).await;
+        let ticket = in_session.ticket(&presented.sessions, witness)?;
         let circumstances = self.circumstances(&envelope, proofs.user_or_lead(holder, ticket.as_ref()));
         let mut judged = judge(&workspace.catalogue, circumstances, secrets, signed.as_ref(), update);
         // A token signs for every kind of request, and not each of them has a place for each attribute.
@@ -221,14 +213,7 @@ impl<'j> Judgement<'j> {
         if let Err(error) = standing.end_session(&proofs).await {
             witness.state_failed(tenant, error);
         }
-        if Remembered::of(workspace) != Remembered::Nothing {
-            session::leaves(&sessions, &presented.sessions, self.route.operation.class, proofs.names_a_user()).await;
-        }
-        if self.route.operation.class == Class::SessionEnd {
-            session::ends(&exchanges, &session_tokens).await;
-        }
-        let binding = self.binding(&envelope, tenant, &proofs, now)?;
-        let lesson = self.lesson(tenant, &presented.sessions, binding);
+        let lesson = in_session.leave(&presented.sessions, &proofs, limits).await?;
         Ok(Cleared { tenant, origin, rewritten, consumed: &tenant.token_headers, lesson })
     }
 
@@ -368,101 +353,6 @@ impl<'j> Judgement<'j> {
         })
     }
 
-    /// The session tokens that stand for an exchanged token. At an exchange the session begins that counts from there on.
-    fn session_tokens<'e>(&self, envelope: &'e Envelope<'_>, tenant: &Tenant) -> Result<Vec<Cow<'e, str>>, Rejection> {
-        if self.route.operation.exchange.is_some() {
-            return Ok(Vec::new());
-        }
-        let mut tokens = envelope.texts_at(&tenant.workspace.profile.tokens.session)?;
-        tokens.retain(|text| is_said(text));
-        Ok(tokens)
-    }
-
-    /// Who stands behind the request's session. Only an answer to a bot depends on it.
-    async fn holder(&self, sessions: &Sessions<'_>, presented: &Presented<'_>, tenant: &Tenant) -> Holder {
-        match self.route.operation.class {
-            Class::Collect => session::holder(sessions, &presented.sessions, Remembered::of(&tenant.workspace)).await,
-            Class::Update
-            | Class::Event
-            | Class::Delete
-            | Class::Identify
-            | Class::SessionEnd
-            | Class::Telemetry
-            | Class::Pass
-            | Class::ServerApi => Holder::Hidden,
-        }
-    }
-
-    /// The ticket with which a bot's own server asked. One that does not hold is none, and stands in the record.
-    fn ticket(
-        &self,
-        envelope: &Envelope<'_>,
-        presented: &Presented<'_>,
-        tenant: &Tenant,
-        now: UnixSeconds,
-        witness: &mut impl Witness,
-    ) -> Result<Option<Ticket>, Rejection> {
-        let workspace = &tenant.workspace;
-        if self.route.operation.class != Class::Collect || workspace.identity.ticket_at.is_empty() {
-            return Ok(None);
-        }
-        let tickets = said_at(envelope, &workspace.identity.ticket_at)?;
-        let conversation = self.route.operation.context.first().and_then(|place| envelope.text_at(place).ok()?);
-        let presented = PresentedTicket { tickets, sessions: &presented.sessions, conversation };
-        match tenant.verifier.ticket(&presented, now) {
-            Ok(ticket) => {
-                if ticket.is_some() {
-                    witness.ticket("valid");
-                }
-                Ok(ticket)
-            }
-            Err(error) => {
-                witness.ticket(error.code());
-                match (error, workspace.catalogue.mode()) {
-                    (TicketError::Two, Mode::Enforce) => return Err(Rejection::TwoTickets),
-                    (TicketError::Two, Mode::Off | Mode::Observe) => witness.would_refuse(Rejection::TwoTickets.code()),
-                    (
-                        TicketError::Token(_)
-                        | TicketError::Claims
-                        | TicketError::OtherSession
-                        | TicketError::OtherConversation,
-                        _,
-                    ) => {}
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// What the session that is given for the request's token will stand for. The token must be where the backend reads it: for one that only
-    /// this gateway saw, the backend gives no session.
-    fn binding(
-        &self,
-        envelope: &Envelope<'_>,
-        tenant: &Tenant,
-        proofs: &Proofs<'_>,
-        now: UnixSeconds,
-    ) -> Result<Option<Binding>, Rejection> {
-        let Some(exchange) = &self.route.operation.exchange else { return Ok(None) };
-        let Workspace { profile, identity, .. } = &tenant.workspace;
-        let mut shown = said_at(envelope, &exchange.token)?;
-        shown.extend(said_at(envelope, &profile.tokens.jwt)?);
-        Ok(if shown.is_empty() { None } else { proofs.binding(now, identity.exchange_lifetime) })
-    }
-
-    fn lesson(&self, tenant: &Tenant, sessions: &[Cow<'_, str>], binding: Option<Binding>) -> Option<Lesson> {
-        let Workspace { id, profile, .. } = &tenant.workspace;
-        let operation = self.route.operation;
-        let teaching = match (operation.teaches, &operation.exchange) {
-            (Teaches::Nothing, None) => return None,
-            (Teaches::Role, None) => Teaching::Role,
-            (Teaches::Nothing | Teaches::Role, Some(_)) => {
-                Teaching::Session { operation: Arc::clone(operation), binding }
-            }
-        };
-        Some(Lesson::new(id, profile, sessions, teaching, &self.epoch.gateway.limits))
-    }
-
     fn circumstances<'s>(&self, envelope: &Envelope<'_>, subject: Subject<'s>) -> Circumstances<'s> {
         let context = if envelope.context_present() { Context::Proven } else { Context::Missing };
         let (channel, additions) = match self.route.operation.class {
@@ -531,7 +421,7 @@ fn prefixes_of<'s>(shape: &'s Shape, prefixes: &mut Vec<&'s str>) {
 ///
 /// In a document the same text is a text: there a script leaves an undefined member away, and whoever writes `"undefined"` may name the
 /// backend's user of that id.
-fn said_at<'e>(envelope: &'e Envelope<'_>, places: &[Place]) -> Result<Vec<Cow<'e, str>>, EnvelopeError> {
+pub(super) fn said_at<'e>(envelope: &'e Envelope<'_>, places: &[Place]) -> Result<Vec<Cow<'e, str>>, EnvelopeError> {
     let mut said = Vec::new();
     for place in places {
         match (place, envelope.text_at(place)?) {

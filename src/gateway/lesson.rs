@@ -20,7 +20,7 @@ use crate::state::Store;
 pub const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// The same once its content coding is undone, in bytes.
-const ANSWER_INFLATED_BYTES_MAX: usize = 2 * 1024 * 1024;
+const ANSWER_INFLATED_BYTES_MAX: usize = 1024 * 1024;
 
 /// How deep values may nest in an answer, and how many there may be.
 const ANSWER_DEPTH_MAX: usize = 32;

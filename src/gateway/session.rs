@@ -1,13 +1,185 @@
-//! Sessions on a request's way: who stands behind the one that it presents, and that whoever names a user is no lead any more.
+//! Sessions on a request's way: what the state knows of those that it presents, and what it does to them.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
-use crate::identity::{Exchanged, Exchanges, Holder, Sessions};
-use crate::policy::Workspace;
-use crate::profile::{Class, SessionRole};
+use super::judgement::{Witness, is_said, said_at};
+use super::lesson::{Lesson, Teaching};
+use crate::clock::UnixSeconds;
+use crate::decision::Mode;
+use crate::envelope::{Envelope, EnvelopeError};
+use crate::epoch::Tenant;
+use crate::identity::{Exchanged, Exchanges, Holder, PresentedTicket, Proofs, Sessions, Ticket, TicketError};
+use crate::policy::{Limits, Workspace};
+use crate::profile::{Class, Operation, SessionRole, Teaches};
+use crate::rejection::Rejection;
+use crate::state::Store;
 
-/// Who stands behind the sessions of a request.
-pub(super) async fn holder(sessions: &Sessions<'_>, presented: &[Cow<'_, str>], remembered: Remembered) -> Holder {
+/// One request to an operation of a tenant, as far as its sessions go.
+pub(super) struct InSession<'s> {
+    operation: &'s Arc<Operation>,
+    tenant: &'s Tenant,
+    envelope: &'s Envelope<'s>,
+    /// The session tokens that stand for an exchanged token.
+    tokens: Vec<Cow<'s, str>>,
+    sessions: Sessions<'s>,
+    exchanges: Exchanges<'s>,
+    now: UnixSeconds,
+}
+
+impl<'s> InSession<'s> {
+    /// Reads the session tokens.
+    ///
+    /// # Errors
+    ///
+    /// A place of one is there twice, or holds no text.
+    pub(super) fn read(
+        operation: &'s Arc<Operation>,
+        tenant: &'s Tenant,
+        envelope: &'s Envelope<'s>,
+        state: &'s dyn Store,
+        now: UnixSeconds,
+    ) -> Result<Self, EnvelopeError> {
+        let Workspace { id, profile, .. } = &tenant.workspace;
+        let mut tokens = match &operation.exchange {
+            None => envelope.texts_at(&profile.tokens.session)?,
+            // The session begins here; an older one is left behind.
+            Some(_) => Vec::new(),
+        };
+        tokens.retain(|text| is_said(text));
+        let (sessions, exchanges) = (Sessions::new(state, id, now), Exchanges::new(state, id, now));
+        Ok(Self { operation, tenant, envelope, tokens, sessions, exchanges, now })
+    }
+
+    /// What the session token stands for, where it stands for anything.
+    pub(super) async fn exchanged(&self) -> Option<Exchanged> {
+        let (first, others) = self.tokens.split_first()?;
+        // Which of several the backend goes by is not known; and without an answer of the state nobody is proven.
+        if others.iter().any(|other| other != first) {
+            return None;
+        }
+        match self.exchanges.find(first).await {
+            Ok(exchanged) => exchanged,
+            Err(error) => {
+                tracing::debug!(%error, "session_not_found");
+                None
+            }
+        }
+    }
+
+    /// Who stands behind the request's sessions. Only an answer to a bot depends on it.
+    pub(super) async fn holder(&self, presented: &[Cow<'_, str>]) -> Holder {
+        match self.operation.class {
+            Class::Collect => holder(&self.sessions, presented, Remembered::of(&self.tenant.workspace)).await,
+            Class::Update
+            | Class::Event
+            | Class::Delete
+            | Class::Identify
+            | Class::SessionEnd
+            | Class::Telemetry
+            | Class::Pass
+            | Class::ServerApi => Holder::Hidden,
+        }
+    }
+
+    /// The ticket with which a bot's own server asked. One that does not hold is none, and stands in the record.
+    ///
+    /// # Errors
+    ///
+    /// There are two, and the workspace enforces.
+    pub(super) fn ticket(
+        &self,
+        presented: &[Cow<'_, str>],
+        witness: &mut impl Witness,
+    ) -> Result<Option<Ticket>, Rejection> {
+        let Workspace { identity, catalogue, .. } = &self.tenant.workspace;
+        if self.operation.class != Class::Collect || identity.ticket_at.is_empty() {
+            return Ok(None);
+        }
+        let tickets = said_at(self.envelope, &identity.ticket_at)?;
+        let conversation = self.operation.context.first().and_then(|place| self.envelope.text_at(place).ok()?);
+        let presented = PresentedTicket { tickets, sessions: presented, conversation };
+        match self.tenant.verifier.ticket(&presented, self.now) {
+            Ok(None) => Ok(None),
+            Ok(Some(ticket)) => {
+                witness.ticket("valid");
+                Ok(Some(ticket))
+            }
+            Err(error) => {
+                witness.ticket(error.code());
+                match (error, catalogue.mode()) {
+                    (TicketError::Two, Mode::Enforce) => return Err(Rejection::TwoTickets),
+                    (TicketError::Two, Mode::Off | Mode::Observe) => witness.would_refuse(Rejection::TwoTickets.code()),
+                    (
+                        TicketError::Token(_)
+                        | TicketError::Claims
+                        | TicketError::OtherSession
+                        | TicketError::OtherConversation,
+                        _,
+                    ) => {}
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// Remembers, before the request is sent on, what it does to its sessions: their answer may never come. Gives what the answer will teach.
+    ///
+    /// # Errors
+    ///
+    /// The place of a token is there twice, or holds no text.
+    pub(super) async fn leave(
+        &self,
+        presented: &[Cow<'_, str>],
+        proofs: &Proofs<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Lesson>, EnvelopeError> {
+        let ends = self.operation.class == Class::SessionEnd;
+        if Remembered::of(&self.tenant.workspace) != Remembered::Nothing {
+            for session in presented {
+                let left = match (ends, proofs.names_a_user()) {
+                    (true, _) => self.sessions.forget(session).await,
+                    (false, true) => self.sessions.remember(session, SessionRole::User).await,
+                    (false, false) => Ok(()),
+                };
+                // A state that cannot be reached has nobody for a lead either.
+                if let Err(error) = left {
+                    tracing::debug!(%error, "session_not_remembered");
+                }
+            }
+        }
+        for session in self.tokens.iter().filter(|_| ends) {
+            if let Err(error) = self.exchanges.unbind(session).await {
+                tracing::debug!(%error, "session_not_forgotten");
+            }
+        }
+        self.lesson(presented, proofs, limits)
+    }
+
+    fn lesson(
+        &self,
+        presented: &[Cow<'_, str>],
+        proofs: &Proofs<'_>,
+        limits: &Limits,
+    ) -> Result<Option<Lesson>, EnvelopeError> {
+        let Workspace { id, profile, identity, .. } = &self.tenant.workspace;
+        let teaching = match (self.operation.teaches, &self.operation.exchange) {
+            (Teaches::Nothing, None) => return Ok(None),
+            (Teaches::Role, None) => Teaching::Role,
+            (Teaches::Nothing | Teaches::Role, Some(exchange)) => {
+                let mut shown = said_at(self.envelope, &exchange.token)?;
+                shown.extend(said_at(self.envelope, &profile.tokens.jwt)?);
+                // For a token that only this gateway saw the backend gives no session.
+                let binding =
+                    if shown.is_empty() { None } else { proofs.binding(self.now, identity.exchange_lifetime) };
+                Teaching::Session { operation: Arc::clone(self.operation), binding }
+            }
+        };
+        Ok(Some(Lesson::new(id, profile, presented, teaching, limits)))
+    }
+}
+
+async fn holder(sessions: &Sessions<'_>, presented: &[Cow<'_, str>], remembered: Remembered) -> Holder {
     let mut texts = presented.iter();
     match (texts.next(), remembered) {
         (None, Remembered::Nothing | Remembered::Users) => Holder::Unasked,
@@ -25,7 +197,7 @@ pub(super) async fn holder(sessions: &Sessions<'_>, presented: &[Cow<'_, str>], 
 
 /// What is ever known of the sessions of a workspace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Remembered {
+enum Remembered {
     Nothing,
     /// Those in which somebody named a user: no ticket is for them.
     Users,
@@ -34,51 +206,11 @@ pub(super) enum Remembered {
 }
 
 impl Remembered {
-    pub(super) fn of(workspace: &Workspace) -> Self {
+    fn of(workspace: &Workspace) -> Self {
         match (&workspace.profile.roles, workspace.identity.ticket_at.is_empty()) {
             (Some(_), _) => Remembered::Roles,
             (None, false) => Remembered::Users,
             (None, true) => Remembered::Nothing,
-        }
-    }
-}
-
-/// What the session token of a request stands for, where it stands for anything.
-pub(super) async fn exchanged(exchanges: &Exchanges<'_>, presented: &[Cow<'_, str>]) -> Option<Exchanged> {
-    let (first, others) = presented.split_first()?;
-    // Which of several the backend goes by is not known; and without an answer of the state nobody is proven.
-    if others.iter().any(|other| other != first) {
-        return None;
-    }
-    match exchanges.find(first).await {
-        Ok(exchanged) => exchanged,
-        Err(error) => {
-            tracing::debug!(%error, "session_not_found");
-            None
-        }
-    }
-}
-
-/// Forgets what session tokens stood for.
-pub(super) async fn ends(exchanges: &Exchanges<'_>, presented: &[Cow<'_, str>]) {
-    for session in presented {
-        if let Err(error) = exchanges.unbind(session).await {
-            tracing::debug!(%error, "session_not_forgotten");
-        }
-    }
-}
-
-/// Remembers, before a request is sent on, what it does to its sessions: their answer may never come.
-pub(super) async fn leaves(sessions: &Sessions<'_>, presented: &[Cow<'_, str>], class: Class, names_a_user: bool) {
-    for session in presented {
-        let left = match (class == Class::SessionEnd, names_a_user) {
-            (true, _) => sessions.forget(session).await,
-            (false, true) => sessions.remember(session, SessionRole::User).await,
-            (false, false) => Ok(()),
-        };
-        // A state that cannot be reached has nobody for a lead either.
-        if let Err(error) = left {
-            tracing::debug!(%error, "session_not_remembered");
         }
     }
 }
@@ -91,7 +223,6 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::clock::UnixSeconds;
     use crate::state::{Answer, Claimed, Key, Numbers, Revocation, RevocationId, Revocations, StateError, Store};
 
     /// A state that answers the same to everything.

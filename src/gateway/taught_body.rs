@@ -16,14 +16,14 @@ use tokio::time::timeout;
 use super::lesson::{ANSWER_BYTES_MAX, Lesson};
 use crate::clock;
 use crate::state::Store;
-use crate::upstream::{ResponseBodyError, UpstreamBody};
+use crate::upstream::UpstreamBody;
 
 /// The longest time that the end of an answer waits for the state.
 const LEARNING_TIMEOUT: Duration = Duration::from_millis(250);
 
 /// An upstream's answer, to which somebody may listen.
-pub struct TaughtBody {
-    body: UpstreamBody,
+pub struct TaughtBody<B = UpstreamBody> {
+    body: B,
     learning: Learning,
 }
 
@@ -47,14 +47,14 @@ struct Remembering {
     last: Option<Frame<Bytes>>,
 }
 
-impl TaughtBody {
+impl<B: Body<Data = Bytes> + Unpin> TaughtBody<B> {
     /// An answer to which nobody listens.
-    pub fn unheard(response: Response<UpstreamBody>) -> Response<Self> {
+    pub fn unheard(response: Response<B>) -> Response<Self> {
         response.map(|body| Self { body, learning: Learning::No })
     }
 
     /// An answer that teaches `lesson`, where it can.
-    pub fn heard(response: Response<UpstreamBody>, lesson: Lesson, state: &Arc<dyn Store>) -> Response<Self> {
+    pub fn heard(response: Response<B>, lesson: Lesson, state: &Arc<dyn Store>) -> Response<Self> {
         let says_something = !response.body().is_end_stream();
         if !says_something || !Lesson::can_be_read(response.status(), response.headers()) {
             return Self::unheard(response);
@@ -84,11 +84,11 @@ impl Listening {
     }
 }
 
-impl Body for TaughtBody {
+impl<B: Body<Data = Bytes> + Unpin> Body for TaughtBody<B> {
     type Data = Bytes;
-    type Error = ResponseBodyError;
+    type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, ResponseBodyError>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         loop {
             match &mut this.learning {
@@ -146,10 +146,121 @@ impl Body for TaughtBody {
     }
 }
 
-impl TaughtBody {
+impl<B> TaughtBody<B> {
     fn remember(&mut self, last: Option<Frame<Bytes>>) {
         if let Learning::Listens(listening) = std::mem::replace(&mut self.learning, Learning::No) {
             self.learning = listening.remember(last);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::convert::Infallible;
+    use std::future::pending;
+
+    use http_body_util::BodyExt;
+    use tokio::time::Instant;
+
+    use super::super::lesson::Teaching;
+    use super::*;
+    use crate::clock::UnixSeconds;
+    use crate::identity::{Holder, Sessions};
+    use crate::policy::{Limits, Source};
+    use crate::state::{Answer, Claimed, Key, Memory, MemoryLimits};
+
+    /// A state that never answers.
+    struct Silent;
+
+    impl Store for Silent {
+        fn claim(&self, _: Key, _: Bytes, _: UnixSeconds, _: UnixSeconds) -> Answer<'_, Claimed> {
+            Box::pin(pending())
+        }
+
+        fn put(&self, _: Key, _: Bytes, _: UnixSeconds, _: UnixSeconds) -> Answer<'_, ()> {
+            Box::pin(pending())
+        }
+
+        fn get(&self, _: Key, _: UnixSeconds) -> Answer<'_, Option<Bytes>> {
+            Box::pin(pending())
+        }
+
+        fn remove(&self, _: Key) -> Answer<'_, ()> {
+            Box::pin(pending())
+        }
+    }
+
+    /// A body in pieces that says at its last one that it has ended, or not.
+    struct Pieces {
+        left: VecDeque<&'static str>,
+        tells_its_end: bool,
+    }
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.left.pop_front().map(|piece| Ok(Frame::data(Bytes::from_static(piece.as_bytes())))))
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.tells_its_end && self.left.is_empty()
+        }
+    }
+
+    const ANSWER: [&str; 3] = [r#"{"user":{"role":"#, r#""contact_role"},"#, r#""anonymous_session":"s"}"#];
+
+    fn answer(tells_its_end: bool, state: &Arc<dyn Store>) -> TaughtBody<Pieces> {
+        let (_, text) = crate::profile::shipped()[0];
+        let mut findings = crate::policy::Findings::default();
+        let profile = crate::policy::parse_profile(&Source::new("intercom-web.toml", text), &mut findings);
+        let profile = Arc::new(profile.expect("a profile"));
+        let lesson = Lesson::new("acme", &profile, &[], Teaching::Role, &Limits::default());
+        let response = Response::builder().header("content-type", "application/json");
+        let response = response.body(Pieces { left: ANSWER.into(), tells_its_end }).expect("a response");
+        TaughtBody::heard(response, lesson, state).into_body()
+    }
+
+    #[tokio::test]
+    async fn a_state_that_is_silent_holds_the_end_of_an_answer_for_a_moment_and_nothing_else() {
+        for tells_its_end in [true, false] {
+            let state: Arc<dyn Store> = Arc::new(Silent);
+            let mut body = answer(tells_its_end, &state);
+            let began = Instant::now();
+            for piece in &ANSWER[..2] {
+                let frame = body.frame().await.expect("a piece").expect("never fails");
+                assert_eq!(frame.into_data().expect("data"), piece.as_bytes());
+                assert!(began.elapsed() < LEARNING_TIMEOUT);
+            }
+            let rest = body.collect().await.expect("never fails").to_bytes();
+            assert_eq!(rest, ANSWER[2].as_bytes());
+            let waited = began.elapsed();
+            assert!(waited >= LEARNING_TIMEOUT && waited < LEARNING_TIMEOUT * 20, "{waited:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_an_answer_teaches_is_known_before_its_end() {
+        for tells_its_end in [true, false] {
+            let state: Arc<dyn Store> = Arc::new(Memory::new(MemoryLimits::default()));
+            let mut body = answer(tells_its_end, &state);
+            let sessions = Sessions::new(&*state, "acme", clock::now_seconds());
+            for piece in &ANSWER[..2] {
+                assert_eq!(
+                    body.frame().await.expect("a piece").expect("never fails").into_data().expect("data"),
+                    piece
+                );
+                assert_eq!(sessions.holder("s").await, Ok(Holder::Unknown));
+                assert!(!body.is_end_stream());
+            }
+            let last = body.frame().await.expect("a piece").expect("never fails");
+            assert_eq!(last.into_data().expect("data"), ANSWER[2]);
+            // One that does not tell its end goes on, and ends afterwards.
+            assert_eq!(body.is_end_stream(), tells_its_end);
+            assert!(tells_its_end || body.frame().await.is_none());
+            assert_eq!(sessions.holder("s").await, Ok(Holder::Lead));
         }
     }
 }

@@ -145,3 +145,110 @@ impl<'s> Exchanges<'s> {
         is_one.then(|| Key::of(Space::Exchange, self.workspace, session.as_bytes()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::time::Duration;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::identity::testing::{self, NOW, key, policy, presented, token};
+    use crate::identity::{Presented, ProofVerdict, SignedPayload};
+    use crate::policy::{IdentityPolicy, KeyPolicy, KeyTerm, KeyUse};
+    use crate::state::{Memory, MemoryLimits};
+
+    fn at_once<T>(answer: impl Future<Output = Result<T, StateError>>) -> T {
+        answer.now_or_never().expect("memory never waits").expect("memory has an answer")
+    }
+
+    fn at(seconds: i64) -> UnixSeconds {
+        UnixSeconds(NOW.0 + seconds)
+    }
+
+    /// Exchanges a token with these claims for the session `s`.
+    fn exchange(state: &Memory, claims: &str, lifetime_max: Option<Duration>) -> bool {
+        let presented = Presented { tokens: vec![token(claims).into()], ..presented() };
+        let (verifier, mut payload) = (testing::verifier_of(&policy()), SignedPayload::default());
+        let binding = verifier.verify(&presented, NOW, &mut payload).binding(NOW, lifetime_max);
+        binding.map(|binding| at_once(Exchanges::new(state, "acme", NOW).bind("s", binding))).is_some()
+    }
+
+    /// What a request in the session proves so many seconds later, under this policy.
+    fn proof(state: &Memory, policy: &IdentityPolicy, seconds: i64, named: &[&'static str]) -> &'static str {
+        let exchanged = at_once(Exchanges::new(state, "acme", at(seconds)).find("s"));
+        let user_ids = named.iter().map(|id| (*id).into()).collect();
+        let presented = Presented { user_ids, exchanged, ..presented() };
+        let (verifier, mut payload) = (testing::verifier_of(policy), SignedPayload::default());
+        let proofs = verifier.verify(&presented, at(seconds), &mut payload);
+        // Who is proven signs, and nobody else does.
+        assert_eq!(proofs.claims().is_some(), proofs.verdict() == ProofVerdict::Exchanged);
+        // What was exchanged cannot be exchanged again.
+        assert!(proofs.binding(at(seconds), None).is_none());
+        proofs.verdict().code()
+    }
+
+    fn claims(exp: i64) -> String {
+        format!(r#"{{"user_id":"user-42","plan":"pro","exp":{}}}"#, NOW.0 + exp)
+    }
+
+    #[test]
+    fn a_session_stands_for_its_token_until_the_earliest_of_its_ends() {
+        let state = Memory::new(MemoryLimits::default());
+        let day = EXCHANGE_SECONDS_MAX;
+        for (exp, lifetime_max, end) in [
+            (600, None, 600),
+            (600, Some(Duration::from_secs(60)), 60),
+            (60, Some(Duration::from_secs(600)), 60),
+            (10 * day, None, day),
+            (10 * day, Some(Duration::from_secs(1_000_000)), day),
+        ] {
+            assert!(exchange(&state, &claims(exp), lifetime_max));
+            assert_eq!(proof(&state, &policy(), end - 1, &[]), "exchanged", "{exp} {lifetime_max:?}");
+            assert_eq!(proof(&state, &policy(), end, &[]), "absent", "{exp} {lifetime_max:?}");
+        }
+        // It may still be verified, within the leeway, and is over.
+        assert!(!exchange(&state, &claims(-10), None));
+    }
+
+    #[test]
+    fn claims_are_looked_at_each_time_anew() {
+        let state = Memory::new(MemoryLimits::default());
+        assert!(exchange(&state, &claims(600), None));
+        let check = |changed: IdentityPolicy, seconds, named: &[&'static str], expected| {
+            assert_eq!(proof(&state, &changed, seconds, named), expected, "{changed:?}");
+        };
+        check(policy(), 1, &["user-42"], "exchanged");
+        check(policy(), 1, &["user-43"], "subject_mismatch");
+        check(IdentityPolicy { issuers: vec!["idp".into()], ..policy() }, 1, &[], "wrong_issuer");
+        check(IdentityPolicy { required_claims: vec!["scope".into()], ..policy() }, 1, &[], "claim_missing");
+        check(IdentityPolicy { max_lifetime: Some(Duration::from_secs(60)), ..policy() }, 1, &[], "lifetime_too_long");
+        let of = |id: &str, uses: KeyUse, not_after| {
+            let term = KeyTerm { not_before: None, not_after };
+            IdentityPolicy { keys: vec![KeyPolicy { term, ..key(id, &[uses]) }], ..policy() }
+        };
+        check(of("web", KeyUse::Jwt, Some(NOW.0 + 100)), 99, &[], "exchanged");
+        check(of("web", KeyUse::Jwt, Some(NOW.0 + 100)), 100, &[], "key_not_in_force");
+        check(of("web-2", KeyUse::Jwt, None), 1, &[], "unknown_key");
+        check(of("web", KeyUse::UserHash, None), 1, &[], "unknown_key");
+    }
+
+    #[test]
+    fn what_cannot_be_remembered_is_bound_to_nothing() {
+        let binding = |payload: usize| Binding::new("web", "user-42", &vec![b' '; payload], at(1), NOW);
+        let beside = "web".len() + "user-42".len() + 2 * LENGTH_BYTES;
+        assert!(binding(VALUE_BYTES_MAX - beside).is_some());
+        assert!(binding(VALUE_BYTES_MAX - beside + 1).is_none());
+        assert!(Binding::new("web", "user-42", b"{}", NOW, NOW).is_none());
+        let state = Memory::new(MemoryLimits::default());
+        let exchanges = Exchanges::new(&state, "acme", NOW);
+        for session in [String::new(), " ".into(), "s".repeat(SESSION_BYTES_MAX + 1)] {
+            at_once(exchanges.bind(&session, binding(2).expect("short")));
+            assert!(at_once(exchanges.find(&session)).is_none());
+        }
+        for broken in [&b""[..], &[0], &[0, 9, b'w'], &[0, 1, b'w', 0], &[0, 1, 0xff, 0, 1, b'u']] {
+            assert!(Exchanged::read(broken).is_none(), "{broken:?}");
+        }
+    }
+}

@@ -53,7 +53,8 @@ impl<'s> Sessions<'s> {
     ///
     /// The state has no answer.
     pub async fn holder(&self, session: &str) -> Result<Holder, StateError> {
-        let Some(key) = self.key(session) else { return Ok(Holder::Unknown) };
+        // What cannot be remembered might be a user's.
+        let Some(key) = self.key(session) else { return Ok(Holder::Hidden) };
         let found = self.state.get(key, self.now).await?;
         Ok(match found.as_deref() {
             Some(USER) => Holder::User,
@@ -146,11 +147,13 @@ mod tests {
         let state = Memory::new(MemoryLimits::default());
         let acme = Sessions::new(&state, "acme", NOW);
         at_once(acme.remember("s", SessionRole::Lead));
-        for (workspace, session) in [("beta", "s"), ("acme", "S"), ("acme", "s "), ("acme", "")] {
+        for (workspace, session) in [("beta", "s"), ("acme", "S"), ("acme", "s ")] {
             assert_eq!(at_once(Sessions::new(&state, workspace, NOW).holder(session)), Holder::Unknown);
         }
         let (longest, long) = ("s".repeat(SESSION_BYTES_MAX), "s".repeat(SESSION_BYTES_MAX + 1));
-        for (session, holder) in [(&*longest, Holder::Lead), (&*long, Holder::Unknown), (" ", Holder::Unknown)] {
+        for (session, holder) in
+            [(&*longest, Holder::Lead), (&*long, Holder::Hidden), (" ", Holder::Hidden), ("", Holder::Hidden)]
+        {
             at_once(acme.remember(session, SessionRole::Lead));
             assert_eq!(at_once(acme.holder(session)), holder);
         }

@@ -365,3 +365,85 @@ async fn another_wire_exchanges_by_the_same_data_and_a_session_that_ends_stands_
         assert_eq!((goes_on, desk.bench.record()["proof"].clone()), (json!({"nickname": "bob"}), json!("absent")));
     }
 }
+
+/// One more wire: the token in a member of the body, which must be fresh (`iat`), and the session token under a header that is no bearer's.
+const TRACKED: &str = r#"
+title = "A messenger that tracks sessions in a header of its own"
+token_reader = "upstream"
+workspace_at = ["query:org"]
+claims = "claims"
+[identity]
+user_id = ["body:/customer/externalId"]
+email = []
+session = ["header:x-tracking-token"]
+user_id_claims = ["externalId"]
+email_claims = ["email"]
+[tokens]
+jwt = []
+user_hash = []
+session = ["header:x-tracking-token"]
+[operations.login]
+on = "POST /v1/chat/auth"
+class = "identify"
+body = "json"
+documents = { body = "login" }
+exchange = { token = ["body:/jwtToken"], session = ["/tracking/token"] }
+[operations.customer]
+on = "PUT /v1/chat/customer"
+class = "update"
+body = "json"
+documents = { "body:/customer" = "customer" }
+[shapes.login]
+kind = "object"
+rest = "settings"
+credentials = ["jwtToken"]
+[shapes.customer]
+kind = "object"
+settings = ["externalId"]
+nested = { custom = "custom" }
+[shapes.custom]
+kind = "object"
+[shapes.claims]
+kind = "object"
+settings = ["iat", "exp", "externalId"]
+nested = { custom = "custom" }
+"#;
+
+#[tokio::test]
+async fn a_wire_whose_tokens_must_be_fresh_exchanges_them_too() {
+    let workspace = LIBREDESK
+        .replace("\"libredesk\"", "\"tracked\"")
+        .replace("inbox-1", "org-1")
+        .replace("token_at = [\"header:x-user-token\"]", "required_claims = [\"iat\"]")
+        .replace("max_lifetime = \"2h\"", "max_lifetime = \"15m\"");
+    let mut desk = over(|setup| setup.profile("tracked", TRACKED).workspace("tracked", &workspace)).await;
+    let send = |method: &str, path: &str, body: &Value, session: &str| {
+        Request::builder()
+            .method(method)
+            .uri(format!("{path}?org=org-1"))
+            .header("origin", "https://app.acme.example")
+            .header("content-type", "application/json")
+            .header("x-tracking-token", session)
+            .body(body.to_string())
+            .expect("a request")
+    };
+    let token = |iat: Value| {
+        let claims = json!({"externalId": "user-42", "iat": iat, "exp": now() + 300, "custom": {"plan": "pro"}});
+        Token::of(&claims.to_string()).text()
+    };
+    let customer =
+        json!({"customer": {"externalId": "user-42", "custom": {"plan": "pro", "seats": 7}, "nickname": "bob"}});
+    let signed = json!({"externalId": "user-42", "custom": {"plan": "pro"}, "nickname": "bob"});
+    let unsigned = json!({"externalId": "user-42", "nickname": "bob"});
+    for (iat, proof, goes_on) in [
+        (json!(now() - 100), "exchanged", &signed),
+        // It was signed too long ago, or does not say when.
+        (json!(now() - 900), "absent", &unsigned),
+        (json!(null), "absent", &unsigned),
+    ] {
+        desk.says(200, r#"{"tracking":{"token":"s"}}"#);
+        desk.bench.passes(send("POST", "/v1/chat/auth", &json!({"jwtToken": token(iat)}), "")).await;
+        let received = desk.bench.passes(send("PUT", "/v1/chat/customer", &customer, "s")).await;
+        assert_eq!((&received.json()["customer"], desk.bench.record()["proof"].as_str()), (goes_on, Some(proof)));
+    }
+}

@@ -358,3 +358,22 @@ async fn a_session_of_one_workspace_says_nothing_of_another() {
     assert_eq!(messenger.bench.refused(form_request(FORM, elsewhere), 403).await, "nothing_left");
     assert_eq!(messenger.answers(Some("s")).await, "lead");
 }
+
+#[tokio::test]
+async fn a_session_that_ends_is_nobodys() {
+    let shutdown = r#"shutdown = { on = "POST /messenger/web/shutdown", class = "session_end", body = "form", documents = { "field:user_data" = "user" } }"#;
+    let profile = include_str!("../../policies/profiles/intercom-web.toml");
+    let profile = profile.replace("[operations]\n", &format!("[operations]\n{shutdown}\n"));
+    let mut messenger = messenger(|setup| setup.profile("intercom-web", &profile)).await;
+    let end = || form_request("/messenger/web/shutdown", in_session(&[("user_data", "{}")], Some("s")));
+    messenger.make_lead("s").await;
+    messenger.bench.passes(end()).await;
+    assert_eq!(messenger.answers(Some("s")).await, "not_lead");
+    // What was a user's is whose the messenger says next.
+    messenger.ping(Some("s"), r#"{"user_id":"user-42"}"#).await;
+    messenger.says(Says::role("contact_role", "s"));
+    messenger.ping(Some("s"), "{}").await;
+    assert_eq!(messenger.answers(Some("s")).await, "not_lead");
+    messenger.bench.passes(end()).await;
+    messenger.make_lead("s").await;
+}

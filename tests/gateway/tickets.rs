@@ -129,3 +129,64 @@ async fn a_ticket_makes_no_lead_of_a_user() {
     bench.passes(form_request("/messenger/web/ping", ping)).await;
     assert_eq!(is_left_out(&mut bench, answer("phone", &[SESSION, (TICKET, &good)])).await, "valid");
 }
+
+/// A messenger whose answers never say whose a session is.
+const SHOP: &str = r#"
+profile = "chatwoot"
+app_ids = ["site-token"]
+upstream = "attributes"
+mode = "enforce"
+trusted_domains = ["https://app.acme.example"]
+missing_origin = "refuse"
+
+[identity]
+require = "never"
+ticket_at = ["header:x-bot-ticket"]
+
+[[identity.keys]]
+id = "bot"
+algorithm = "HS256"
+secret = { env = "OTHER_SECRET" }
+use = ["collector_ticket"]
+
+[attributes]
+email = { lock = "enforce", type = "email", collect = "leads" }
+nickname = { lock = "off" }
+"#;
+
+#[tokio::test]
+async fn where_no_answer_says_whose_a_session_is_a_ticket_lets_answer_until_somebody_names_a_user() {
+    let mut bench = Bench::start(|upstream| Setup::new(upstream).workspace("shop", SHOP)).await;
+    let origin = bench.own_origin();
+    let send = |call: &str, body: serde_json::Value, session: &str, ticket: Option<&Token>| {
+        let (method, path) = call.split_once(' ').expect("a method and a path");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1/widget/{path}?website_token=site-token"))
+            .header("origin", &origin)
+            .header("content-type", "application/json")
+            .header("x-auth-token", session);
+        if let Some(ticket) = ticket {
+            request = request.header("x-bot-ticket", ticket.text());
+        }
+        request.body(body.to_string()).expect("a request")
+    };
+    let filled = |name: &str| json!({"message": {"submitted_values": [{"name": name, "title": "Q", "value": "ada@example.com"}]}});
+    let answer = |session, ticket| send("PATCH messages/7", filled("email"), session, ticket);
+    let good = ticket(&json!({"attributes": ["email"], "conversation": "7"}));
+    bench.passes(answer("s", None)).await;
+    assert_eq!(bench.verdict("email"), "not_lead");
+    let received = bench.passes(answer("s", Some(&good))).await;
+    assert_eq!((received.json(), received.header("x-bot-ticket")), (filled("email"), None));
+    assert_eq!(bench.verdict("email"), "lead");
+    bench.passes(answer("t", Some(&good))).await;
+    assert_eq!(bench.verdict("email"), "not_lead");
+    // Another session's user is nobody here; this one's is.
+    let user = json!({"identifier": "user-42", "nickname": "bob"});
+    bench.passes(send("PATCH contact/set_user", user.clone(), "t", None)).await;
+    bench.passes(answer("s", Some(&good))).await;
+    assert_eq!(bench.verdict("email"), "lead");
+    bench.passes(send("PATCH contact/set_user", user, "s", None)).await;
+    bench.passes(answer("s", Some(&good))).await;
+    assert_eq!(bench.verdict("email"), "not_lead");
+}

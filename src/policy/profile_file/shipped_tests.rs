@@ -8,7 +8,7 @@ use super::parse_profile;
 use crate::policy::{Findings, Paint, Source};
 use crate::profile::{
     Accepts, Body, Class, DocumentAt, Members, Nested, Operation, Path, Place, Profile, Replaces, Rest, RouteError,
-    Routes, Shape, WhenEmpty, shipped,
+    Routes, SessionRole, Shape, Teaches, WhenEmpty, shipped,
 };
 
 #[track_caller]
@@ -168,6 +168,10 @@ fn what_intercom_reads_under_another_name_is_known_here() {
     assert!(user.settings.iter().any(|name| name == "user_id"));
     assert_eq!(profile.tokens.sealed, [Place::Field("_intercomEncryptedPayload".into())]);
     assert!(!profile.identity.email.contains(&Place::Field("email".into())));
+    // Only of `ping` is it known that its answer says whose the session is.
+    let teaching = profile.operations.iter().filter(|operation| operation.teaches == Teaches::Role);
+    assert_eq!(teaching.map(|operation| operation.name.as_str()).collect::<Vec<_>>(), ["ping"]);
+    assert_eq!(profile.roles.as_ref().and_then(|roles| roles.role("contact_role")), Some(SessionRole::Lead));
 }
 
 #[test]
