@@ -124,10 +124,10 @@ impl<'j> Judgement<'j> {
         let enforcing = workspace.catalogue.mode() == Mode::Enforce;
         let origin = self.admit(from, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
 
-        let presented = self.presented(&envelope, tenant)?;
+        let sessions = sessions(&envelope, profile)?;
+        let presented = self.presented(&envelope, tenant, !sessions.is_empty())?;
         let mut payload = SignedPayload::default();
         let mut proofs = tenant.verifier.verify(&presented, now, &mut payload);
-        let sessions = sessions(&envelope, profile)?;
         let standing = Standing { tenant, class: self.route.operation.class, origin: from, sessions, now, state };
         let unknown = standing.look_up(&mut proofs).await.err();
         if let Some(error) = unknown {
@@ -311,7 +311,12 @@ impl<'j> Judgement<'j> {
         Rejection::Internal
     }
 
-    fn presented<'e>(&self, envelope: &'e Envelope<'_>, tenant: &Tenant) -> Result<Presented<'e>, Rejection> {
+    fn presented<'e>(
+        &self,
+        envelope: &'e Envelope<'_>,
+        tenant: &Tenant,
+        session: bool,
+    ) -> Result<Presented<'e>, Rejection> {
         let profile = &tenant.workspace.profile;
         let mut tokens = said_at(envelope, &profile.tokens.jwt)?;
         tokens.extend(said_at(envelope, &tenant.workspace.identity.token_at)?);
@@ -325,7 +330,6 @@ impl<'j> Judgement<'j> {
             }
             EncryptedPayload::Refuse | EncryptedPayload::Drop => Vec::new(),
         };
-        let session = !sessions(envelope, profile)?.is_empty();
         Ok(Presented {
             tokens,
             sealed,
