@@ -26,7 +26,9 @@ const MARKS: [u64; 3] = [1_000_000, 5_000_000, 10_000_000];
 /// Everything a hundredth as large, where only running counts.
 const SHORT: u64 = 100;
 
-const CASES: [(&str, fn(&Plan) -> anyhow::Result<()>); 5] = [
+type Case = fn(&Plan) -> anyhow::Result<()>;
+
+const CASES: [(&str, Case); 5] = [
     ("claim", claim),
     ("claim_again", claim_again),
     ("claim_on_disk", claim_on_disk),

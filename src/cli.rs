@@ -40,7 +40,7 @@ enum Command {
     /// Say what is wrong with a token, or make one to try an installation with.
     Token(token::Arguments),
     /// Take proofs back: a token, a user, a key, or all that was issued before a moment.
-    Revoke(revoke::Arguments),
+    Revoke(Box<revoke::Arguments>),
 }
 
 /// A command that could not do its work.

@@ -8,7 +8,7 @@ use http::Request;
 use serde_json::json;
 
 use crate::support::client::form_request;
-use crate::support::gateway::{ADMIN_TOKEN, write_whole};
+use crate::support::gateway::{ADMIN_TOKEN, status_of, write_whole};
 use crate::support::token::{now, user_hash};
 use crate::support::{Bench, Setup, TestUpstream, Token, form, ping_form};
 
@@ -215,10 +215,7 @@ async fn nobody_revokes_but_the_operator() {
     let json_type = "Content-Type: application/json";
     let body = r#"{"workspace":"acme","key":"web-2026-11"}"#;
     let length = format!("Content-Length: {}", body.len());
-    let send = |request: &str, lines: &[&str]| {
-        let answer = gateway.admin_send(request, &lines.join("\r\n"), body);
-        answer[9..12].parse::<u16>().expect("a status")
-    };
+    let send = |request: &str, lines: &[&str]| status_of(&gateway.admin_send(request, &lines.join("\r\n"), body));
     for (status, lines) in [
         (401, vec![&*host, json_type, &length]),
         (401, vec![&host, "Authorization: Bearer wrong-0123456789abcdef0123456789abcdef", json_type, &length]),
