@@ -50,7 +50,6 @@ pub use proofs::{Presented, Proofs, SessionPresence};
 pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use sealed::SEALED_CHARS_MAX;
 pub use signing::SigningKey;
-pub use token_id::TOKEN_ID_BYTES_MAX;
 pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError, Withdrawal};
 pub use verifier::Verifier;
 

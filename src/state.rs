@@ -22,6 +22,7 @@ pub use key::{Keeping, Key, Space};
 pub use memory::{Memory, MemoryLimits};
 pub use revocation::{
     Digest, REASON_CHARS_MAX, Reason, ReasonError, Revocation, RevocationId, RevocationIdError, Revoked,
+    TOKEN_ID_BYTES_MAX,
 };
 pub use revocations::{REVOCATIONS_MAX, Revocations, Voucher, VoucherToken};
 

@@ -14,6 +14,9 @@ use crate::clock::UnixSeconds;
 /// The longest reason, in characters.
 pub const REASON_CHARS_MAX: usize = 200;
 
+/// The longest id of a token, in bytes: by a longer one it is neither known again nor taken back. Servers write a UUID or a hash.
+pub const TOKEN_ID_BYTES_MAX: usize = 256;
+
 /// What was taken back in one workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
