@@ -1,6 +1,7 @@
 //! State: what has to be remembered from one request to another, and by every gateway that serves the same workspaces.
 //!
-//! Owns the trait [`Store`], behind which it is kept, and the store in memory. Whoever asks is told of a moment and waits for the answer: a store
+//! Owns the trait [`Store`], behind which it is kept, and two stores: memory, and memory that a file brings back after a restart. What operators
+//! took back is part of it ([`Revocations`]). Whoever asks is told of a moment and waits for the answer: a store
 //! that several gateways share is somewhere else. What is remembered is named by a [`Key`], a digest, so that no token, session or subject
 //! is kept as it was sent; what it means is the business of whoever asks. It reads no clock.
 
