@@ -20,7 +20,7 @@ use bytes::Bytes;
 
 pub use disk::{DiskError, DiskTask, OnDisk, StopError, WRITTEN_WITHIN};
 pub use key::{Keeping, Key, Space};
-pub use memory::{Memory, MemoryLimits};
+pub use memory::{ENTRY_BYTES, Memory, MemoryLimits};
 pub use revocation::{
     Digest, REASON_CHARS_MAX, Reason, ReasonError, Revocation, RevocationId, RevocationIdError, Revoked,
     TOKEN_ID_BYTES_MAX,
