@@ -43,7 +43,7 @@ enum Command {
     /// Say what each key signs in the running gateway, when last, and which ones can go.
     Keys(keys::Arguments),
     /// Take proofs back: a token, a user, a key, or all that was issued before a moment.
-    Revoke(revoke::Arguments),
+    Revoke(Box<revoke::Arguments>),
 }
 
 /// A command that could not do its work.

@@ -66,7 +66,6 @@ pub use session::{Holder, SESSION_BYTES_MAX, SESSION_SECONDS, Sessions};
 pub use signing::SigningKey;
 pub use ticket::{PresentedTicket, TICKET_ATTRIBUTES_MAX, TICKET_LIFETIME_MAX, Ticket, TicketError};
 pub use times::Times;
-pub use token_id::TOKEN_ID_BYTES_MAX;
 pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError, Withdrawal};
 pub use verifier::Verifier;
 

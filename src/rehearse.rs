@@ -107,8 +107,86 @@ fn walk(
     if drafted.body.len() > limits.body_bytes_max {
         return Err(Rejection::Body(BodyError::TooLarge));
     }
+    // Memory never waits.
     let Cleared { rewritten, .. } =
         judgement.clear(&drafted.body, &origin, now, state, notes).now_or_never().ok_or(Rejection::Internal)??;
     notes.goes_on(operation, &rewritten, &drafted.placed);
     Ok(Passage::Sent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{PolicyFiles, Source, parse, parse_cases};
+    use crate::state::{Digest, Reason, Revocation, RevocationId, Revoked, Store};
+
+    const CASE: &str = r#"
+[[cases]]
+name = "a token that is sent again"
+path = "/messenger/web/ping"
+origin = "https://app.acme.example"
+update = { user_id = "user-42" }
+signed = { user_id = "user-42", jti = "1", iat = 1795000000, exp = 1795003600 }
+expect = { status = "sent" }
+"#;
+
+    /// What becomes of one token under a rule, at each of these moments: seconds after it was issued. It ends after an hour and 30 seconds.
+    #[track_caller]
+    fn check(replay: &str, revoked: Option<(Revoked, Option<i64>)>, moments: &[(i64, Option<&str>)]) {
+        let gateway = include_str!("../policies/gateway.toml");
+        let acme = include_str!("../policies/workspaces/acme.toml");
+        let acme = acme.replacen("[identity]\n", &format!("[identity]\nreplay = \"{replay}\"\n"), 1);
+        let shipped = crate::profile::shipped();
+        let (set, findings) = parse(&PolicyFiles {
+            gateway: Some(Source::new("gateway.toml", gateway)),
+            profiles: shipped.iter().map(|(id, text)| Source::new(format!("{id}.toml"), *text)).collect(),
+            workspaces: vec![Source::new("acme.toml", acme)],
+            base: "nowhere".into(),
+        });
+        let stage = RehearsalEpoch::build("test", set.unwrap_or_else(|| panic!("{findings:?}"))).expect("built");
+        let tenant = &stage.epoch().tenants()[0];
+        let mut findings = crate::policy::Findings::default();
+        let cases = parse_cases(&Source::new("acme.cases.toml", CASE), &mut findings).expect("cases");
+        let drafted = request::draft(&stage, tenant, &cases.cases[0]).expect("drafted");
+        let state = Memory::new(MemoryLimits::default());
+        if let Some((revoked, until)) = revoked {
+            let revocation = Revocation {
+                id: RevocationId::draw(std::time::SystemTime::UNIX_EPOCH).expect("an id"),
+                workspace: "acme".into(),
+                revoked,
+                made: NOW,
+                until: until.map(|after| UnixSeconds(NOW.0 + after)),
+                reason: Reason::default(),
+            };
+            state.revoke(revocation, NOW).now_or_never().expect("at once").expect("revoked");
+        }
+        for (after, expected) in moments {
+            let mut notes = Notes::default();
+            let now = UnixSeconds(NOW.0 + after);
+            let code = walk(stage.epoch(), &drafted, now, &state, &mut notes).err().map(|rejection| rejection.code());
+            assert_eq!(code, *expected, "{replay}, {after} seconds after");
+        }
+    }
+
+    #[test]
+    fn a_token_counts_once_whichever_way_the_clock_goes() {
+        let replayed = Some("replayed");
+        check("single_use", None, &[(0, None), (0, replayed), (3_629, replayed), (3_630, Some("expired"))]);
+        check("single_use", None, &[(3_629, None), (0, replayed), (-30, replayed), (-31, Some("not_yet_valid"))]);
+        check("first_origin", None, &[(0, None), (3_629, None), (3_630, Some("expired")), (0, None)]);
+        check("allow", None, &[(0, None), (0, None), (3_629, None), (10, None)]);
+    }
+
+    #[test]
+    fn a_revocation_counts_by_the_clock_until_its_end() {
+        let revoked = Some("revoked");
+        let token = || Revoked::TokenId(Digest::of_token_id("acme", "1"));
+        check("allow", Some((token(), Some(600))), &[(0, revoked), (599, revoked), (600, None), (0, revoked)]);
+        check("allow", Some((token(), None)), &[(0, revoked), (3_629, revoked), (3_630, Some("expired"))]);
+        // What was taken back uses up no id.
+        check("single_use", Some((token(), Some(600))), &[(0, revoked), (600, None), (600, Some("replayed"))]);
+        let before = |after: i64| Revoked::IssuedBefore { before: UnixSeconds(NOW.0 + after), subject: None };
+        check("allow", Some((before(1), None)), &[(0, revoked), (3_000, revoked)]);
+        check("allow", Some((before(0), None)), &[(0, None), (3_000, None)]);
+    }
 }

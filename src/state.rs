@@ -1,6 +1,7 @@
 //! State: what has to be remembered from one request to another, and by every gateway that serves the same workspaces.
 //!
-//! Owns the trait [`Store`], behind which it is kept, and the store in memory. Whoever asks is told of a moment and waits for the answer: a store
+//! Owns the trait [`Store`], behind which it is kept, and two stores: memory, and memory that a file brings back after a restart. What operators
+//! took back is part of it ([`Revocations`]). Whoever asks is told of a moment and waits for the answer: a store
 //! that several gateways share is somewhere else. What is remembered is named by a [`Key`], a digest, so that no token, session or subject
 //! is kept as it was sent; what it means is the business of whoever asks. It reads no clock.
 
@@ -19,9 +20,10 @@ use bytes::Bytes;
 
 pub use disk::{DiskError, DiskTask, OnDisk, StopError, WRITTEN_WITHIN};
 pub use key::{Keeping, Key, Space};
-pub use memory::{Memory, MemoryLimits};
+pub use memory::{ENTRY_BYTES, Memory, MemoryLimits};
 pub use revocation::{
     Digest, REASON_CHARS_MAX, Reason, ReasonError, Revocation, RevocationId, RevocationIdError, Revoked,
+    TOKEN_ID_BYTES_MAX,
 };
 pub use revocations::{REVOCATIONS_MAX, Revocations, Voucher, VoucherToken};
 
@@ -101,3 +103,6 @@ pub trait Store: Send + Sync {
     /// How it is doing.
     fn numbers(&self) -> Numbers;
 }
+
+#[cfg(test)]
+pub(crate) mod testing;

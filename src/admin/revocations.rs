@@ -20,6 +20,7 @@ use crate::audit::{Change, Changed};
 use crate::clock::{self, UnixSeconds};
 use crate::state::{
     Digest, REVOCATIONS_MAX, Reason, ReasonError, Revocation, RevocationId, Revoked, StateError, Store,
+    TOKEN_ID_BYTES_MAX,
 };
 
 /// How long a revocation counts that does not say: longer than any token should live.
@@ -31,8 +32,8 @@ const REVOCATION_SECONDS_MAX: i64 = 3_653 * 86_400;
 /// Of a moment in the future nobody knows what is issued until then; clocks may differ by this much.
 const ISSUED_BEFORE_AHEAD_SECONDS_MAX: i64 = 300;
 
-/// The longest id of a token, a user or a key, in bytes.
-const NAME_BYTES_MAX: usize = 1024;
+/// The longest id of a user or a key, in bytes: no token and no request has a longer one.
+const NAME_BYTES_MAX: usize = 8 * 1024;
 
 /// A request for a revocation is short.
 const BODY_BYTES_MAX: usize = 16 * 1024;
@@ -134,8 +135,8 @@ enum RevokeError {
     Json { line: usize, column: usize },
     #[error("expected one of `jti`, `subject`, `key` and `issued_before`; `subject` may stand beside the last one")]
     Kind,
-    #[error("expected 1 to {NAME_BYTES_MAX} bytes in `{0}`")]
-    Name(&'static str),
+    #[error("expected 1 to {max} bytes in `{name}`")]
+    Name { name: &'static str, max: usize },
     #[error("`issued_before`: expected a time in the past, in seconds since 1970")]
     IssuedBefore,
     #[error("`for_seconds`: expected 1 to {REVOCATION_SECONDS_MAX}, and not beside `forever`")]
@@ -172,7 +173,7 @@ impl RevokeError {
             RevokeError::Body => StatusCode::PAYLOAD_TOO_LARGE,
             RevokeError::Json { .. } => StatusCode::BAD_REQUEST,
             RevokeError::Kind
-            | RevokeError::Name(_)
+            | RevokeError::Name { .. }
             | RevokeError::IssuedBefore
             | RevokeError::For
             | RevokeError::Reason(_)
@@ -252,9 +253,11 @@ impl Asked {
     fn into_revocation(self, state: &AdminState, now: UnixSeconds) -> Result<Revocation, RevokeError> {
         let Self { workspace, jti, subject, key, issued_before, for_seconds, forever, reason } = self;
         state.knows(&workspace, key.as_deref())?;
-        for (name, text) in [("jti", &jti), ("subject", &subject), ("key", &key)] {
-            if text.as_ref().is_some_and(|text| !(1..=NAME_BYTES_MAX).contains(&text.len())) {
-                return Err(RevokeError::Name(name));
+        let named =
+            [("jti", &jti, TOKEN_ID_BYTES_MAX), ("subject", &subject, NAME_BYTES_MAX), ("key", &key, NAME_BYTES_MAX)];
+        for (name, text, max) in named {
+            if text.as_ref().is_some_and(|text| !(1..=max).contains(&text.len())) {
+                return Err(RevokeError::Name { name, max });
             }
         }
         let revoked = match (jti, subject, key, issued_before) {

@@ -159,7 +159,7 @@ fn list(whom: &Whom) -> Result<ExitCode, Failure> {
     let client = AdminClient::new(&gateway(&whom.policies)?, whom.admin)?;
     let answer = hoped_for(client.ask("GET", "/revocations", None)?)?;
     show(whom, &answer, || {
-        let revocations = answer["revocations"].as_array();
+        let revocations = answer.get("revocations").and_then(Value::as_array);
         let lines: Vec<String> = revocations.into_iter().flatten().map(line).collect();
         if lines.is_empty() { "nothing is revoked".to_owned() } else { lines.join("\n") }
     });
@@ -189,21 +189,19 @@ fn show(whom: &Whom, answer: &Value, words: impl FnOnce() -> String) {
 
 /// A revocation on one line.
 fn line(revocation: &Value) -> String {
-    let text = |name: &str| revocation[name].as_str().unwrap_or_default();
+    let member = |name: &str| revocation.get(name).unwrap_or(&Value::Null);
+    let text = |name: &str| member(name).as_str().unwrap_or_default();
     let what = match text("kind") {
         "key" => format!("key `{}`", text("key")),
         "issued_before" => {
-            let of = if revocation["of_subject"] == true { "one user's tokens" } else { "tokens" };
-            format!("{of} issued before {}", time(&revocation["issued_before"]))
+            let of = if member("of_subject") == true { "one user's tokens" } else { "tokens" };
+            format!("{of} issued before {}", time(member("issued_before")))
         }
         "subject" => "one user".to_owned(),
         kind => format!("one {kind}"),
     };
-    let until = if revocation["until"].is_null() {
-        "for ever".to_owned()
-    } else {
-        format!("until {}", time(&revocation["until"]))
-    };
+    let until =
+        if member("until").is_null() { "for ever".to_owned() } else { format!("until {}", time(member("until"))) };
     let reason = if text("reason").is_empty() { String::new() } else { format!("  {}", text("reason")) };
     format!("{}  {}  {what}  {until}{reason}", text("id"), text("workspace"))
 }

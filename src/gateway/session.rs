@@ -217,54 +217,17 @@ impl Remembered {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
 
     use bytes::Bytes;
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::state::{Answer, Claimed, Key, Numbers, Revocation, RevocationId, Revocations, StateError, Store};
-
-    /// A state that answers the same to everything.
-    struct Only(Result<Option<Bytes>, StateError>);
-
-    impl Store for Only {
-        fn claim(&self, _: Key, _: Bytes, _: UnixSeconds, _: UnixSeconds) -> Answer<'_, Claimed> {
-            Box::pin(async { self.0.clone().map(|_| Claimed::First) })
-        }
-
-        fn put(&self, _: Key, _: Bytes, _: UnixSeconds, _: UnixSeconds) -> Answer<'_, ()> {
-            Box::pin(async { self.0.clone().map(drop) })
-        }
-
-        fn get(&self, _: Key, _: UnixSeconds) -> Answer<'_, Option<Bytes>> {
-            Box::pin(async { self.0.clone() })
-        }
-
-        fn remove(&self, _: Key) -> Answer<'_, ()> {
-            Box::pin(async { self.0.clone().map(drop) })
-        }
-
-        fn revoke(&self, _: Revocation, _: UnixSeconds) -> Answer<'_, ()> {
-            Box::pin(async { self.0.clone().map(drop) })
-        }
-
-        fn unrevoke(&self, _: RevocationId) -> Answer<'_, bool> {
-            Box::pin(async { self.0.clone().map(|_| false) })
-        }
-
-        fn revocations(&self) -> Arc<Revocations> {
-            Arc::default()
-        }
-
-        fn numbers(&self) -> Numbers {
-            Numbers::default()
-        }
-    }
+    use crate::state::StateError;
+    use crate::state::testing::Always;
 
     #[track_caller]
     fn check(state: Result<Option<&'static str>, StateError>, presented: &[&str], remembered: Remembered, who: Holder) {
-        let state = Only(state.map(|text| text.map(|text| Bytes::from_static(text.as_bytes()))));
+        let state = Always::Answers(state.map(|text| text.map(|text| Bytes::from_static(text.as_bytes()))));
         let sessions = Sessions::new(&state, "acme", UnixSeconds(1_795_000_000));
         let presented: Vec<_> = presented.iter().map(|text| Cow::Borrowed(*text)).collect();
         let found = holder(&sessions, &presented, remembered).now_or_never();

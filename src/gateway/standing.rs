@@ -85,9 +85,12 @@ impl Standing<'_> {
     }
 
     async fn is_ended(&self, token: &TokenFacts<'_>) -> Result<bool, StateError> {
+        if !self.ends_sessions() {
+            return Ok(false);
+        }
         match self.ended_key(token) {
-            Some((key, _)) if self.ends_sessions() => Ok(self.state.get(key, self.now).await?.is_some()),
-            Some(_) | None => Ok(false),
+            Some((key, _)) => Ok(self.state.get(key, self.now).await?.is_some()),
+            None => Ok(false),
         }
     }
 

@@ -158,38 +158,16 @@ impl<B> TaughtBody<B> {
 mod tests {
     use std::collections::VecDeque;
     use std::convert::Infallible;
-    use std::future::pending;
 
     use http_body_util::BodyExt;
     use tokio::time::Instant;
 
     use super::super::lesson::Teaching;
     use super::*;
-    use crate::clock::UnixSeconds;
     use crate::identity::{Holder, Sessions};
     use crate::policy::{Limits, Source};
-    use crate::state::{Answer, Claimed, Key, Memory, MemoryLimits};
-
-    /// A state that never answers.
-    struct Silent;
-
-    impl Store for Silent {
-        fn claim(&self, _: Key, _: Bytes, _: UnixSeconds, _: UnixSeconds) -> Answer<'_, Claimed> {
-            Box::pin(pending())
-        }
-
-        fn put(&self, _: Key, _: Bytes, _: UnixSeconds, _: UnixSeconds) -> Answer<'_, ()> {
-            Box::pin(pending())
-        }
-
-        fn get(&self, _: Key, _: UnixSeconds) -> Answer<'_, Option<Bytes>> {
-            Box::pin(pending())
-        }
-
-        fn remove(&self, _: Key) -> Answer<'_, ()> {
-            Box::pin(pending())
-        }
-    }
+    use crate::state::testing::Always;
+    use crate::state::{Memory, MemoryLimits};
 
     /// A body in pieces that says at its last one that it has ended, or not.
     struct Pieces {
@@ -226,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn a_state_that_is_silent_holds_the_end_of_an_answer_for_a_moment_and_nothing_else() {
         for tells_its_end in [true, false] {
-            let state: Arc<dyn Store> = Arc::new(Silent);
+            let state: Arc<dyn Store> = Arc::new(Always::Silent);
             let mut body = answer(tells_its_end, &state);
             let began = Instant::now();
             for piece in &ANSWER[..2] {

@@ -8,7 +8,7 @@ use super::jwt::SignedPayload;
 use super::proofs::Presented;
 use super::subject::SubjectClaims;
 use super::times::{TimeRules, Times};
-use super::token_id::{IdRules, id_of};
+use super::token_id::{IdRules, name_of};
 use super::verdict::TokenError;
 use crate::clock::UnixSeconds;
 use crate::decision::{Signed, Value};
@@ -47,7 +47,7 @@ pub struct VerifiedClaims<'t> {
 /// By what a token is known again, and for how long that matters.
 #[derive(Clone, Copy)]
 pub struct TokenFacts<'c> {
-    /// `jti`, where it is a text of 1 to [`TOKEN_ID_BYTES_MAX`](super::TOKEN_ID_BYTES_MAX) bytes.
+    /// `jti`, where it is a text of 1 to [`TOKEN_ID_BYTES_MAX`](crate::state::TOKEN_ID_BYTES_MAX) bytes, or the digits of an integer.
     pub id: Option<&'c str>,
     /// `iss`, where it is a text.
     pub issuer: Option<&'c str>,
@@ -102,7 +102,7 @@ impl<'t> VerifiedClaims<'t> {
     pub fn token(&self) -> TokenFacts<'_> {
         let Times { exp: _, iat: issued, until } = self.times;
         TokenFacts {
-            id: id_of(&self.claims),
+            id: name_of(&self.claims),
             issuer: self.claims.member("iss").and_then(Value::as_text),
             issued: issued.map(UnixSeconds),
             until: until.map(UnixSeconds),

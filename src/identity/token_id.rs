@@ -1,12 +1,10 @@
 //! The id of a token (`jti`, RFC 7519 §4.1.7): by it a token is known again, whichever way its signature is spelled.
 
-use super::times::Times;
+use super::times::{Times, is_integer};
 use super::verdict::TokenError;
 use crate::decision::Value;
 use crate::policy::{IdentityPolicy, OnSessionEnd, Replay};
-
-/// The longest id, in bytes. Servers write a UUID or a hash.
-pub const TOKEN_ID_BYTES_MAX: usize = 256;
+use crate::state::TOKEN_ID_BYTES_MAX;
 
 /// Whether a token must have an id.
 pub(super) struct IdRules {
@@ -37,8 +35,18 @@ impl IdRules {
     }
 }
 
-/// The id: a text that says something. A number is none, as for its issuer's other names.
-pub(super) fn id_of<'v>(claims: &'v Value<'_>) -> Option<&'v str> {
+/// By what a token can be taken back: its id, or the digits of a number in its place. Such a number has other spellings elsewhere, so that no
+/// token is known again by it.
+pub(super) fn name_of<'v>(claims: &'v Value<'_>) -> Option<&'v str> {
+    let digits = |claims: &'v Value<'_>| match claims.member("jti") {
+        Some(Value::Number(digits)) if is_integer(digits) && digits.len() <= TOKEN_ID_BYTES_MAX => Some(&**digits),
+        Some(_) | None => None,
+    };
+    id_of(claims).or_else(|| digits(claims))
+}
+
+/// The id: a text that says something.
+fn id_of<'v>(claims: &'v Value<'_>) -> Option<&'v str> {
     claims.member("jti").and_then(Value::as_text).filter(|id| (1..=TOKEN_ID_BYTES_MAX).contains(&id.len()))
 }
 

@@ -1,5 +1,7 @@
 //! Lints: what is legal in a workspace, but unwise. They run on files without mistakes.
 
+use std::sync::Arc;
+
 use super::algorithm::{Algorithm, KEY_TRIES_MAX};
 use super::finding::Findings;
 use super::gateway::Gateway;
@@ -10,6 +12,7 @@ use super::source::Source;
 use super::workspace::{Admission, EncryptedPayload, KeyUse, OnSessionEnd, Replay, Workspace};
 use super::workspace_file::Landmarks;
 use crate::decision::{Lock, Mode, Unlisted};
+use crate::profile::{Class, Operation};
 
 /// Looks at one workspace.
 pub(super) fn lint(
@@ -64,6 +67,7 @@ pub(super) fn lint(
             .help("say where tickets stand, such as `ticket_at = [\"header:x-bot-ticket\"]`");
     }
     let keeps_nothing = gateway.is_some_and(|gateway| gateway.state.directory.is_none());
+    outside_the_wire(workspace, landmarks, source, findings);
     let used = (workspace.identity.replay != Replay::Allow)
         .then_some("`identity.replay`: which tokens were used is forgotten with each restart");
     let ended = (workspace.identity.session_end == OnSessionEnd::Revoke)
@@ -82,6 +86,23 @@ pub(super) fn lint(
     }
     if workspace.catalogue.mode() != Mode::Off && landmarks.unlisted == Unlisted::Drop {
         incomplete_groups(workspace, landmarks, source, findings);
+    }
+}
+
+/// A rule about sessions where the messenger's wire has none, or none that ends.
+fn outside_the_wire(workspace: &Workspace, landmarks: &Landmarks, source: &Source, findings: &mut Findings) {
+    if workspace.identity.replay == Replay::FirstSession && workspace.profile.identity.session.is_empty() {
+        let message = "`identity.replay`: `first_session` binds nothing: the profile knows no session";
+        findings
+            .warning(source, landmarks.identity.clone(), message)
+            .help("every request has the same one: none. `first_origin` and `single_use` do not need it");
+    }
+    let ends = |operation: &Arc<Operation>| operation.class == Class::SessionEnd;
+    if workspace.identity.session_end == OnSessionEnd::Revoke && !workspace.operations.iter().any(ends) {
+        let message = "`identity.session_end`: no request ends a session: no operation has the class `session_end`";
+        findings
+            .warning(source, landmarks.identity.clone(), message)
+            .help("a profile of your own can name the call that does");
     }
 }
 
@@ -230,9 +251,25 @@ mod tests {
                         (`directory` in `[state]` of `gateway.toml` keeps it)";
         assert_eq!(lines(&findings), [expected]);
         let (_, findings) = read(GATEWAY, &[&replay.replace("replay = \"single_use\"", "session_end = \"revoke\"")]);
-        assert_eq!(lines(&findings), [expected.replace("replay", "session_end").replace("were used", "ended")]);
+        assert!(lines(&findings).contains(&expected.replace("replay", "session_end").replace("were used", "ended")));
         let (_, findings) = read(&format!("{GATEWAY}[state]\ndirectory = \"state\"\n"), &[&replay]);
         assert!(findings.is_empty(), "{findings:?}");
+    }
+
+    #[test]
+    fn a_rule_about_sessions_that_the_wire_does_not_have_is_warned_of() {
+        let kept = format!("{GATEWAY}[state]\ndirectory = \"state\"\n");
+        for (setting, words) in [
+            ("replay = \"first_session\"", "`first_session` binds nothing"),
+            ("session_end = \"revoke\"", "no request ends a session"),
+        ] {
+            let (_, findings) = read(&kept, &[&with(WORKSPACE, "max_lifetime", &format!("{setting}\nmax_lifetime"))]);
+            let lines = lines(&findings);
+            assert!(
+                lines.len() == 1 && lines[0].starts_with("warning: a.toml:8:1") && lines[0].contains(words),
+                "{lines:?}"
+            );
+        }
     }
 
     #[test]

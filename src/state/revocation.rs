@@ -14,6 +14,9 @@ use crate::clock::UnixSeconds;
 /// The longest reason, in characters.
 pub const REASON_CHARS_MAX: usize = 200;
 
+/// The longest id of a token, in bytes: by a longer one it is neither known again nor taken back. Servers write a UUID or a hash.
+pub const TOKEN_ID_BYTES_MAX: usize = 256;
+
 /// What was taken back in one workspace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
@@ -189,7 +192,14 @@ mod tests {
         assert!(first < second);
         let text = first.to_string();
         assert_eq!(text.parse(), Ok(first));
-        for near in ["", "x", &text[1..], &text.replace('-', ""), &format!("{{{text}}}"), &format!("{text} ")] {
+        for near in [
+            "",
+            "x",
+            text.trim_end_matches(|digit: char| digit.is_ascii_hexdigit()),
+            &text.replace('-', ""),
+            &format!("{{{text}}}"),
+            &format!("{text} "),
+        ] {
             assert_eq!(near.parse::<RevocationId>(), Err(RevocationIdError), "{near}");
         }
     }

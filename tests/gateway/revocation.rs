@@ -8,7 +8,7 @@ use http::Request;
 use serde_json::json;
 
 use crate::support::client::form_request;
-use crate::support::gateway::{ADMIN_TOKEN, write_whole};
+use crate::support::gateway::{ADMIN_TOKEN, status_of, write_whole};
 use crate::support::token::{now, user_hash};
 use crate::support::{Bench, Setup, TestUpstream, Token, form, ping_form};
 
@@ -81,6 +81,11 @@ async fn what_is_near_to_what_was_taken_back_still_counts() {
         bench.revoke(&members);
         assert_eq!(bench.passes(ping(&token("1", issued))).await.user_data()["plan"], "pro", "{members}");
     }
+    // A number in the id's place is taken back by its digits.
+    let numbered = Token::saying(&format!(r#""plan":"pro","jti":4711,"iat":{issued}"#)).text();
+    bench.passes(ping(&numbered)).await;
+    bench.revoke(r#""jti":"4711""#);
+    assert_eq!(bench.refused(ping(&numbered), 403).await, "revoked");
     // One that ends counts no longer.
     bench.revoke(r#""jti":"1","for_seconds":1"#);
     assert_eq!(bench.refused(ping(&token("1", issued)), 403).await, "revoked");
@@ -215,10 +220,7 @@ async fn nobody_revokes_but_the_operator() {
     let json_type = "Content-Type: application/json";
     let body = r#"{"workspace":"acme","key":"web-2026-11"}"#;
     let length = format!("Content-Length: {}", body.len());
-    let send = |request: &str, lines: &[&str]| {
-        let answer = gateway.admin_send(request, &lines.join("\r\n"), body);
-        answer[9..12].parse::<u16>().expect("a status")
-    };
+    let send = |request: &str, lines: &[&str]| status_of(&gateway.admin_send(request, &lines.join("\r\n"), body));
     for (status, lines) in [
         (401, vec![&*host, json_type, &length]),
         (401, vec![&host, "Authorization: Bearer wrong-0123456789abcdef0123456789abcdef", json_type, &length]),
@@ -253,7 +255,8 @@ async fn nobody_revokes_but_the_operator() {
 async fn what_is_no_revocation_is_refused_and_repeats_nothing() {
     let bench = bench().await;
     let canary = "canary-4711";
-    let long = "a".repeat(1025);
+    let long = "a".repeat(8 * 1024 + 1);
+    let long_id = "a".repeat(257);
     let reason = "a".repeat(201);
     let ahead = now() + 1_000;
     for (status, body) in [
@@ -272,6 +275,7 @@ async fn what_is_no_revocation_is_refused_and_repeats_nothing() {
         (422, r#"{"workspace":"acme","key":"web-2026-12"}"#.into()),
         (422, r#"{"workspace":"acme","jti":""}"#.into()),
         (422, format!(r#"{{"workspace":"acme","subject":"{long}"}}"#)),
+        (422, format!(r#"{{"workspace":"acme","jti":"{long_id}"}}"#)),
         (422, r#"{"workspace":"acme","issued_before":-1}"#.into()),
         (422, format!(r#"{{"workspace":"acme","issued_before":{ahead}}}"#)),
         (422, format!(r#"{{"workspace":"acme","issued_before":{}000}}"#, now())),

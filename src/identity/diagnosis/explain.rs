@@ -9,10 +9,10 @@ use super::{malformed, outline};
 use crate::clock::UnixSeconds;
 use crate::decision::Value;
 use crate::identity::TokenError;
-use crate::identity::token_id::TOKEN_ID_BYTES_MAX;
 use crate::identity::verdict::TimeClaim;
 use crate::policy::{Algorithm, Expiry, IdentityPolicy, KeyPolicy, KeyUse, Limits, word};
 use crate::profile::{Platform, PlatformSource, Profile};
+use crate::state::TOKEN_ID_BYTES_MAX;
 
 /// All that a sentence may speak of.
 pub(super) struct Explainer<'e> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::spans::moment;
 use crate::decision::Value;
 use crate::envelope::json;
-use crate::identity::token_id::id_of;
+use crate::identity::token_id::name_of;
 use crate::identity::verdict::TimeClaim;
 use crate::policy::Limits;
 
@@ -42,7 +42,7 @@ impl Opened {
 pub fn claimed_token_id(text: &str, limits: &Limits) -> Option<String> {
     let opened = Opened::of(text, limits);
     let claims = opened.claims(limits)?;
-    id_of(&claims).map(str::to_owned)
+    name_of(&claims).map(str::to_owned)
 }
 
 /// What a token shows without being believed.

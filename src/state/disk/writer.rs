@@ -20,9 +20,6 @@ const WAITING_MAX: usize = 100_000;
 /// Changes of one commit.
 const BATCH_MAX: usize = 8 * 1024;
 
-/// From the first change of a batch to its commit: half of what is promised, so that the disk has the other half.
-const GATHER: Duration = Duration::from_millis(WRITTEN_WITHIN.as_millis() as u64 / 2);
-
 /// From a write that failed to the next try; and between two looks at what is over, where nothing comes.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -137,8 +134,7 @@ impl Writer {
         let mut failing = false;
         loop {
             let mut answers = Vec::new();
-            let pause = if batch.is_empty() || failing { PAUSE } else { Duration::ZERO };
-            self.gather(pause, &mut batch, &mut answers);
+            self.gather(failing, &mut batch, &mut answers);
             let stopping = self.queue.stopping.load(Ordering::Acquire);
             match self.commit(&batch) {
                 Ok(()) => {
@@ -174,16 +170,18 @@ impl Writer {
     }
 
     /// Waits for a change, and then a little for others to go with it, unless somebody waits for an answer.
-    fn gather(&self, pause: Duration, batch: &mut Vec<Change>, answers: &mut Vec<oneshot::Sender<()>>) {
-        let mut until = Instant::now() + pause;
+    fn gather(&self, failing: bool, batch: &mut Vec<Change>, answers: &mut Vec<oneshot::Sender<()>>) {
+        let mut until = Instant::now() + PAUSE;
         let mut is_first = true;
-        while batch.len() < BATCH_MAX {
+        // Where the disk takes nothing all that waits is taken up, or who waits for an answer behind it would wait for the disk.
+        while failing || batch.len() < BATCH_MAX {
             let left = until.saturating_duration_since(Instant::now());
             match self.changes.recv_timeout(left) {
                 Ok(Waiting { change, written }) => {
                     batch.extend(change);
-                    if std::mem::take(&mut is_first) {
-                        until = until.min(Instant::now() + GATHER);
+                    if std::mem::take(&mut is_first) && !failing {
+                        // Half of what is promised, so that the disk has the other half.
+                        until = until.min(Instant::now() + WRITTEN_WITHIN / 2);
                     }
                     if let Some(written) = written {
                         answers.push(written);
@@ -207,5 +205,66 @@ impl Writer {
         file.commit(batch, now)?;
         self.file = Some(file);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::state::{Digest, Reason, Revoked, Space};
+
+    const NOW: UnixSeconds = UnixSeconds(1_000);
+
+    #[tokio::test]
+    async fn what_the_disk_does_not_take_is_tried_again_and_nobody_hears_that_it_is_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        // Whoever else has the file stands for a disk that fails.
+        let other = StateFile::open(&state).unwrap();
+        let (queue, changes) = Queue::new(NOW);
+        let queue = Arc::new(queue);
+        let writer = Writer { path: other.path().to_owned(), file: None, changes, queue: Arc::clone(&queue) };
+        let thread = std::thread::spawn(move || writer.run());
+        let revocation = Revocation {
+            id: RevocationId::draw(SystemTime::UNIX_EPOCH).unwrap(),
+            workspace: "acme".into(),
+            revoked: Revoked::Subject(Digest::of_subject("acme", "1")),
+            made: NOW,
+            until: None,
+            reason: Reason::default(),
+        };
+        // More than one commit takes: who waits for an answer must not wait behind them.
+        for number in 0..2 * BATCH_MAX {
+            let key = Key::of(Space::TokenId, "acme", &number.to_be_bytes());
+            queue.write_behind(Change::Put { key, value: Bytes::new(), until: UnixSeconds(2_000) }, NOW);
+        }
+        assert_eq!(queue.write(Change::Revoke(revocation.clone())).await, Err(StateError::Unavailable));
+        assert_eq!(queue.write(Change::Unrevoke(revocation.id)).await, Err(StateError::Unavailable));
+        assert!(queue.disk_errors() > 0 && queue.waiting() > BATCH_MAX);
+        drop(other);
+        let began = Instant::now();
+        while queue.waiting() > 0 {
+            assert!(began.elapsed() < Duration::from_secs(20), "{} wait", queue.waiting());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        queue.stop();
+        thread.join().unwrap();
+        let loaded = StateFile::open(&state).unwrap().load(NOW).unwrap();
+        // What could not be given back was not given back.
+        assert_eq!((loaded.things.len(), loaded.revocations), (2 * BATCH_MAX, vec![revocation]));
+    }
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_counted_and_no_request_waits() {
+        let (queue, changes) = Queue::new(NOW);
+        let key = Key::of(Space::TokenId, "acme", b"1");
+        for _ in 0..WAITING_MAX + 7 {
+            queue.write_behind(Change::Remove(key), NOW);
+        }
+        assert_eq!((queue.waiting(), queue.unwritten()), (WAITING_MAX, 7));
+        drop(changes);
+        assert_eq!(queue.write(Change::Remove(key)).await, Err(StateError::Unavailable));
     }
 }

@@ -372,8 +372,8 @@ impl TestGateway {
             self.admin
         );
         let answer = self.admin_send(request, &head, body);
-        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
-        (head[9..12].parse().expect("a status"), body.parse().unwrap_or_default())
+        let (_, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        (status_of(&answer), body.parse().unwrap_or_default())
     }
 
     /// Takes something back in the workspace `acme`; gives the revocation's id.
@@ -383,6 +383,12 @@ impl TestGateway {
         assert_eq!(status, 201, "{made}");
         made["id"].as_str().expect("an id").to_owned()
     }
+}
+
+/// The status of an answer on the admin listener.
+#[track_caller]
+pub fn status_of(answer: &str) -> u16 {
+    answer.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status")
 }
 
 fn launch(setup: &Setup) -> (Child, mpsc::Receiver<String>) {
