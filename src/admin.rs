@@ -11,5 +11,5 @@ mod writing;
 
 pub use listener::{AdminError, bind, serve};
 pub use revocations::{REVOCATION_SECONDS, Revoking};
-pub use state::{AdminState, EpochFacts, Readiness, ReloadFacts, WorkspaceKeys};
+pub use state::{AdminState, EpochFacts, Readiness, ReloadFacts, WorkspaceFacts};
 pub use writing::{ADMIN_TOKEN_BYTES_MIN, AdminToken, AdminTokenError};

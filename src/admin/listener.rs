@@ -127,7 +127,7 @@ mod tests {
     use tokio::task::JoinHandle;
 
     use super::*;
-    use crate::admin::{AdminToken, EpochFacts, ReloadFacts, WorkspaceKeys};
+    use crate::admin::{AdminToken, EpochFacts, ReloadFacts, WorkspaceFacts};
     use crate::audit::{Begin, Outcome, Recorder, RecorderTask, SubjectKey};
     use crate::clock::UnixSeconds;
     use crate::observe::{CertificateReading, ConnectionsReading, Metrics, ReloadResult};
@@ -186,7 +186,7 @@ mod tests {
                 since: UNIX_EPOCH,
                 workspaces: 2,
                 upstreams: vec!["attributes".into()],
-                keys: vec![WorkspaceKeys { workspace: "acme".into(), keys: vec!["web".into()] }],
+                facts: vec![WorkspaceFacts { workspace: "acme".into(), keys: vec!["web".into()], enforces: true }],
             });
         }
 

@@ -99,7 +99,14 @@ struct Shown<'r> {
     /// `null`: for ever.
     until: Option<i64>,
     reason: &'r str,
+    /// What whoever made it should know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
 }
+
+/// Of a workspace that only observes.
+const REFUSES_NOTHING: &str =
+    "the workspace does not enforce: what was taken back is recorded there, and nothing is refused";
 
 impl<'r> Shown<'r> {
     fn of(revocation: &'r Revocation) -> Self {
@@ -119,6 +126,7 @@ impl<'r> Shown<'r> {
             made: made.0,
             until: until.map(|until| until.0),
             reason: reason.as_str(),
+            note: None,
         }
     }
 }
@@ -213,7 +221,8 @@ async fn make(State(desk): State<Desk>, request: Request) -> Result<Response, Re
         desk.record(Changed::RevocationMade, &revocation);
     }
     made?;
-    Ok(json(StatusCode::CREATED, &Shown::of(&revocation)))
+    let note = (!desk.state.enforces(&revocation.workspace)).then_some(REFUSES_NOTHING);
+    Ok(json(StatusCode::CREATED, &Shown { note, ..Shown::of(&revocation) }))
 }
 
 async fn end(State(desk): State<Desk>, Path(id): Path<String>, headers: HeaderMap) -> Result<Response, RevokeError> {
@@ -291,7 +300,7 @@ impl AdminState {
     /// Refuses names that nothing in force has: a revocation of nobody would look like one that counts.
     fn knows(&self, workspace: &str, key: Option<&str>) -> Result<(), RevokeError> {
         let epoch = self.epoch();
-        let workspaces = epoch.iter().flat_map(|facts| &facts.keys);
+        let workspaces = epoch.iter().flat_map(|epoch| &epoch.facts);
         let listed = |names: &mut dyn Iterator<Item = &str>| {
             names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
         };
@@ -305,6 +314,12 @@ impl AdminState {
             }
             Some(_) | None => Ok(()),
         }
+    }
+}
+
+impl AdminState {
+    fn enforces(&self, workspace: &str) -> bool {
+        self.epoch().is_some_and(|epoch| epoch.facts.iter().any(|facts| facts.workspace == workspace && facts.enforces))
     }
 }
 

@@ -18,14 +18,17 @@ pub struct EpochFacts {
     pub since: SystemTime,
     pub workspaces: usize,
     pub upstreams: Vec<String>,
-    pub keys: Vec<WorkspaceKeys>,
+    pub facts: Vec<WorkspaceFacts>,
 }
 
-/// The keys of a workspace, by their ids.
+/// What can be taken back in a workspace, and whether that refuses anything there.
 #[derive(Clone, Debug)]
-pub struct WorkspaceKeys {
+pub struct WorkspaceFacts {
     pub workspace: String,
+    /// The ids of its keys.
     pub keys: Vec<String>,
+    /// Whether its mode is `enforce`.
+    pub enforces: bool,
 }
 
 /// How the last reload went.

@@ -152,6 +152,9 @@ fn make(arguments: &Make) -> Result<ExitCode, Failure> {
     asked.insert("reason".into(), json!(reason));
     let made = hoped_for(client.ask("POST", "/revocations", Some(&Value::Object(asked)))?)?;
     show(whom, &made, || format!("revoked: {}", line(&made)));
+    if let Some(note) = made.get("note").and_then(Value::as_str) {
+        anstream::eprintln!("{note}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -99,7 +99,7 @@ impl Standing<'_> {
         Some((Key::of(Space::EndedToken, &self.tenant.workspace.id, &name), token.until?))
     }
 
-    /// Puts the token into a slot of the session: an empty one, or that of the token that ends first.
+    /// Puts the token into a slot of the session: an empty one, or that of a token that ends sooner, the first to end.
     async fn remember(&self, token: &TokenFacts<'_>) -> Result<(), StateError> {
         let Some((key, until)) = self.ended_key(token) else { return Ok(()) };
         let value = Bytes::from([&until.0.to_be_bytes()[..], key.bytes()].concat());
@@ -117,8 +117,8 @@ impl Standing<'_> {
             }
         }
         match first {
-            Some((_, slot)) => self.state.put(slot, value, until, self.now).await,
-            None => Ok(()),
+            Some((end, slot)) if end < until => self.state.put(slot, value, until, self.now).await,
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::algorithm::Algorithm;
 use super::trusted_domains::TrustedDomains;
-use crate::decision::Catalogue;
+use crate::decision::{Catalogue, Mode};
 use crate::profile::{Operation, Place, Platforms, Profile};
 
 /// One tenant, as its file says it.
@@ -32,6 +32,14 @@ pub struct Workspace {
     pub on_replace: OnReplace,
     /// The operations of this workspace: the profile's, or for `json` those that the file itself names.
     pub operations: Vec<Arc<Operation>>,
+}
+
+impl Workspace {
+    /// Whether its verdicts and refusals are carried out, and not only recorded.
+    #[must_use]
+    pub fn enforces(&self) -> bool {
+        self.catalogue.mode() == Mode::Enforce
+    }
 }
 
 /// Whether to let in what cannot be told.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::StartError;
-use crate::admin::{AdminState, EpochFacts, ReloadFacts, WorkspaceKeys};
+use crate::admin::{AdminState, EpochFacts, ReloadFacts, WorkspaceFacts};
 use crate::audit::Recorder;
 use crate::clock::{self, UnixSeconds};
 use crate::edge::certificates::{Certificate, Certificates};
@@ -102,7 +102,7 @@ pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str
         since: clock::now(),
         workspaces: epoch.tenants().len(),
         upstreams: epoch.gateway.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
-        keys: epoch.tenants().iter().map(|tenant| keys_of(&tenant.workspace)).collect(),
+        facts: epoch.tenants().iter().map(|tenant| facts_of(&tenant.workspace)).collect(),
     });
     let certificates = shown.iter().flat_map(|(name, tls)| {
         let certificates = tls.certificates();
@@ -116,9 +116,12 @@ pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str
     warn_of_open_keys(shown);
 }
 
-fn keys_of(workspace: &policy::Workspace) -> WorkspaceKeys {
-    let keys = workspace.identity.keys.iter().map(|key| key.id.clone()).collect();
-    WorkspaceKeys { workspace: workspace.id.clone(), keys }
+fn facts_of(workspace: &policy::Workspace) -> WorkspaceFacts {
+    WorkspaceFacts {
+        workspace: workspace.id.clone(),
+        keys: workspace.identity.keys.iter().map(|key| key.id.clone()).collect(),
+        enforces: workspace.enforces(),
+    }
 }
 
 /// A key that others can read can be copied; whoever has it can be us. One line for each file, however many listeners share it.

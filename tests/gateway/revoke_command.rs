@@ -81,6 +81,16 @@ async fn each_kind_is_taken_back_listed_and_given_again() {
 }
 
 #[tokio::test]
+async fn where_nothing_is_enforced_it_says_so() {
+    for (mode, says_so) in [("enforce", false), ("observe", true), ("off", true)] {
+        let bench =
+            Bench::acme(|setup| setup.revoking().with("mode = \"enforce\"", &format!("mode = \"{mode}\""))).await;
+        let told = told(&revoke(&bench.gateway, &["--workspace", "acme", "--subject", "canary-42"], ""), 0);
+        assert_eq!(told.contains("does not enforce"), says_so, "{mode}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn what_cannot_be_done_is_said_and_ends_with_2() {
     let mut bench = Bench::acme(Setup::revoking).await;
     let without_id = Token::saying("").text();
