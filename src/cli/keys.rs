@@ -1,7 +1,6 @@
 //! `countersign keys`: what each key signs in the running gateway, when last, and which ones can go.
 
 mod advice;
-mod ask;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -9,10 +8,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use http::Method;
 use serde::Serialize;
 
 use self::advice::{Advice, Asked, DAY_SECONDS, date, grouped, noun, share, signed, some_platforms, uses};
 use super::Failure;
+use super::admin_client::AdminClient;
 use crate::demo::table::Screen;
 use crate::epoch::{LoadError, PolicyDirectory};
 use crate::identity::{counted, span};
@@ -112,11 +113,11 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let known: Vec<String> = set.workspaces.iter().map(|workspace| format!("`{}`", workspace.id)).collect();
         return Err(KeysCommandError::UnknownWorkspace { id: id.clone(), known: known.join(", ") }.into());
     }
-    let address = ask::address(arguments.admin, set.gateway.admin.as_ref())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let report = runtime.block_on(ask::ask(address))?;
+    let client = AdminClient::reading(arguments.admin, set.gateway.admin.as_ref())?;
+    let report = client.hope(Method::GET, "/keys", None)?;
+    let report: UsageReport = serde_json::from_value(report).map_err(|_| client.garbage("/keys"))?;
     let answer = Answer {
-        address,
+        address: client.address,
         at: report.at,
         started: report.started,
         same_policies: report.epoch.as_deref() == Some(files.digest()),

@@ -6,10 +6,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::Failure;
-use super::admin_client::{AdminClient, gateway, hoped_for};
+use super::admin_client::{AdminClient, AdminClientError, gateway};
 use super::token::read_input;
 use crate::clock;
 use crate::identity::claimed_token_id;
@@ -123,7 +124,7 @@ fn make(arguments: &Make) -> Result<ExitCode, Failure> {
         return Err(RevokeCommandError::Kind.into());
     }
     let gateway = gateway(&whom.policies)?;
-    let client = AdminClient::new(&gateway, whom.admin)?;
+    let client = AdminClient::writing(whom.admin, gateway.admin.as_ref())?;
     let mut asked = Map::new();
     asked.insert("workspace".into(), json!(workspace));
     if let Some(token) = token {
@@ -150,7 +151,7 @@ fn make(arguments: &Make) -> Result<ExitCode, Failure> {
     }
     asked.insert("forever".into(), json!(forever));
     asked.insert("reason".into(), json!(reason));
-    let made = hoped_for(client.ask("POST", "/revocations", Some(&Value::Object(asked)))?)?;
+    let made = client.hope(Method::POST, "/revocations", Some(&Value::Object(asked)))?;
     show(whom, &made, || format!("revoked: {}", line(&made)));
     if let Some(note) = made.get("note").and_then(Value::as_str) {
         anstream::eprintln!("{note}");
@@ -159,8 +160,8 @@ fn make(arguments: &Make) -> Result<ExitCode, Failure> {
 }
 
 fn list(whom: &Whom) -> Result<ExitCode, Failure> {
-    let client = AdminClient::new(&gateway(&whom.policies)?, whom.admin)?;
-    let answer = hoped_for(client.ask("GET", "/revocations", None)?)?;
+    let client = AdminClient::writing(whom.admin, gateway(&whom.policies)?.admin.as_ref())?;
+    let answer = client.hope(Method::GET, "/revocations", None)?;
     show(whom, &answer, || {
         let revocations = answer.get("revocations").and_then(Value::as_array);
         let lines: Vec<String> = revocations.into_iter().flatten().map(line).collect();
@@ -170,14 +171,16 @@ fn list(whom: &Whom) -> Result<ExitCode, Failure> {
 }
 
 fn undo(id: &str, whom: &Whom) -> Result<ExitCode, Failure> {
-    let client = AdminClient::new(&gateway(&whom.policies)?, whom.admin)?;
+    let client = AdminClient::writing(whom.admin, gateway(&whom.policies)?.admin.as_ref())?;
+    let not_there = || Failure { code: NOT_THERE, told: "there is no revocation of this id".to_owned() };
     // Whatever else it is, it is no path.
-    let is_id = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-');
-    let answer = if is_id { client.ask("DELETE", &format!("/revocations/{id}"), None)? } else { (404, Value::Null) };
-    if answer.0 == 404 {
-        return Err(Failure { code: NOT_THERE, told: "there is no revocation of this id".to_owned() });
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        return Err(not_there());
     }
-    let ended = hoped_for(answer)?;
+    let ended = match client.hope(Method::DELETE, &format!("/revocations/{id}"), None) {
+        Err(AdminClientError::NotThere) => return Err(not_there()),
+        ended => ended?,
+    };
     show(whom, &ended, || format!("undone: {}", line(&ended)));
     Ok(ExitCode::SUCCESS)
 }
