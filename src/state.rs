@@ -65,7 +65,7 @@ pub enum StateError {
     #[error("the state cannot be reached")]
     Unavailable,
     /// Of a revocation: it counts all the same.
-    #[error("in force, but it could not be written down: it ends with the process")]
+    #[error("in force, but not written down: until the disk takes it, it ends with the process")]
     NotWritten,
     #[error("the value is longer than {VALUE_BYTES_MAX} bytes")]
     TooLong,

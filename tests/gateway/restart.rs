@@ -138,3 +138,26 @@ async fn another_directory_takes_a_restart_and_says_so() {
     bench.gateway.await_log("policy_reloaded");
     assert!(!bench.gateway.log().lines().last().expect("a line").contains("takes a restart"));
 }
+
+#[tokio::test]
+async fn a_disk_that_fails_keeps_nothing_in_force_and_is_tried_again() {
+    let mut bench = Bench::acme(|setup| keeping(setup).whose_disk_fails()).await;
+    let undone = bench.gateway.revoke(r#""jti":"undone""#);
+    bench.gateway.limit_files("4096");
+    let (status, told) = bench.gateway.operate("POST /revocations", r#"{"workspace":"acme","jti":"1"}"#);
+    assert_eq!(status, 503, "{told}");
+    assert!(told["error"].as_str().expect("words").contains("in force"), "{told}");
+    assert_eq!(bench.client.send(ping(&token("1"))).await.status, 403, "it counts all the same");
+    assert_eq!(bench.client.send(ping(&token("2"))).await.status, 200, "no request waits for the disk");
+    assert_eq!(bench.gateway.operate(&format!("DELETE /revocations/{undone}"), "").0, 503);
+    assert_eq!(bench.client.send(ping(&token("undone"))).await.status, 403, "what would come back stays");
+    bench.gateway.await_log("state_not_written");
+    assert!(!bench.gateway.admin_get("/metrics").contains("countersign_state_disk_errors_total 0\n"));
+    bench.gateway.limit_files("unlimited");
+    bench.gateway.await_log("the state is written again");
+    bench.gateway.kill_and_start();
+    bench.client = bench.gateway.http1().await;
+    for id in ["1", "2", "undone"] {
+        assert_eq!(bench.client.send(ping(&token(id))).await.status, 403, "{id}");
+    }
+}

@@ -27,6 +27,7 @@ pub struct Setup {
     admin: String,
     workspaces: Vec<(String, String)>,
     profiles: Vec<(String, String)>,
+    disk_may_fail: bool,
 }
 
 /// The workspace of most tests: Intercom's web wire, everything enforced.
@@ -80,6 +81,7 @@ impl Setup {
             admin: String::new(),
             workspaces: Vec::new(),
             profiles: Vec::new(),
+            disk_may_fail: false,
         }
     }
 
@@ -128,6 +130,12 @@ impl Setup {
     pub fn revoking(mut self) -> Self {
         write_whole(&self.directory.path().join("admin.token"), ADMIN_TOKEN);
         self.admin = "token = { file = \"../admin.token\" }".into();
+        self
+    }
+
+    /// [`TestGateway::limit_files`] will be used: the signal that comes with it would end the process.
+    pub fn whose_disk_fails(mut self) -> Self {
+        self.disk_may_fail = true;
         self
     }
 
@@ -328,6 +336,14 @@ impl TestGateway {
         assert!(status.expect("kill").success());
     }
 
+    /// From here on the process cannot make a file longer than this many bytes (`unlimited`: as long as it likes).
+    pub fn limit_files(&self, bytes: &str) {
+        let status = Command::new("prlimit")
+            .args(["--pid", &self.child.id().to_string(), &format!("--fsize={bytes}:")])
+            .status();
+        assert!(status.expect("prlimit").success());
+    }
+
     /// The names of the process's threads.
     pub fn threads(&self) -> Vec<String> {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("a process");
@@ -392,7 +408,14 @@ pub fn status_of(answer: &str) -> u16 {
 }
 
 fn launch(setup: &Setup) -> (Child, mpsc::Receiver<String>) {
-    let mut child = Command::new(BINARY)
+    let mut command = if setup.disk_may_fail {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", BINARY]);
+        shell
+    } else {
+        Command::new(BINARY)
+    };
+    let mut child = command
         .args(["serve", "--log", "json", "--policies"])
         .arg(setup.policies())
         .env("TEST_SECRET", SECRET)
