@@ -19,7 +19,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use disk::{DiskError, DiskTask, OnDisk, StopError, WRITTEN_WITHIN};
-pub use key::{Keeping, Key, Space};
+pub use key::{Keeping, Key, Share, Space};
 pub use memory::{ENTRY_BYTES, Memory, MemoryLimits};
 pub use revocation::{
     Digest, REASON_CHARS_MAX, Reason, ReasonError, Revocation, RevocationId, RevocationIdError, Revoked,

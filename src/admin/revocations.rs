@@ -308,11 +308,16 @@ impl AdminState {
             return Err(RevokeError::Workspace(listed(&mut workspaces.map(|known| &*known.workspace))));
         };
         match key {
-            // The keys of a set come and go (`set/kid`).
-            Some(key) if !key.contains('/') && !found.keys.iter().any(|known| known == key) => {
-                Err(RevokeError::Key(listed(&mut found.keys.iter().map(|key| &**key))))
+            None => Ok(()),
+            // The keys of a set come and go, so that of `set/kid` only the set can be known.
+            Some(key) => {
+                let set = key.split_once('/').map(|(set, _)| set);
+                if found.keys.iter().any(|known| known == key || set == Some(known)) {
+                    Ok(())
+                } else {
+                    Err(RevokeError::Key(listed(&mut found.keys.iter().map(|key| &**key))))
+                }
             }
-            Some(_) | None => Ok(()),
         }
     }
 }

@@ -39,8 +39,8 @@ pub trait Witness {
     fn tenant(&mut self, tenant: &Tenant, operation: &Operation);
     /// What became of its proofs.
     fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>);
-    /// What became of a collector ticket.
-    fn ticket(&mut self, _: &'static str) {}
+    /// What became of a collector ticket, and the key that signed it, where it holds.
+    fn ticket(&mut self, _: &Tenant, _: &'static str, _: Option<&str>) {}
     /// Why it would have been refused, were the workspace enforcing.
     fn would_refuse(&mut self, code: &'static str);
     /// The verdicts.

@@ -64,8 +64,11 @@ impl Witness for Event {
         }
     }
 
-    fn ticket(&mut self, verdict: &'static str) {
+    fn ticket(&mut self, tenant: &Tenant, verdict: &'static str, key_id: Option<&str>) {
         Event::ticket(self, verdict);
+        if let Some(key_id) = key_id {
+            tenant.metrics.ticket(key_id, UnixSeconds::of(self.time()));
+        }
     }
 
     fn would_refuse(&mut self, code: &'static str) {

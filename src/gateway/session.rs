@@ -102,11 +102,11 @@ impl<'s> InSession<'s> {
         match self.tenant.verifier.ticket(&presented, self.now) {
             Ok(None) => Ok(None),
             Ok(Some(ticket)) => {
-                witness.ticket("valid");
+                witness.ticket(self.tenant, "valid", Some(ticket.key_id()));
                 Ok(Some(ticket))
             }
             Err(error) => {
-                witness.ticket(error.code());
+                witness.ticket(self.tenant, error.code(), None);
                 match (error, catalogue.mode()) {
                     (TicketError::Two, Mode::Enforce) => return Err(Rejection::TwoTickets),
                     (TicketError::Two, Mode::Off | Mode::Observe) => witness.would_refuse(Rejection::TwoTickets.code()),

@@ -140,10 +140,13 @@ impl Standing<'_> {
         if revocations.is_empty() {
             return false;
         }
-        let (Some(subject), Some(key)) = (proofs.subject(), proofs.key_id()) else { return false };
+        let Some(subject) = proofs.subject() else { return false };
         let token = proofs.token().map(|TokenFacts { id, issued, .. }| VoucherToken { id, issued });
-        let voucher = Voucher { workspace: &self.tenant.workspace.id, key, subject, token };
-        revocations.cover(&voucher, self.now)
+        // A key of a set goes with its own name, `idp/k1`, and with the set's.
+        [proofs.key_id(), proofs.policy_key_id()].into_iter().flatten().any(|key| {
+            let voucher = Voucher { workspace: &self.tenant.workspace.id, key, subject, token };
+            revocations.cover(&voucher, self.now)
+        })
     }
 
     /// Whether the token was used before, or elsewhere, where the policy asks.

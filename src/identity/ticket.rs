@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::compact::UnverifiedToken;
@@ -70,13 +71,20 @@ impl TicketError {
 ///
 /// ```compile_fail,E0451
 /// # use countersign::identity::Ticket;
-/// let ticket = Ticket { attributes: vec!["plan".to_owned()] };
+/// let ticket = Ticket { attributes: vec!["plan".to_owned()], key_id: "bot".into() };
 /// ```
 pub struct Ticket {
     attributes: Vec<String>,
+    key_id: Arc<str>,
 }
 
 impl Ticket {
+    /// The id of the key that signed it.
+    #[must_use]
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
     /// The attributes that were asked for, as the catalogue spells them.
     #[must_use]
     pub fn attributes(&self) -> &[String] {
@@ -84,10 +92,10 @@ impl Ticket {
     }
 }
 
-/// Says how many attributes it names.
+/// Says its key, and how many attributes it names.
 impl fmt::Debug for Ticket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket").field("attributes", &self.attributes.len()).finish()
+        f.debug_struct("Ticket").field("attributes", &self.attributes.len()).field("key_id", &self.key_id).finish()
     }
 }
 
@@ -122,7 +130,7 @@ impl TicketKeys {
         let token = UnverifiedToken::parse(text, limits).map_err(TicketError::Token)?;
         // A bot's own server signs it, whatever its user's client runs on: such keys are for all platforms.
         let verified = self.keys.verify(&mut Trial::new(token, now, None, &mut payload));
-        verified.map_err(|refused| TicketError::Token(refused.error))?;
+        let key_id = Arc::clone(verified.map_err(|refused| TicketError::Token(refused.error))?);
         let claims = json::read(payload.bytes(), limits).map_err(|_| TicketError::Token(TokenError::Malformed))?;
         self.times.admit(&claims, now).map_err(TicketError::Token)?;
         // Who issues tickets, and for whom, says their key.
@@ -138,7 +146,7 @@ impl TicketKeys {
             Some(Some(ours)) if presented.conversation.as_deref() == Some(ours) => {}
             Some(_) => return Err(TicketError::OtherConversation),
         }
-        Ok(Some(Ticket { attributes }))
+        Ok(Some(Ticket { attributes, key_id }))
     }
 }
 

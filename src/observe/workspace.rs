@@ -191,6 +191,13 @@ impl WorkspaceMetrics {
         }
     }
 
+    /// Counts a collector ticket that holds. One that does not is no use of its key: nothing depends on it.
+    pub fn ticket(&self, key_id: &str, at: UnixSeconds) {
+        if let Some((_, usage)) = self.keys.iter().find(|(key, _)| **key == *key_id) {
+            self.usage.signed_by(usage, KeyUse::CollectorTicket, Upheld::Verified, at);
+        }
+    }
+
     /// By what a token is hashed for [`token`](Self::token): with keys of this process.
     #[must_use]
     pub fn token_hasher(&self) -> &RandomState {

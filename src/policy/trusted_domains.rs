@@ -181,7 +181,8 @@ impl TryFrom<&str> for TrustedDomain {
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
+/// Whether a host is this machine.
+pub(super) fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),

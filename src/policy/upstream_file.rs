@@ -12,6 +12,7 @@ use super::limits_file::positive_duration;
 use super::reader::{Placed, Table, Value};
 use super::schemas::{Count, DurationText};
 use super::source::Source;
+use super::trusted_domains::is_loopback;
 
 /// One backend.
 #[derive(Debug, JsonSchema)]
@@ -47,7 +48,7 @@ const CONNECTIONS_MAX: usize = 60_000;
 impl RawUpstream {
     pub(super) fn read(table: &mut Table<'_>) -> Self {
         Self {
-            url: table.required("url", read_url),
+            url: table.required("url", |value| without_user(value, parse_url)),
             ca: table.optional("ca", Value::path),
             http: table.optional("http", Value::keyword),
             host: table.optional("host", |value| value.parsed(parse_host)),
@@ -93,14 +94,15 @@ impl RawUpstream {
     }
 }
 
-fn read_url(value: &Value<'_>) -> Option<Placed<Url>> {
+/// A URL that says nothing secret.
+pub(super) fn without_user(value: &Value<'_>, parse: fn(&str) -> Result<Url, &'static str>) -> Option<Placed<Url>> {
     if value.text()?.value.contains('@') {
         // What stands before it may be a password, so nobody repeats it.
         value.conceal();
         value.error("expected no user and password");
         return None;
     }
-    value.parsed(parse_url)
+    value.parsed(parse)
 }
 
 fn parse_url(text: &str) -> Result<Url, &'static str> {
@@ -113,15 +115,6 @@ fn parse_url(text: &str) -> Result<Url, &'static str> {
         return Err("expected no path: requests keep their own");
     }
     Ok(url)
-}
-
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
 }
 
 fn parse_host(text: &str) -> Result<HostHeader, &'static str> {

@@ -119,7 +119,10 @@ pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str
 fn facts_of(workspace: &policy::Workspace) -> WorkspaceFacts {
     WorkspaceFacts {
         workspace: workspace.id.clone(),
-        keys: workspace.identity.keys.iter().map(|key| key.id.clone()).collect(),
+        keys: {
+            let sets = workspace.identity.key_sets.iter().map(|set| set.id.clone());
+            workspace.identity.keys.iter().map(|key| key.id.clone()).chain(sets).collect()
+        },
         enforces: workspace.enforces(),
     }
 }

@@ -111,7 +111,7 @@ impl OnDisk {
     fn write(&self, key: Key, value: Bytes, until: UnixSeconds, now: UnixSeconds) {
         match key.space().keeping() {
             Keeping::UntilItsEnd => self.queue.write_behind(Change::Put { key, value, until }, now),
-            Keeping::WhileThereIsRoom => {}
+            Keeping::WhileThereIsRoom(_) => {}
         }
     }
 }
@@ -140,7 +140,7 @@ impl Store for OnDisk {
     fn remove(&self, key: Key) -> Answer<'_, ()> {
         match key.space().keeping() {
             Keeping::UntilItsEnd => self.queue.write_behind_at_any_time(Change::Remove(key)),
-            Keeping::WhileThereIsRoom => {}
+            Keeping::WhileThereIsRoom(_) => {}
         }
         self.memory.remove(key)
     }

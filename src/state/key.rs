@@ -24,8 +24,16 @@ pub enum Space {
 pub enum Keeping {
     /// It stays until its end, and the other finds the store full: what it guards against would come back.
     UntilItsEnd,
-    /// The one that was not asked for the longest goes: nobody gains by its being forgotten.
-    WhileThereIsRoom,
+    /// The one of its kind that was not asked for the longest goes: nobody gains by its being forgotten.
+    WhileThereIsRoom(Share),
+}
+
+/// Whose room it is: what anybody can fill pushes out nothing of another kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    Sessions,
+    SessionTokens,
+    Exchanges,
 }
 
 impl Space {
@@ -34,7 +42,9 @@ impl Space {
     pub fn keeping(self) -> Keeping {
         match self {
             Space::TokenId | Space::EndedToken => Keeping::UntilItsEnd,
-            Space::Session | Space::SessionTokens | Space::Exchange => Keeping::WhileThereIsRoom,
+            Space::Session => Keeping::WhileThereIsRoom(Share::Sessions),
+            Space::SessionTokens => Keeping::WhileThereIsRoom(Share::SessionTokens),
+            Space::Exchange => Keeping::WhileThereIsRoom(Share::Exchanges),
         }
     }
 

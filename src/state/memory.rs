@@ -11,7 +11,8 @@ use moka::sync::Cache;
 use super::kept::Kept;
 use super::revocations::Ledger;
 use super::{
-    Answer, Claimed, Keeping, Key, Numbers, Revocation, RevocationId, Revocations, StateError, Store, VALUE_BYTES_MAX,
+    Answer, Claimed, Keeping, Key, Numbers, Revocation, RevocationId, Revocations, Share, StateError, Store,
+    VALUE_BYTES_MAX,
 };
 use crate::clock::UnixSeconds;
 
@@ -20,7 +21,7 @@ use crate::clock::UnixSeconds;
 pub struct MemoryLimits {
     /// How many things that stay until their end.
     pub kept_max: usize,
-    /// How many bytes of things that stay while there is room, each with [`ENTRY_BYTES`] beside its value.
+    /// How many bytes of things that stay while there is room, of each kind; each thing with [`ENTRY_BYTES`] beside its value.
     pub cached_bytes_max: u64,
 }
 
@@ -36,8 +37,34 @@ pub const ENTRY_BYTES: u32 = 256;
 /// A store in the memory of this process.
 pub struct Memory {
     kept: Kept,
-    cached: Cache<Key, Held>,
+    cached: Shares,
     ledger: Ledger,
+}
+
+/// What stays while there is room.
+struct Shares {
+    sessions: Cache<Key, Held>,
+    session_tokens: Cache<Key, Held>,
+    exchanges: Cache<Key, Held>,
+}
+
+impl Shares {
+    fn new(bytes_max: u64) -> Self {
+        let weight =
+            |_: &Key, held: &Held| u32::try_from(held.value.len()).unwrap_or(u32::MAX).saturating_add(ENTRY_BYTES);
+        // The default policy turns away what is new when it is full.
+        let cache =
+            || Cache::builder().max_capacity(bytes_max).weigher(weight).eviction_policy(EvictionPolicy::lru()).build();
+        Self { sessions: cache(), session_tokens: cache(), exchanges: cache() }
+    }
+
+    fn of(&self, share: Share) -> &Cache<Key, Held> {
+        match share {
+            Share::Sessions => &self.sessions,
+            Share::SessionTokens => &self.session_tokens,
+            Share::Exchanges => &self.exchanges,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -61,14 +88,7 @@ impl Memory {
 
     /// A store in which these are revoked.
     pub(super) fn with(limits: MemoryLimits, revocations: Vec<Revocation>) -> Self {
-        let weight =
-            |_: &Key, held: &Held| u32::try_from(held.value.len()).unwrap_or(u32::MAX).saturating_add(ENTRY_BYTES);
-        let cached = Cache::builder()
-            .max_capacity(limits.cached_bytes_max)
-            .weigher(weight)
-            // The default turns away what is new when it is full.
-            .eviction_policy(EvictionPolicy::lru())
-            .build();
+        let cached = Shares::new(limits.cached_bytes_max);
         Self { kept: Kept::new(limits.kept_max), cached, ledger: Ledger::new(revocations) }
     }
 
@@ -94,8 +114,8 @@ impl Memory {
         admit(&held)?;
         match key.space().keeping() {
             Keeping::UntilItsEnd => self.kept.claim(key, &held.value, held.until, now),
-            Keeping::WhileThereIsRoom => {
-                let entry = self.cached.entry(key).or_insert_with_if(|| held, |there| !there.is_there(now));
+            Keeping::WhileThereIsRoom(share) => {
+                let entry = self.cached.of(share).entry(key).or_insert_with_if(|| held, |there| !there.is_there(now));
                 Ok(if entry.is_fresh() { Claimed::First } else { Claimed::Already(entry.into_value().value) })
             }
         }
@@ -112,8 +132,8 @@ impl Memory {
         admit(&held)?;
         match key.space().keeping() {
             Keeping::UntilItsEnd => self.kept.put(key, &held.value, held.until, now),
-            Keeping::WhileThereIsRoom => {
-                self.cached.insert(key, held);
+            Keeping::WhileThereIsRoom(share) => {
+                self.cached.of(share).insert(key, held);
                 Ok(())
             }
         }
@@ -136,7 +156,9 @@ impl Store for Memory {
     fn get(&self, key: Key, now: UnixSeconds) -> Answer<'_, Option<Bytes>> {
         let found = match key.space().keeping() {
             Keeping::UntilItsEnd => self.kept.get(&key, now),
-            Keeping::WhileThereIsRoom => self.cached.get(&key).filter(|held| held.is_there(now)).map(|held| held.value),
+            Keeping::WhileThereIsRoom(share) => {
+                self.cached.of(share).get(&key).filter(|held| held.is_there(now)).map(|held| held.value)
+            }
         };
         Box::pin(ready(Ok(found)))
     }
@@ -144,7 +166,7 @@ impl Store for Memory {
     fn remove(&self, key: Key) -> Answer<'_, ()> {
         match key.space().keeping() {
             Keeping::UntilItsEnd => self.kept.remove(&key),
-            Keeping::WhileThereIsRoom => self.cached.invalidate(&key),
+            Keeping::WhileThereIsRoom(share) => self.cached.of(share).invalidate(&key),
         }
         Box::pin(ready(Ok(())))
     }
@@ -249,8 +271,8 @@ mod tests {
         for text in 0..100_u8 {
             assert_eq!(claim(Space::Session, &[text], 2_000, 1_000), Ok(Claimed::First));
         }
-        memory.cached.run_pending_tasks();
-        assert!(memory.cached.entry_count() <= 3, "{}", memory.cached.entry_count());
+        memory.cached.sessions.run_pending_tasks();
+        assert!(memory.cached.sessions.entry_count() <= 3, "{}", memory.cached.sessions.entry_count());
         let last = Key::of(Space::Session, "acme", &[99]);
         assert_eq!(at_once(memory.get(last, UnixSeconds(1_000))), Ok(Some(Bytes::new())));
     }

@@ -140,6 +140,32 @@ async fn keys_of_an_issuer_sign_under_the_name_of_their_set_and_count_under_it_t
 }
 
 #[tokio::test]
+async fn a_key_of_a_set_is_taken_back_by_its_name_and_all_of_them_by_the_sets() {
+    let (one, two) = (key(Algorithm::Es256), key(Algorithm::Es256));
+    let mut bench = Bench::acme(|setup| {
+        setup.write();
+        write_whole(&setup.policies().join("../idp.json"), &set(&[("one", &one), ("two", &two)]));
+        setup.revoking().with(
+            "[attributes]",
+            "[[identity.key_sets]]\nid = \"idp\"\nalgorithms = [\"ES256\"]\nfile = \"../idp.json\"\n[attributes]",
+        )
+    })
+    .await;
+    let [one, two] = [es256(&one, "one"), es256(&two, "two")];
+    for token in [&one, &two] {
+        assert_eq!(proof(&mut bench, token).await.0, "valid");
+    }
+    bench.revoke(r#""key":"idp/one""#);
+    // Its backend reads tokens itself, and would believe this one.
+    assert_eq!(bench.refused(form_request(PING, ping(&one)), 403).await, "revoked");
+    assert_eq!(proof(&mut bench, &two).await.0, "valid");
+    bench.revoke(r#""key":"idp""#);
+    assert_eq!(bench.refused(form_request(PING, ping(&two)), 403).await, "revoked");
+    let own = Token::saying(r#""plan":"pro""#).header(r#"{"alg":"HS256","kid":"web-2026-11"}"#).text();
+    assert_eq!(proof(&mut bench, &own).await.0, "valid");
+}
+
+#[tokio::test]
 async fn a_set_in_a_file_is_taken_up_as_it_changes_and_a_broken_one_changes_nothing() {
     let (old, new) = (key(Algorithm::Es256), key(Algorithm::Es256));
     let mut bench = Bench::acme(|setup| {

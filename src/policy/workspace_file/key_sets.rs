@@ -12,7 +12,8 @@ use super::super::keywords::word;
 use super::super::reader::{Placed, Table, Value, quoted};
 use super::super::schemas::DurationText;
 use super::super::source::Source;
-use super::super::upstream_file::is_loopback;
+use super::super::trusted_domains::is_loopback;
+use super::super::upstream_file::without_user;
 use super::super::workspace::{IssuerPolicy, KeySetPolicy, KeySetSource};
 
 /// How many sets a workspace may have: each is looked through for a token's `kid`.
@@ -62,7 +63,7 @@ impl RawKeySet {
             id: table.required("id", |value| value.parsed(parse_id)),
             algorithms: table.required("algorithms", algorithms),
             file: table.optional("file", Value::path),
-            url: table.optional("url", read_url),
+            url: table.optional("url", |value| without_user(value, parse_url)),
             ca: table.optional("ca", Value::path),
             refresh: table
                 .optional("refresh", |value| within(value, REFRESH_MIN, REFRESH_MAX, "expected `1s` to `1d`")),
@@ -182,16 +183,6 @@ fn parse_id(text: &str) -> Result<String, String> {
         return Err(format!("expected 1 to {ID_BYTES_MAX} of letters, digits, `-`, `_` and `.`"));
     }
     Ok(text.to_owned())
-}
-
-fn read_url(value: &Value<'_>) -> Option<Placed<Url>> {
-    if value.text()?.value.contains('@') {
-        // What stands before it may be a password, so nobody repeats it.
-        value.conceal();
-        value.error("expected no user and password");
-        return None;
-    }
-    value.parsed(parse_url)
 }
 
 fn parse_url(text: &str) -> Result<Url, &'static str> {

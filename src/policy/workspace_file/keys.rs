@@ -121,6 +121,11 @@ impl RawKey {
         if let (Some(ticket), true) = (uses.iter().find(|word| word.value == KeyUse::CollectorTicket), uses.len() > 1) {
             return mistaken(ticket.span.clone(), "`collector_ticket` takes a key of its own".to_owned()).and(None);
         }
+        let is_ticket = uses.iter().any(|word| word.value == KeyUse::CollectorTicket);
+        if let (Some(platforms), true) = (&platforms, is_ticket) {
+            let message = "`platforms` says nothing of a ticket: a server signs it, whatever its user's client runs on";
+            return mistaken(platforms.span.clone(), message.to_owned()).and(None);
+        }
         Some(KeyPolicy {
             id,
             algorithm: algorithm.value,

@@ -281,6 +281,13 @@ fn tickets_have_a_key_and_a_place_of_their_own() {
     }
     let (_, findings) = read(GATEWAY, &[&at(r#""query:ticket""#, ticket)]);
     assert!(lines(&findings)[0].contains("would not be taken out"), "{findings:?}");
+    let platforms = with(
+        &at(r#""header:x-ticket""#, ticket),
+        "use = [\"collector_ticket\"]",
+        "use = [\"collector_ticket\"]\nplatforms = [\"web\"]",
+    );
+    let (_, findings) = read(GATEWAY, &[&platforms]);
+    assert!(lines(&findings)[0].contains("`platforms` says nothing of a ticket"), "{findings:?}");
     check(
         "[attributes]",
         &key(ticket),
