@@ -17,7 +17,7 @@ use super::admin_client::AdminClient;
 use crate::demo::table::Screen;
 use crate::epoch::{LoadError, PolicyDirectory};
 use crate::identity::{counted, span};
-use crate::observe::{ADDRESSES_MAX, KeyReport, Kinds, LONG_LIFE_SECONDS, Risks, UsageReport};
+use crate::observe::{ADDRESSES_MAX, KeyReport, Kinds, LONG_LIFE_SECONDS, Risks, UsageReport, WorkspaceReport};
 use crate::policy::{Workspace, parse, word};
 
 #[derive(Args)]
@@ -70,6 +70,8 @@ struct OfWorkspace {
     unsigned: Kinds,
     risks: Risks,
     keys: Vec<OfKey>,
+    /// Sets of keys that somebody else publishes, each as one.
+    sets: Vec<OfSet>,
     #[serde(skip)]
     noun: &'static str,
     /// Whether the policy says which life is long.
@@ -101,6 +103,16 @@ struct OfKey {
     finding: bool,
     #[serde(skip)]
     term: String,
+}
+
+#[derive(Serialize)]
+struct OfSet {
+    set: String,
+    in_gateway: bool,
+    verified: Kinds,
+    refused: Kinds,
+    share: String,
+    last_use: Option<i64>,
 }
 
 pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
@@ -142,8 +154,22 @@ fn of_workspace(workspace: &Workspace, report: &UsageReport) -> OfWorkspace {
         unsigned: counted.map_or_else(Kinds::default, |counted| counted.unsigned),
         risks: counted.map_or_else(Risks::default, |counted| counted.risks),
         keys: keys.iter().map(|key| of_key(&Asked { key, keys, counted, now: report.at })).collect(),
+        sets: workspace.identity.key_sets.iter().map(|set| of_set(&set.id, counted)).collect(),
         noun: counted.map_or("tokens", noun),
         has_lifetime_max: workspace.identity.max_lifetime.is_some(),
+    }
+}
+
+/// Which of its keys are published is its issuer's business, so that there is nothing to advise.
+fn of_set(id: &str, counted: Option<&WorkspaceReport>) -> OfSet {
+    let report = counted.and_then(|counted| counted.keys.iter().find(|report| report.key == id && report.in_force));
+    OfSet {
+        set: id.to_owned(),
+        in_gateway: report.is_some(),
+        verified: report.map_or_else(Kinds::default, |report| report.verified),
+        refused: report.map_or_else(Kinds::default, |report| report.refused),
+        share: report.map_or_else(String::new, |report| share(signed(report), report.signed_since)),
+        last_use: report.and_then(|report| report.last_use),
     }
 }
 
@@ -207,6 +233,16 @@ fn render(answer: &Answer, screen: Screen) -> String {
         }
         for key in &workspace.keys {
             text.push_str(&format!("{}\n", key.advice));
+        }
+        for OfSet { set, in_gateway, share, last_use, .. } in &workspace.sets {
+            let told = match (in_gateway, last_use) {
+                (false, _) => "is not in the running gateway: was the policy reloaded?".to_owned(),
+                (true, None) => "signed nothing yet".to_owned(),
+                (true, Some(last_use)) => {
+                    format!("signs {share} of the {}, last {} ago", workspace.noun, ago(*last_use))
+                }
+            };
+            text.push_str(&format!("set `{set}` {told}\n"));
         }
         text.extend(unwise(workspace));
     }

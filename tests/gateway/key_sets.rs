@@ -159,6 +159,9 @@ async fn a_key_of_a_set_is_taken_back_by_its_name_and_all_of_them_by_the_sets() 
     // Its backend reads tokens itself, and would believe this one.
     assert_eq!(bench.refused(form_request(PING, ping(&one)), 403).await, "revoked");
     assert_eq!(proof(&mut bench, &two).await.0, "valid");
+    let admin = bench.gateway.admin.to_string();
+    let (code, told) = countersign(&["keys", "--admin", &admin, "--policies"], &bench.gateway.setup.policies(), "");
+    assert!(code == Some(0) && told.contains("set `idp` signs 100 % of the tokens, last "), "{told}");
     bench.revoke(r#""key":"idp""#);
     assert_eq!(bench.refused(form_request(PING, ping(&two)), 403).await, "revoked");
     let own = Token::saying(r#""plan":"pro""#).header(r#"{"alg":"HS256","kid":"web-2026-11"}"#).text();
