@@ -42,8 +42,8 @@ pub enum AdminClientError {
     )]
     NotLoopback(SocketAddr),
     #[error(
-        "`[admin]` has no `token`: make one with `openssl rand -hex 32 > admin.token; chmod 600 admin.token`, set \
-         `token = {{ file = \"admin.token\" }}`, and start the gateway again"
+        "`[admin]` has no `token`: make one with `openssl rand -hex 32 > admin.token; chmod 600 admin.token` beside the directory of the \
+         policies, set `token = {{ file = \"../admin.token\" }}`, and start the gateway again"
     )]
     NoToken,
     #[error("[admin] token: {0}")]

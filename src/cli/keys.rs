@@ -254,10 +254,11 @@ fn counts(workspace: &OfWorkspace, answer: &Answer) -> String {
     match since {
         None => format!("{id}: not in the running gateway\n"),
         Some(since) => format!(
-            "{id}: since {} ({} ago) its keys signed {} {noun}, and {} came that no key in force for them signed\n",
+            "{id}: since {} ({} ago) its keys signed {} {}, and {} came that no key in force for them signed\n",
             date(*since),
             span(answer.at.saturating_sub(*since).max(0).into()),
             grouped(*signed),
+            if *signed == 1 { noun.trim_end_matches('s') } else { noun },
             grouped(unsigned.all()),
         ),
     }

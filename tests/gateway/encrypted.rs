@@ -14,7 +14,7 @@ const PING: &str = "/messenger/web/ping";
 const FIELD: &str = "_intercomEncryptedPayload";
 
 /// As the vendor's own server library makes it.
-fn seal(secret: &str, settings: &str) -> String {
+pub fn seal(secret: &str, settings: &str) -> String {
     let key = digest::digest(&digest::SHA256, secret.as_bytes());
     let key = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key.as_ref()).expect("a key"));
     let nonce = *b"twelve bytes";

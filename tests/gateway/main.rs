@@ -25,6 +25,7 @@ mod platforms;
 mod policies;
 mod readers;
 mod realtime;
+mod reasons;
 mod record;
 mod renewal;
 mod replay;
