@@ -31,7 +31,7 @@ pub enum MintError {
     NoKey,
     #[error("the workspace has no key `{id}`: its keys are {}", quoted(.known.iter().map(String::as_str)))]
     UnknownKey { id: String, known: Vec<String> },
-    #[error("key `{0}` does not verify tokens: its `use` has no `jwt`")]
+    #[error("key `{0}` verifies neither tokens nor tickets: its `use` has no `jwt`")]
     NotForTokens(String),
     #[error("key `{id}` verifies tokens of `{algorithm}` and cannot sign them")]
     CannotSign { id: String, algorithm: &'static str },
@@ -39,7 +39,7 @@ pub enum MintError {
     Key(#[from] KeyError),
 }
 
-/// The key of this id, or else the first that can sign tokens.
+/// The key of this id, which may be one for collector tickets, or else the first that can sign tokens.
 ///
 /// # Errors
 ///
@@ -54,13 +54,19 @@ pub fn signing_key<'p>(policy: &'p IdentityPolicy, id: Option<&str>) -> Result<&
         id: id.to_owned(),
         known: policy.keys.iter().map(|key| key.id.clone()).collect(),
     })?;
-    if !verifies_tokens(key) {
+    if !verifies_tokens(key) && !is_for_tickets(key) {
         return Err(MintError::NotForTokens(id.to_owned()));
     }
     if !can_sign(key.algorithm) {
         return Err(MintError::CannotSign { id: id.to_owned(), algorithm: word(key.algorithm) });
     }
     Ok(key)
+}
+
+/// Whether what a key signs is a collector ticket and no token.
+#[must_use]
+pub fn is_for_tickets(key: &KeyPolicy) -> bool {
+    key.uses.contains(&KeyUse::CollectorTicket)
 }
 
 /// Whether what verifies can sign too: a shared secret does, and the public half of a pair does not.
@@ -150,13 +156,18 @@ mod tests {
             key("hash", &[KeyUse::UserHash]),
             key("web", &[KeyUse::Jwt]),
             key("ios", &[KeyUse::Jwt, KeyUse::UserHash]),
+            key("bot", &[KeyUse::CollectorTicket]),
         ];
         let policy = IdentityPolicy { keys, ..testing::policy() };
         let found = |id| signing_key(&policy, id).map(|key| key.id.as_str()).map_err(|error| error.to_string());
         assert_eq!(found(None), Ok("web"));
         assert_eq!(found(Some("ios")), Ok("ios"));
-        assert_eq!(found(Some("hash")), Err("key `hash` does not verify tokens: its `use` has no `jwt`".into()));
-        let unknown = "the workspace has no key `WEB`: its keys are `hash`, `web`, `ios`";
+        assert_eq!(found(Some("bot")), Ok("bot"));
+        assert_eq!(
+            found(Some("hash")),
+            Err("key `hash` verifies neither tokens nor tickets: its `use` has no `jwt`".into())
+        );
+        let unknown = "the workspace has no key `WEB`: its keys are `hash`, `web`, `ios`, `bot`";
         assert_eq!(found(Some("WEB")), Err(unknown.into()));
         let hashes_only = IdentityPolicy { keys: vec![key("hash", &[KeyUse::UserHash])], ..testing::policy() };
         assert!(matches!(signing_key(&hashes_only, None), Err(MintError::NoKey)));

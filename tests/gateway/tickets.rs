@@ -1,9 +1,13 @@
 //! Collector tickets: what a bot's own server asked for may be answered, and nothing else.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+
 use http::Request;
 use serde_json::json;
 
 use crate::support::client::form_request;
+use crate::support::gateway::BINARY;
 use crate::support::token::now;
 use crate::support::{Bench, Received, SECRET, Setup, Token, form};
 
@@ -189,4 +193,23 @@ async fn where_no_answer_says_whose_a_session_is_a_ticket_lets_answer_until_some
     bench.passes(send("PATCH contact/set_user", user, "s", None)).await;
     bench.passes(answer("s", Some(&good))).await;
     assert_eq!(bench.verdict("email"), "not_lead");
+}
+
+#[tokio::test]
+async fn one_that_the_command_makes_is_one() {
+    let mut bench = Bench::acme(setup).await;
+    let mut child = Command::new(BINARY)
+        .args(["token", "mint", "--workspace", "acme", "--key", "bot", "--policies"])
+        .arg(bench.gateway.setup.policies())
+        .envs([("TEST_SECRET", SECRET), ("OTHER_SECRET", BOT)])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary starts");
+    child.stdin.take().expect("piped").write_all(br#"{"session":"s","attributes":["phone"]}"#).expect("written");
+    let output = child.wait_with_output().expect("it ends");
+    let (minted, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && told.contains("a collector ticket"), "{told}");
+    passes(&mut bench, answer("phone", &[SESSION, (TICKET, minted.trim())])).await;
 }

@@ -295,7 +295,7 @@ fn a_key_for_hashes_alone_signs_no_token() {
     setup.write();
     let no_key = "no key of the workspace both verifies tokens (`use = [\"jwt\"]`) and can sign them";
     mint(&setup, &["--workspace", "acme"], "{}", 2, no_key);
-    let not_for_tokens = "key `web-2026-11` does not verify tokens: its `use` has no `jwt`";
+    let not_for_tokens = "key `web-2026-11` verifies neither tokens nor tickets: its `use` has no `jwt`";
     mint(&setup, &["--workspace", "acme", "--key", "web-2026-11"], "{}", 2, not_for_tokens);
 }
 
