@@ -447,3 +447,46 @@ async fn a_wire_whose_tokens_must_be_fresh_exchanges_them_too() {
         assert_eq!((&received.json()["customer"], desk.bench.record()["proof"].as_str()), (goes_on, Some(proof)));
     }
 }
+
+#[tokio::test]
+async fn what_takes_a_token_back_takes_its_sessions_back_too() {
+    let mut desk = over(|setup| setup.revoking().workspace("desk", LIBREDESK)).await;
+    let issued = now() - 5;
+    let before = format!(r#""issued_before":{}"#, issued + 1);
+    for (index, members) in [r#""jti":"one""#, r#""subject":"user-42""#, r#""key":"web""#, &before].iter().enumerate() {
+        let session = format!("s{index}");
+        let token = token_for(600, &json!({"jti": "one", "iat": issued})).text();
+        desk.shows(&token, 200, &given(&session)).await;
+        desk.check(&session, "exchanged").await;
+        let (status, made) =
+            desk.bench.gateway.operate("POST /revocations", &format!(r#"{{"workspace":"desk",{members}}}"#));
+        assert_eq!(status, 201, "{made}");
+        desk.bench.count_one();
+        // The backend goes by its own session whatever we say, so that nothing may be said in it.
+        desk.says(200, "{}");
+        let body = json!({"message": "hello", "form_data": {"nickname": "bob"}});
+        let request = desk.post(INIT, &body, Some(&session));
+        assert_eq!(desk.bench.refused(request, 401).await, "revoked", "{members}");
+        // Nor is the token exchanged again.
+        let again = desk.post(EXCHANGE, &json!({"jwt": token}), None);
+        assert_eq!(desk.bench.refused(again, 401).await, "revoked", "{members}");
+        let id = made["id"].as_str().expect("an id");
+        assert_eq!(desk.bench.gateway.operate(&format!("DELETE /revocations/{id}"), "").0, 200);
+        desk.bench.count_one();
+        desk.check(&session, "exchanged").await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_counts_once_is_exchanged_once_and_its_session_goes_on() {
+    let once = LIBREDESK.replace("require = \"never\"", "require = \"never\"\nreplay = \"single_use\"");
+    let mut desk = over(|setup| setup.workspace("desk", &once)).await;
+    let token = token_for(600, &json!({"jti": "one"})).text();
+    desk.shows(&token, 200, &given("s1")).await;
+    for _ in 0..3 {
+        desk.check("s1", "exchanged").await;
+    }
+    let again = desk.post(EXCHANGE, &json!({"jwt": token}), None);
+    assert_eq!(desk.bench.refused(again, 401).await, "replayed");
+    desk.check("s1", "exchanged").await;
+}
