@@ -194,6 +194,7 @@ pub struct Catalogue {
     pub(super) signed_unlisted: Unlisted,
     folding: Folding,
     attributes: Vec<Attribute>,
+    asks_leads: bool,
     // What is in these the operator wrote, so that a quick hash will do: nobody outside can fill a bucket.
     by_name: FxHashMap<String, usize>,
     /// By the names' keys, and by those of their aliases.
@@ -245,13 +246,20 @@ impl Catalogue {
                 by_key.entry(alias.clone()).or_insert(index);
             }
         }
-        Ok(Self { mode, unlisted, signed_unlisted, folding, attributes, by_name, by_key, aliases, objects })
+        let asks_leads = attributes.iter().any(|attribute| attribute.collect == Collect::Leads);
+        Ok(Self { mode, unlisted, signed_unlisted, folding, attributes, asks_leads, by_name, by_key, aliases, objects })
     }
 
     /// The attributes, in the order of the file.
     #[must_use]
     pub fn attributes(&self) -> &[Attribute] {
         &self.attributes
+    }
+
+    /// Whether a lead may be asked for any of them: else it does not matter who is one.
+    #[must_use]
+    pub fn asks_leads(&self) -> bool {
+        self.asks_leads
     }
 
     /// The ceiling over every lock.

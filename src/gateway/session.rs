@@ -163,9 +163,10 @@ impl<'s> InSession<'s> {
         limits: &Limits,
     ) -> Result<Option<Lesson>, EnvelopeError> {
         let Workspace { id, profile, identity, .. } = &self.tenant.workspace;
+        let remembered = Remembered::of(&self.tenant.workspace);
         let teaching = match (self.operation.teaches, &self.operation.exchange) {
-            (Teaches::Nothing, None) => return Ok(None),
-            (Teaches::Role, None) => Teaching::Role,
+            (Teaches::Role, None) if remembered == Remembered::Roles => Teaching::Role,
+            (Teaches::Nothing | Teaches::Role, None) => return Ok(None),
             (Teaches::Nothing | Teaches::Role, Some(exchange)) => {
                 let mut shown = said_at(self.envelope, &exchange.token)?;
                 shown.extend(said_at(self.envelope, &profile.tokens.jwt)?);
@@ -195,7 +196,7 @@ async fn holder(sessions: &Sessions<'_>, presented: &[Cow<'_, str>], remembered:
     }
 }
 
-/// What is ever known of the sessions of a workspace.
+/// What is ever known of the sessions of a workspace: nothing where no lead may be asked for anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Remembered {
     Nothing,
@@ -207,6 +208,9 @@ enum Remembered {
 
 impl Remembered {
     fn of(workspace: &Workspace) -> Self {
+        if !workspace.catalogue.asks_leads() {
+            return Remembered::Nothing;
+        }
         match (&workspace.profile.roles, workspace.identity.ticket_at.is_empty()) {
             (Some(_), _) => Remembered::Roles,
             (None, false) => Remembered::Users,

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::timeout;
@@ -36,6 +37,7 @@ enum Learning {
 
 struct Listening {
     lesson: Lesson,
+    /// Those that say how the answer is coded.
     headers: HeaderMap,
     heard: Vec<u8>,
     state: Arc<dyn Store>,
@@ -59,7 +61,8 @@ impl<B: Body<Data = Bytes> + Unpin> TaughtBody<B> {
         if !says_something || !Lesson::can_be_read(response.status(), response.headers()) {
             return Self::unheard(response);
         }
-        let headers = response.headers().clone();
+        let codings = response.headers().get_all(CONTENT_ENCODING).iter().cloned();
+        let headers = codings.map(|coding| (CONTENT_ENCODING, coding)).collect();
         let listening = Listening { lesson, headers, heard: Vec::new(), state: Arc::clone(state) };
         response.map(|body| Self { body, learning: Learning::Listens(Box::new(listening)) })
     }

@@ -73,6 +73,8 @@ impl<'s> Sessions<'s> {
         let until = UnixSeconds(self.now.0.saturating_add(SESSION_SECONDS));
         match role {
             SessionRole::User => self.state.put(key, Bytes::from_static(USER), until, self.now).await,
+            // A look costs less than a claim, and most leads are known.
+            SessionRole::Visitor | SessionRole::Lead if self.state.get(key, self.now).await?.is_some() => Ok(()),
             SessionRole::Visitor | SessionRole::Lead => {
                 self.state.claim(key, Bytes::from_static(LEAD), until, self.now).await.map(drop)
             }
