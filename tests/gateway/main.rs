@@ -35,4 +35,5 @@ mod revoke_command;
 mod session_end;
 mod tickets;
 mod token_command;
+mod token_places;
 mod tokens;
