@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use countersign::decision::Code;
-use countersign::identity::{HashError, ProofError, ProofVerdict, SealedError, TicketError, TokenError, Withdrawal};
+use countersign::identity::{ProofVerdict, TicketError};
 use countersign::policy::{PolicyFiles, Source, parse, schemas};
 use serde_json::Value;
 
@@ -69,18 +69,7 @@ fn nothing_is_explained_that_is_no_code() {
 
 #[test]
 fn every_finding_about_a_proof_is_explained() {
-    let tokens = TokenError::ALL.map(ProofError::Token).into_iter();
-    let failed = tokens.chain(HashError::ALL.map(ProofError::Hash)).chain(SealedError::ALL.map(ProofError::Sealed));
-    let failed = failed.chain(Withdrawal::ALL.map(ProofError::Withdrawn));
-    let fine = [
-        ProofVerdict::Absent,
-        ProofVerdict::Valid,
-        ProofVerdict::HashValid,
-        ProofVerdict::SealedValid,
-        ProofVerdict::Exchanged,
-    ];
-    let verdicts = fine.into_iter().chain(failed.map(ProofVerdict::Failed));
-    stand_in(verdicts.map(ProofVerdict::code), section(OPERATING, "Proofs"));
+    stand_in(ProofVerdict::all().map(ProofVerdict::code), section(OPERATING, "Proofs"));
     stand_in(TicketError::OWN.map(TicketError::code), section(OPERATING, "The record"));
 }
 

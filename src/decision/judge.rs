@@ -507,24 +507,23 @@ impl<'a> Claims<'a> {
         }
     }
 
+    /// The claim of this name for the same object; of one without an id nobody can say which it is.
+    fn find_in(&self, full: &str, group: Option<&'a Group<'a>>) -> Option<usize> {
+        match group {
+            Some(Group { id: None, .. }) => None,
+            Some(Group { id: Some(id), .. }) => self.find(full, Some(*id)),
+            None => self.find(full, None),
+        }
+    }
+
     /// Whether the claim of this name leaks. It counts as named no more than before.
     fn token_of_alias(&self, full: &str, group: Option<&'a Group<'a>>) -> Token<'a> {
-        let group = match group {
-            Some(Group { id: None, .. }) => return Token::Silent,
-            Some(Group { id: Some(id), .. }) => Some(*id),
-            None => None,
-        };
-        let found = self.find(full, group).and_then(|index| self.claims.get(index));
+        let found = self.find_in(full, group).and_then(|index| self.claims.get(index));
         if found.is_some_and(|claim| claim.secrecy == Secrecy::Leaks) { Token::Leaks } else { Token::Silent }
     }
 
     fn token(&mut self, full: &str, group: Option<&'a Group<'a>>, change: Change<'_>) -> Token<'a> {
-        let group = match group {
-            Some(Group { id: None, .. }) => return Token::Silent,
-            Some(Group { id: Some(id), .. }) => Some(*id),
-            None => None,
-        };
-        let found = self.find(full, group);
+        let found = self.find_in(full, group);
         let Some(claim) = found.and_then(|index| self.claims.get_mut(index)) else { return Token::Silent };
         claim.named = true;
         match change {

@@ -143,7 +143,9 @@ impl Standing<'_> {
         let Some(subject) = proofs.subject() else { return false };
         let token = proofs.token().map(|TokenFacts { id, issued, .. }| VoucherToken { id, issued });
         // A key of a set goes with its own name, `idp/k1`, and with the set's.
-        [proofs.key_id(), proofs.policy_key_id()].into_iter().flatten().any(|key| {
+        let name = proofs.key_id();
+        let set = proofs.policy_key_id().filter(|set| Some(*set) != name);
+        name.into_iter().chain(set).any(|key| {
             let voucher = Voucher { workspace: &self.tenant.workspace.id, key, subject, token };
             revocations.cover(&voucher, self.now)
         })

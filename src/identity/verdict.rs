@@ -304,6 +304,14 @@ pub enum ProofError {
 }
 
 impl ProofError {
+    /// Every one there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let tokens = TokenError::ALL.map(ProofError::Token).into_iter();
+        let hashes = HashError::ALL.map(ProofError::Hash);
+        let sealed = SealedError::ALL.map(ProofError::Sealed);
+        tokens.chain(hashes).chain(sealed).chain(Withdrawal::ALL.map(ProofError::Withdrawn))
+    }
+
     /// The stable name.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -347,6 +355,18 @@ pub enum ProofVerdict {
 }
 
 impl ProofVerdict {
+    /// Every one there is.
+    pub fn all() -> impl Iterator<Item = Self> {
+        let fine = [
+            ProofVerdict::Absent,
+            ProofVerdict::Valid,
+            ProofVerdict::HashValid,
+            ProofVerdict::SealedValid,
+            ProofVerdict::Exchanged,
+        ];
+        fine.into_iter().chain(ProofError::all().map(ProofVerdict::Failed))
+    }
+
     /// The stable name.
     #[must_use]
     pub fn code(self) -> &'static str {
@@ -369,17 +389,7 @@ mod tests {
 
     #[test]
     fn every_verdict_has_a_code_of_its_own() {
-        let tokens = TokenError::ALL.map(ProofError::Token).into_iter();
-        let failed = tokens.chain(HashError::ALL.map(ProofError::Hash)).chain(SealedError::ALL.map(ProofError::Sealed));
-        let failed = failed.chain(Withdrawal::ALL.map(ProofError::Withdrawn));
-        let fine = [
-            ProofVerdict::Absent,
-            ProofVerdict::Valid,
-            ProofVerdict::HashValid,
-            ProofVerdict::SealedValid,
-            ProofVerdict::Exchanged,
-        ];
-        let verdicts: Vec<ProofVerdict> = fine.into_iter().chain(failed.map(ProofVerdict::Failed)).collect();
+        let verdicts: Vec<ProofVerdict> = ProofVerdict::all().collect();
         let codes: HashSet<&str> = verdicts.iter().map(|verdict| verdict.code()).collect();
         assert_eq!(codes.len(), verdicts.len());
     }
