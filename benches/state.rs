@@ -18,7 +18,8 @@ use futures_util::FutureExt;
 const LIFETIME_SECONDS: u64 = 100;
 const IDS_PER_SECOND: u64 = 1_000;
 
-const LIMITS: MemoryLimits = MemoryLimits { kept_max: 1_000_000, cached_bytes_max: 64 * 1024 * 1024 };
+// Sessions have a third of what is kept while there is room.
+const LIMITS: MemoryLimits = MemoryLimits { kept_max: 1_000_000, cached_bytes_max: 3 * 64 * 1024 * 1024 };
 
 /// Where memory is looked at.
 const MARKS: [u64; 3] = [1_000_000, 5_000_000, 10_000_000];

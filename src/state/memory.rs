@@ -21,7 +21,7 @@ use crate::clock::UnixSeconds;
 pub struct MemoryLimits {
     /// How many things that stay until their end.
     pub kept_max: usize,
-    /// How many bytes of things that stay while there is room, of each kind; each thing with [`ENTRY_BYTES`] beside its value.
+    /// How many bytes of things that stay while there is room, a third for each kind; each thing with [`ENTRY_BYTES`] beside its value.
     pub cached_bytes_max: u64,
 }
 
@@ -41,6 +41,9 @@ pub struct Memory {
     ledger: Ledger,
 }
 
+/// The kinds of things that stay while there is room, each with as much of it.
+const SHARES: u64 = 3;
+
 /// What stays while there is room.
 struct Shares {
     sessions: Cache<Key, Held>,
@@ -53,8 +56,9 @@ impl Shares {
         let weight =
             |_: &Key, held: &Held| u32::try_from(held.value.len()).unwrap_or(u32::MAX).saturating_add(ENTRY_BYTES);
         // The default policy turns away what is new when it is full.
+        let share = bytes_max / SHARES;
         let cache =
-            || Cache::builder().max_capacity(bytes_max).weigher(weight).eviction_policy(EvictionPolicy::lru()).build();
+            || Cache::builder().max_capacity(share).weigher(weight).eviction_policy(EvictionPolicy::lru()).build();
         Self { sessions: cache(), session_tokens: cache(), exchanges: cache() }
     }
 
@@ -258,7 +262,7 @@ mod tests {
 
     #[test]
     fn a_token_is_never_forgotten_for_another_and_a_session_is() {
-        let memory = memory(2, 3 * u64::from(ENTRY_BYTES));
+        let memory = memory(2, SHARES * 3 * u64::from(ENTRY_BYTES));
         let claim = |space, text: &[u8], until, now| {
             at_once(memory.claim(Key::of(space, "acme", text), Bytes::new(), UnixSeconds(until), UnixSeconds(now)))
         };
