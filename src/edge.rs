@@ -6,6 +6,7 @@
 pub mod body;
 pub mod certificate_names;
 pub mod certificates;
+pub mod client_address;
 mod connection;
 pub mod connections;
 pub mod cors;
@@ -26,6 +27,7 @@ mod turns;
 mod wire;
 
 pub use body::{Body, BoxError};
+pub use client_address::{AddressSource, ClientAddress};
 pub use connections::Connections;
 pub use drain::Drain;
 pub use listener::{TlsEdge, serve_tls};

@@ -35,7 +35,7 @@ use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
 use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
 use crate::edge::read_body::read_body;
-use crate::edge::{Body, Handle, Peer, TlsFacts, body};
+use crate::edge::{Body, ClientAddress, Handle, Peer, TlsFacts, body};
 use crate::epoch::{Epoch, Epochs, Route, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
 use crate::policy::Origin;
@@ -87,10 +87,12 @@ enum Reply {
 impl Handle for Gateway {
     async fn handle(self: Arc<Self>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
         let epoch = self.epochs.current();
+        let client = ClientAddress::find(peer.connection(), request.headers(), epoch.gateway.client_address.as_ref());
         let mut event = self.recorder.begin(Begin {
             time: clock::now(),
             listener: Arc::clone(&peer.listener),
-            client: peer.address.ip(),
+            client: client.ip,
+            client_source: client.source.as_str(),
             method: request.method(),
             epoch: Arc::clone(epoch.digest()),
             tally: Some(Arc::clone(&self.unplaced) as Arc<dyn Tally>),
@@ -167,7 +169,7 @@ impl Gateway {
             let (tenant, admitted) = judgement.unopened(&origin)?;
             event.tenant(tenant, operation);
             progress.origin = admitted;
-            let forward = forward(&parts, &head, peer, event, &tenant.token_headers)?;
+            let forward = forward(&parts, &head, event, &tenant.token_headers)?;
             return match (operation.upgrade, UpgradePermit::of(operation)) {
                 (Upgrade::WebSocket, Some(permit)) if Handshake::is_asked_for(&parts.headers) => {
                     let handshake = Handshake::parse(&parts.method, parts.version, &parts.headers)?;
@@ -194,7 +196,7 @@ impl Gateway {
         progress.origin = Some(origin);
 
         // Send: only what was judged, and only to the workspace's own upstream.
-        let mut head = forward(&parts, &head, peer, event, consumed)?;
+        let mut head = forward(&parts, &head, event, consumed)?;
         if lesson.is_some() {
             lesson::ask_readably(&mut head.headers);
         }
@@ -299,13 +301,7 @@ pub fn arrive<'a>(
 }
 
 /// The head of the request to the upstream: what came, less what was for us alone, and what we know of it.
-fn forward(
-    parts: &Parts,
-    head: &Head<'_>,
-    peer: &Peer,
-    event: &Event,
-    consumed: &[HeaderName],
-) -> Result<ForwardHead, Rejection> {
+fn forward(parts: &Parts, head: &Head<'_>, event: &Event, consumed: &[HeaderName]) -> Result<ForwardHead, Rejection> {
     let mut headers: HeaderMap = parts.headers.clone();
     for name in consumed {
         headers.remove(name);
@@ -315,7 +311,7 @@ fn forward(
         None => PathAndQuery::from_static("/"),
     };
     let facts = ForwardFacts {
-        client: peer.address.ip(),
+        client: event.client(),
         host: Authority::try_from(head.authority()).map_err(|_| hygiene::HygieneError::HostSyntax)?,
         request_id: event.id().to_string(),
         traceparent: Traceparent::of_request(&headers, event.id()),

@@ -5,6 +5,8 @@
 mod algorithm;
 mod case_file;
 mod cases;
+mod client_address;
+mod client_address_file;
 mod finding;
 #[cfg(test)]
 mod fixtures;
@@ -15,6 +17,7 @@ mod keywords;
 mod limits;
 mod limits_file;
 mod lints;
+mod networks;
 mod profile_file;
 mod reader;
 mod schemas;
@@ -35,6 +38,7 @@ pub use cases::{
     AppId, Case, CaseFile, CaseRequest, Content, Expectation, ExpectedOutcome, ExpectedVerdict, ExpectedVerdicts,
     Passage, Signer,
 };
+pub use client_address::{ProxyHeader, TrustedProxies};
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
     AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, OnFailure,
@@ -43,6 +47,7 @@ pub use gateway::{
 pub use hsts::{Hsts, HstsError};
 pub use keywords::word;
 pub use limits::Limits;
+pub use networks::{NETWORKS_MAX, Network, NetworkError, Networks};
 pub use profile_file::parse_profile;
 pub use reader::Keyword;
 pub use schemas::schemas;

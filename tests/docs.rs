@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use countersign::decision::Code;
+use countersign::edge::AddressSource;
 use countersign::identity::{ProofVerdict, TicketError};
 use countersign::policy::{PolicyFiles, Source, parse, schemas};
 use serde_json::Value;
@@ -71,6 +72,7 @@ fn nothing_is_explained_that_is_no_code() {
 fn every_finding_about_a_proof_is_explained() {
     stand_in(ProofVerdict::all().map(ProofVerdict::code), section(OPERATING, "Proofs"));
     stand_in(TicketError::OWN.map(TicketError::code), section(OPERATING, "The record"));
+    stand_in(AddressSource::ALL.map(AddressSource::as_str), section(OPERATING, "The record"));
 }
 
 #[test]

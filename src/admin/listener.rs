@@ -257,6 +257,7 @@ mod tests {
             time: SystemTime::UNIX_EPOCH,
             listener: "public".into(),
             client: [192, 0, 2, 1].into(),
+            client_source: "socket",
             method: &http::Method::GET,
             epoch: "3fa9".into(),
             tally: None,

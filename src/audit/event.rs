@@ -23,8 +23,10 @@ pub struct Begin<'a> {
     /// The wall clock, read once for the whole request.
     pub time: SystemTime,
     pub listener: Arc<str>,
-    /// The client's address, after PROXY protocol.
+    /// The client's address.
     pub client: IpAddr,
+    /// Whose word that is.
+    pub client_source: &'static str,
     pub method: &'a Method,
     /// The digest of the policies in force.
     pub epoch: Arc<str>,
@@ -76,6 +78,7 @@ pub struct Event {
     epoch: Arc<str>,
     listener: Arc<str>,
     client: IpAddr,
+    client_source: &'static str,
     method: &'static str,
     workspace: Option<Box<str>>,
     operation: Option<Box<str>>,
@@ -99,7 +102,7 @@ pub struct Event {
 
 impl Event {
     pub(super) fn begin(recorder: Recorder, begin: Begin<'_>) -> Self {
-        let Begin { time, listener, client, method, epoch, tally } = begin;
+        let Begin { time, listener, client, client_source, method, epoch, tally } = begin;
         Self {
             id: decision_id(time),
             started: Instant::now(),
@@ -109,6 +112,7 @@ impl Event {
             epoch,
             listener,
             client,
+            client_source,
             tally,
             workspace: None,
             operation: None,
@@ -284,6 +288,7 @@ impl Drop for Event {
             epoch: &self.epoch,
             listener: &self.listener,
             client: self.client,
+            client_source: self.client_source,
             method: self.method,
             workspace: self.workspace.as_deref(),
             operation: self.operation.as_deref(),

@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::time::{sleep, timeout};
 
+use super::client_address::AddressSource;
 use super::connection::{Answer, Answering, Protocols, Serving};
 use super::connections::{Connections, Permit, Tally};
 use super::drain::Drain;
@@ -160,7 +161,8 @@ async fn shake_hands<H: Handle>(
     };
     let facts = tls.facts(stream.get_ref().1)?;
     let alpn = facts.alpn;
-    let peer = Arc::new(Peer { address, local, listener: Arc::clone(&edge.name), tls: facts });
+    let address_source = AddressSource::Socket;
+    let peer = Arc::new(Peer { address, address_source, local, listener: Arc::clone(&edge.name), tls: facts });
     let answer = Arc::new(ByHandler { handler: Arc::clone(&edge.handler), peer });
     Some(match alpn {
         Alpn::Http1 => protocols.serve_http1(stream, permit, answer),

@@ -8,17 +8,28 @@ use hyper::body::Incoming;
 
 use super::body::Body;
 use super::certificate_names::CertificateNames;
+use super::client_address::{AddressSource, ClientAddress};
 
 /// What is known of a connection. One value serves all its requests.
 #[derive(Clone, Debug)]
 pub struct Peer {
-    /// The other end of the socket; an IPv4 address that came through an IPv6 socket is spelled as IPv4.
+    /// The other end of the connection; an IPv4 address that came through an IPv6 socket is spelled as IPv4.
     pub address: SocketAddr,
+    /// Whose word that is: the socket's own, or a balancer's.
+    pub address_source: AddressSource,
     /// Our end.
     pub local: SocketAddr,
     /// The name of the listener.
     pub listener: Arc<str>,
     pub tls: TlsFacts,
+}
+
+impl Peer {
+    /// Where the connection comes from, by what is known before its first request.
+    #[must_use]
+    pub fn connection(&self) -> ClientAddress {
+        ClientAddress { ip: self.address.ip(), source: self.address_source }
+    }
 }
 
 /// What the handshake settled.

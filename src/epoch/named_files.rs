@@ -40,6 +40,7 @@ impl NamedFiles {
             state: _,
             read_back: _,
             key_cache: _,
+            client_address: _,
         } = &set.gateway;
         let mut paths = BTreeSet::new();
         for CertificateSource { certificate, key } in listeners.iter().flat_map(|listener| &listener.certificates) {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::client_address::TrustedProxies;
 use super::hsts::Hsts;
 use super::limits::Limits;
 use super::workspace::SecretSource;
@@ -20,6 +21,8 @@ pub struct Gateway {
     pub limits: Limits,
     pub audit: AuditSettings,
     pub state: StateSettings,
+    /// Proxies before this one that speak HTTP. `None`: there are none, and what says who a client is is nobody's word.
+    pub client_address: Option<TrustedProxies>,
     /// Whether what leaves is read again by the second reader.
     pub read_back: ReadBack,
     /// The directory in which the sets of keys that were fetched outlive the process. `None`: they do not.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 
+use super::client_address_file::RawClientAddress;
 use super::finding::Findings;
 use super::gateway::{AdminListener, AuditSettings, CertificateSource, Gateway, Listener, PlainListener, ReadBack};
 use super::hsts::Hsts;
@@ -38,6 +39,7 @@ pub(super) struct RawGateway {
     limits: Option<Placed<RawLimits>>,
     audit: Option<Placed<RawAudit>>,
     state: Option<Placed<RawState>>,
+    client_address: Option<Placed<RawClientAddress>>,
 }
 
 /// A TLS listener.
@@ -134,6 +136,7 @@ impl RawGateway {
             limits: table.optional("limits", |value| value.table(RawLimits::read)),
             audit: table.optional("audit", |value| value.table(RawAudit::read)),
             state: table.optional("state", |value| value.table(RawState::read)),
+            client_address: table.optional("client_address", |value| value.table(RawClientAddress::read)),
         })
     }
 
@@ -144,7 +147,19 @@ impl RawGateway {
 
     /// What the file means; relative paths are below `base`. `None` after a mistake that is already among the findings.
     pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<Gateway> {
-        let Self { read_back, key_cache, listeners, plain, admin, upstreams, hsts, limits, audit, state } = self;
+        let Self {
+            read_back,
+            key_cache,
+            listeners,
+            plain,
+            admin,
+            upstreams,
+            hsts,
+            limits,
+            audit,
+            state,
+            client_address,
+        } = self;
         let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
         let plain = plain.map(|plain| plain.value.resolve());
         let state = state.map(|state| state.value).unwrap_or_default().resolve(base);
@@ -164,6 +179,7 @@ impl RawGateway {
             None => Some(Hsts::default()),
         };
         let audit = audit.map(|audit| audit.value).unwrap_or_default().resolve(base);
+        let client_address = client_address.map(|table| table.value.resolve());
         Some(Gateway {
             listeners: listeners?.into_iter().collect::<Option<_>>()?,
             plain: all_or_nothing(plain)?,
@@ -173,6 +189,7 @@ impl RawGateway {
             limits: limits.map(|limits| limits.value).unwrap_or_default().resolve(),
             audit: audit?,
             state,
+            client_address: all_or_nothing(client_address)?,
             read_back: read_back.map_or(ReadBack::On, |word| word.value),
             key_cache: key_cache.map(|directory| base.join(directory.value)),
         })
