@@ -22,6 +22,7 @@ pub mod plain;
 pub mod private_file;
 pub mod read_body;
 pub mod runtimes;
+mod signatures;
 pub mod tls;
 mod turns;
 mod wire;

@@ -43,6 +43,15 @@ impl CertificateNames {
         })
     }
 
+    /// Whether the certificate names `host` itself, without a star.
+    #[must_use]
+    pub fn name(&self, host: &str) -> bool {
+        self.0.iter().any(|name| match name {
+            CertificateName::Host(name) => name == host,
+            CertificateName::OneLabelBelow(_) | CertificateName::Address(_) => false,
+        })
+    }
+
     /// Whether the certificate names nobody.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -15,6 +15,7 @@ use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificat
 
 use super::certificate_names::CertificateNames;
 use super::private_file::PrivateFile;
+use super::signatures::Signed;
 use super::tls::provider;
 use crate::clock::UnixSeconds;
 use crate::policy::CertificateSource;
@@ -123,13 +124,16 @@ impl Certificates {
         std::iter::once(&self.first).chain(&self.others)
     }
 
-    /// The certificate for a server name: the first that has it; without a name the first of all. A name that none has gets none.
+    /// The certificate for a server name: the first that names it, else the first with a star for it; without a name the first of all. A
+    /// name that none has gets none.
     #[must_use]
     pub fn find(&self, server_name: Option<&str>) -> Option<&Certificate> {
         match server_name {
             Some(name) => {
                 let name = name.to_ascii_lowercase();
-                self.iter().find(|certificate| certificate.names.cover(&name))
+                // In whatever order the policy lists them: who has a certificate of its own is not shown another's.
+                let named = self.iter().find(|certificate| certificate.names.name(&name));
+                named.or_else(|| self.iter().find(|certificate| certificate.names.cover(&name)))
             }
             None => Some(&self.first),
         }
@@ -238,17 +242,21 @@ struct Facts {
 fn read_chain(path: &Path, chain: &[CertificateDer<'_>], now: UnixSeconds) -> Result<Facts, CertificateError> {
     let path = || path.to_owned();
     let mut facts: Option<Facts> = None;
-    let mut issuer: Option<Vec<u8>> = None;
+    let mut issued: Option<(Signed<'_>, Vec<u8>)> = None;
     for (position, der) in (1..).zip(chain) {
         let malformed = || CertificateError::Malformed { path: path(), position };
         let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| malformed())?;
         if !rest.is_empty() {
             return Err(malformed());
         }
-        if issuer.as_deref().is_some_and(|issuer| issuer != certificate.subject().as_raw()) {
+        // A name can be had twice, as with an authority that was made anew; a signature cannot.
+        let is_issuer = |(signed, name): &(Signed<'_>, Vec<u8>)| {
+            name == certificate.subject().as_raw() && signed.is_by(certificate.public_key().raw)
+        };
+        if issued.as_ref().is_some_and(|issued| !is_issuer(issued)) {
             return Err(CertificateError::Chain { path: path(), position: position - 1 });
         }
-        issuer = Some(certificate.issuer().as_raw().to_vec());
+        issued = Some((Signed::read(der).ok_or_else(malformed)?, certificate.issuer().as_raw().to_vec()));
         let (begins, ends) =
             (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
         if now.0 > ends {
@@ -349,6 +357,35 @@ mod tests {
         assert_eq!(found(Some("b.example")), Some("b.pem".into()));
         assert_eq!(found(Some("c.example")), None);
         assert_eq!(certificates.iter().map(|it| it.ends().0).max(), Some(NOW.0 + VALID_DAYS * DAY));
+    }
+
+    #[test]
+    fn a_certificate_that_names_the_server_comes_before_any_star() {
+        let read = |name: &str, path: &str| {
+            let (source, made) = (CertificateSource { certificate: path.into(), key: "key".into() }, made(name));
+            Certificate::read(&source, made.chain_pem.as_bytes(), made.key_pem.as_bytes(), NOW).expect("a certificate")
+        };
+        let (star, exact) = (read("*.acme.example", "star.pem"), read("chat.acme.example", "exact.pem"));
+        for order in [[star.clone(), exact.clone()], [exact, star]] {
+            let first = order[0].source().to_owned();
+            let certificates = Certificates::new(order.to_vec()).expect("certificates");
+            let found = |name| certificates.find(Some(name)).map(|certificate| certificate.source().to_owned());
+            assert_eq!(found("chat.acme.example"), Some("exact.pem".into()));
+            assert_eq!(found("CHAT.acme.example"), Some("exact.pem".into()));
+            assert_eq!(found("other.acme.example"), Some("star.pem".into()));
+            assert_eq!(found("a.chat.acme.example"), None);
+            assert_eq!(found("acme.example"), None);
+            // Both have it with a star: the order of the policy decides.
+            assert_eq!(found("a.localhost"), Some(first));
+        }
+    }
+
+    #[test]
+    fn an_authority_of_the_same_name_is_not_the_issuer() {
+        // Made in the same second, they are called alike.
+        let (a, b) = (made("a.example"), made("a.example"));
+        let chain = format!("{}{}", a.chain_pem, b.ca_pem);
+        check(&chain, &a.key_pem, NOW.0, "certificate 1 of `a.pem` is not issued by the one behind it");
     }
 
     #[test]
