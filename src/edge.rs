@@ -6,6 +6,7 @@
 pub mod body;
 pub mod certificate_names;
 pub mod certificates;
+pub mod challenges;
 mod connection;
 pub mod connections;
 pub mod cors;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::acme::{AcmePolicy, OrderedCertificate};
 use super::hsts::Hsts;
 use super::limits::Limits;
 use super::workspace::SecretSource;
@@ -20,6 +21,8 @@ pub struct Gateway {
     pub limits: Limits,
     pub audit: AuditSettings,
     pub state: StateSettings,
+    /// Who issues the certificates that listeners order. `None`: they bring their own.
+    pub acme: Option<AcmePolicy>,
     /// Whether what leaves is read again by the second reader.
     pub read_back: ReadBack,
     /// The directory in which the sets of keys that were fetched outlive the process. `None`: they do not.
@@ -61,7 +64,10 @@ pub enum ReadBack {
 pub struct Listener {
     pub name: String,
     pub address: SocketAddr,
+    /// All of them, in their order; those that are ordered by where they will be.
     pub certificates: Vec<CertificateSource>,
+    /// Those that are ordered (ACME).
+    pub ordered: Vec<OrderedCertificate>,
 }
 
 /// A certificate chain and its key, both PEM.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 
+use super::acme_file::{self, Orders, RawAcme};
 use super::finding::Findings;
 use super::gateway::{AdminListener, AuditSettings, CertificateSource, Gateway, Listener, PlainListener, ReadBack};
 use super::hsts::Hsts;
@@ -38,6 +39,7 @@ pub(super) struct RawGateway {
     limits: Option<Placed<RawLimits>>,
     audit: Option<Placed<RawAudit>>,
     state: Option<Placed<RawState>>,
+    acme: Option<Placed<RawAcme>>,
 }
 
 /// A TLS listener.
@@ -55,14 +57,15 @@ struct RawListener {
     certificates: Option<Placed<Vec<Placed<RawCertificate>>>>,
 }
 
-/// A certificate chain and its key, both PEM, relative to the directory of the policies.
+/// A certificate chain and its key, both PEM, relative to the directory of the policies; or the names of one that `[acme]` orders.
 #[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("oneOf" = [{ "required": ["certificate", "key"] }, { "required": ["acme"] }]))]
 struct RawCertificate {
-    #[schemars(required)]
     certificate: Option<Placed<PathBuf>>,
-    #[schemars(required)]
     key: Option<Placed<PathBuf>>,
+    /// Host names of one certificate; the first says where it is kept.
+    #[schemars(length(min = 1, max = 100))]
+    acme: Option<Placed<Vec<Placed<String>>>>,
 }
 
 /// Plain HTTP: answers with a redirect to `https:` and nothing else.
@@ -134,6 +137,7 @@ impl RawGateway {
             limits: table.optional("limits", |value| value.table(RawLimits::read)),
             audit: table.optional("audit", |value| value.table(RawAudit::read)),
             state: table.optional("state", |value| value.table(RawState::read)),
+            acme: table.optional("acme", |value| value.table(RawAcme::read)),
         })
     }
 
@@ -144,8 +148,15 @@ impl RawGateway {
 
     /// What the file means; relative paths are below `base`. `None` after a mistake that is already among the findings.
     pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<Gateway> {
-        let Self { read_back, key_cache, listeners, plain, admin, upstreams, hsts, limits, audit, state } = self;
-        let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
+        let Self { read_back, key_cache, listeners, plain, admin, upstreams, hsts, limits, audit, state, acme } = self;
+        let acme_at = acme.as_ref().map(|acme| acme.span.clone());
+        let acme = acme.map(|acme| acme.value.resolve(plain.is_some(), source, base, findings));
+        let mut orders = Orders::new(acme.is_some(), acme.as_ref().and_then(Option::as_ref));
+        let listeners =
+            listeners.map(|listeners| resolve_listeners(listeners.value, &mut orders, source, base, findings));
+        if let Some(span) = acme_at {
+            orders.finish(span, source, findings);
+        }
         let plain = plain.map(|plain| plain.value.resolve());
         let state = state.map(|state| state.value).unwrap_or_default().resolve(base);
         if let Some(token) = admin.as_ref().and_then(|admin| admin.value.token.as_ref())
@@ -173,6 +184,7 @@ impl RawGateway {
             limits: limits.map(|limits| limits.value).unwrap_or_default().resolve(),
             audit: audit?,
             state,
+            acme: all_or_nothing(acme)?,
             read_back: read_back.map_or(ReadBack::On, |word| word.value),
             key_cache: key_cache.map(|directory| base.join(directory.value)),
         })
@@ -204,33 +216,59 @@ impl RawListener {
         }
     }
 
-    fn resolve(self, base: &Path) -> Option<Listener> {
+    fn resolve(
+        self,
+        orders: &mut Orders<'_>,
+        source: &Source,
+        base: &Path,
+        findings: &mut Findings,
+    ) -> Option<Listener> {
         let Self { name, address, certificates } = self;
+        let mut ordered = Vec::new();
+        let mut resolve = |certificate: Placed<RawCertificate>| {
+            let RawCertificate { certificate, key, acme } = certificate.value;
+            match acme {
+                Some(names) => {
+                    let (source, order) = orders.order(names, source, findings)?;
+                    ordered.push(order);
+                    Some(source)
+                }
+                None => {
+                    Some(CertificateSource { certificate: base.join(certificate?.value), key: base.join(key?.value) })
+                }
+            }
+        };
+        // All of them, so that each mistake is found.
+        let certificates: Vec<_> = certificates?.value.into_iter().map(&mut resolve).collect();
         Some(Listener {
             name: name?.value,
             address: address?.value,
-            certificates: certificates?
-                .value
-                .into_iter()
-                .map(|certificate| certificate.value.resolve(base))
-                .collect::<Option<_>>()?,
+            certificates: certificates.into_iter().collect::<Option<_>>()?,
+            ordered,
         })
     }
 }
 
 impl RawCertificate {
     fn read(table: &mut Table<'_>) -> Self {
-        Self { certificate: table.required("certificate", Value::path), key: table.required("key", Value::path) }
-    }
-
-    fn resolve(self, base: &Path) -> Option<CertificateSource> {
-        let Self { certificate, key } = self;
-        Some(CertificateSource { certificate: base.join(certificate?.value), key: base.join(key?.value) })
+        if !table.has("acme") {
+            let (certificate, key) = (table.required("certificate", Value::path), table.required("key", Value::path));
+            return Self { certificate, key, acme: None };
+        }
+        if table.has("certificate") || table.has("key") {
+            table.error(table.span(), "expected either `acme`, or `certificate` and `key`");
+        }
+        Self {
+            certificate: table.optional("certificate", Value::path),
+            key: table.optional("key", Value::path),
+            acme: table.optional("acme", acme_file::read_names),
+        }
     }
 }
 
 fn resolve_listeners(
     raw: Vec<Placed<RawListener>>,
+    orders: &mut Orders<'_>,
     source: &Source,
     base: &Path,
     findings: &mut Findings,
@@ -256,7 +294,7 @@ fn resolve_listeners(
             addresses.push(address.value);
         }
     }
-    raw.into_iter().map(|listener| listener.value.resolve(base)).collect()
+    raw.into_iter().map(|listener| listener.value.resolve(orders, source, base, findings)).collect()
 }
 
 impl RawPlain {
