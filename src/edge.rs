@@ -6,6 +6,7 @@
 pub mod body;
 pub mod certificate_names;
 pub mod certificates;
+pub mod challenges;
 pub mod client_address;
 mod connection;
 pub mod connections;

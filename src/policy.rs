@@ -2,6 +2,8 @@
 //!
 //! Pure: it is given text and gives back values or findings; it opens no file and reads no secret.
 
+mod acme;
+mod acme_file;
 mod algorithm;
 mod case_file;
 mod cases;
@@ -32,6 +34,7 @@ mod upstream_file;
 mod workspace;
 mod workspace_file;
 
+pub use acme::{AcmeChallenge, AcmePolicy, ExternalAccount, ORDERED_NAMES_MAX, OrderedCertificate};
 pub use algorithm::{Algorithm, KEY_TRIES_MAX, KeyKind};
 pub use case_file::parse_cases;
 pub use cases::{

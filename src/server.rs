@@ -251,7 +251,13 @@ impl Server {
             acceptor.spawn(report(serve_tls(socket, Arc::new(edge))));
         }
         if let Some((socket, redirect_port)) = plain {
-            let edge = PlainEdge { redirect_port, limits: Arc::clone(&limits), connections, drain: drain.clone() };
+            let edge = PlainEdge {
+                redirect_port,
+                limits: Arc::clone(&limits),
+                connections,
+                drain: drain.clone(),
+                challenges: Arc::default(),
+            };
             tokio::spawn(report(serve_plain(socket, Arc::new(edge))));
         }
         let revoking = Revoking { store, token: admin_token };

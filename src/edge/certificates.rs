@@ -31,10 +31,11 @@ pub struct Certificate {
     open_key: Option<PathBuf>,
 }
 
-/// The certificates of one listener, the first of which is shown to clients that name no server. There is at least one.
+/// The certificates of one listener, the first of which is shown to clients that name no server. There is at least one, unless one is
+/// [awaited](Self::awaited).
 #[derive(Clone, Debug)]
 pub struct Certificates {
-    first: Certificate,
+    first: Option<Certificate>,
     others: Vec<Certificate>,
 }
 
@@ -116,12 +117,24 @@ impl Certificates {
     pub fn new(certificates: Vec<Certificate>) -> Result<Self, CertificateError> {
         let mut certificates = certificates.into_iter();
         let first = certificates.next().ok_or(CertificateError::None)?;
-        Ok(Self { first, others: certificates.collect() })
+        Ok(Self { first: Some(first), others: certificates.collect() })
+    }
+
+    /// None yet: those that were ordered are still to come, and nobody's handshake ends well until then.
+    #[must_use]
+    pub fn awaited() -> Self {
+        Self { first: None, others: Vec::new() }
+    }
+
+    /// Whether there is none to show.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        self.first.is_none()
     }
 
     /// All of them, the first first.
     pub fn iter(&self) -> impl Iterator<Item = &Certificate> {
-        std::iter::once(&self.first).chain(&self.others)
+        self.first.iter().chain(&self.others)
     }
 
     /// The certificate for a server name: the first that names it, else the first with a star for it; without a name the first of all. A
@@ -135,7 +148,7 @@ impl Certificates {
                 let named = self.iter().find(|certificate| certificate.names.name(&name));
                 named.or_else(|| self.iter().find(|certificate| certificate.names.cover(&name)))
             }
-            None => Some(&self.first),
+            None => self.first.as_ref(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The plain-HTTP listener: leads browsers to https, and takes nothing else.
 //!
+//! A certificate authority that looks whether a name is ours is told the text of a challenge under way (RFC 8555 §8.3).
+//!
 //! An update that came in the clear was read and perhaps changed on its way. To redirect it would only make that a habit, so it is refused.
 
 use std::io;
@@ -10,6 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::body::{self, Body};
+use super::challenges::Challenges;
 use super::connection::{Answer, Answering, Protocols};
 use super::connections::Connections;
 use super::drain::Drain;
@@ -26,9 +29,11 @@ pub struct PlainEdge {
     pub limits: Arc<Limits>,
     pub connections: Arc<Connections>,
     pub drain: Drain,
+    /// Those under way.
+    pub challenges: Arc<Challenges>,
 }
 
-/// Serves until the drain begins: 308 to GET and HEAD without a body, 403 to everything else.
+/// Serves until the drain begins: the text of a challenge to whoever looks for it, 308 to GET and HEAD without a body, 403 to everything else.
 ///
 /// # Errors
 ///
@@ -36,25 +41,43 @@ pub struct PlainEdge {
 pub async fn serve_plain(listener: std::net::TcpListener, edge: Arc<PlainEdge>) -> io::Result<()> {
     let protocols =
         Arc::new(Protocols::new(Arc::clone(&edge.limits), Arc::clone(&edge.connections), edge.drain.clone()));
-    let answer = Arc::new(Redirect { port: edge.redirect_port });
+    let answer = Arc::new(Redirect { port: edge.redirect_port, challenges: Arc::clone(&edge.challenges) });
     let serve = move |stream, _, permit| Arc::clone(&protocols).serve_http1(stream, permit, Arc::clone(&answer));
     accept(listener, &Runtimes::default(), &edge.connections, &edge.drain, serve).await
 }
 
 struct Redirect {
     port: u16,
+    challenges: Arc<Challenges>,
 }
 
 impl Answer for Redirect {
     fn answer(&self, request: Request<Incoming>) -> Answering {
         let (parts, _) = request.into_parts();
-        let response = redirect(&parts, self.port);
+        let response = challenge(&parts, &self.challenges).unwrap_or_else(|| redirect(&parts, self.port));
         Box::pin(std::future::ready(response))
     }
 
     fn strict_transport_security(&self) -> Option<HeaderValue> {
         None
     }
+}
+
+/// The text of a challenge under way, where this asks for it.
+fn challenge(parts: &http::request::Parts, challenges: &Challenges) -> Option<Response<Body>> {
+    // Nearly always there is none, and then nothing is looked at.
+    if parts.method != Method::GET || !parts.uri.path().starts_with("/.well-known/") {
+        return None;
+    }
+    let head = hygiene::inspect(parts).ok()?;
+    let (Framing::None, None) = (head.framing(), head.query()) else { return None };
+    let text = challenges.text(head.host(), head.path().as_str())?;
+    let mut response = Response::new(body::full(text));
+    let headers = response.headers_mut();
+    apply_to_own_answer(headers);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    Some(response)
 }
 
 fn redirect(parts: &http::request::Parts, port: u16) -> Response<Body> {

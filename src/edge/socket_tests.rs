@@ -436,6 +436,7 @@ async fn the_plain_listener_redirects_reads_and_refuses_the_rest() {
         connections: Connections::new(&limits),
         limits: Arc::new(limits),
         drain: Drain::new(),
+        challenges: Arc::default(),
     };
     tokio::spawn(serve_plain(listener, Arc::new(edge)));
     for (request, expected) in [

@@ -15,12 +15,15 @@ use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Certificates;
+use super::challenges::{ACME_TLS, Challenges, Offer};
 use super::peer::{Alpn, Resumption, TlsFacts, TlsVersion};
 
 /// What a listener shows to clients; replaced whole, while connections that exist keep theirs.
 #[derive(Debug)]
 pub struct ReloadableTls {
     current: ArcSwap<Tls>,
+    /// Of a listener that may be asked for certificates of challenges.
+    challenges: Option<Arc<Challenges>>,
 }
 
 /// One set of certificates with the configuration that shows them.
@@ -41,7 +44,17 @@ impl ReloadableTls {
     ///
     /// No source of randomness, or a provider that lacks what we ask of it.
     pub fn new(certificates: Certificates) -> Result<Self, TlsError> {
-        Ok(Self { current: ArcSwap::from_pointee(Tls::new(certificates)?) })
+        Ok(Self { current: ArcSwap::from_pointee(Tls::new(certificates, None)?), challenges: None })
+    }
+
+    /// TLS that also shows the certificates of challenges under way (RFC 8737), to authorities alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReloadableTls::new`].
+    pub fn with_challenges(certificates: Certificates, challenges: Arc<Challenges>) -> Result<Self, TlsError> {
+        let current = ArcSwap::from_pointee(Tls::new(certificates, Some(Arc::clone(&challenges)))?);
+        Ok(Self { current, challenges: Some(challenges) })
     }
 
     /// Shows other certificates from the next handshake on. Session tickets of before are worth nothing from then on.
@@ -50,7 +63,7 @@ impl ReloadableTls {
     ///
     /// As [`ReloadableTls::new`]; what was shown is shown still.
     pub fn replace(&self, certificates: Certificates) -> Result<(), TlsError> {
-        self.current.store(Arc::new(Tls::new(certificates)?));
+        self.current.store(Arc::new(Tls::new(certificates, self.challenges.clone())?));
         Ok(())
     }
 
@@ -97,15 +110,19 @@ const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
 impl Tls {
-    fn new(certificates: Certificates) -> Result<Self, TlsError> {
+    fn new(certificates: Certificates, challenges: Option<Arc<Challenges>>) -> Result<Self, TlsError> {
         let certificates = Arc::new(certificates);
+        let challenges = challenges.filter(|challenges| challenges.are_expected_on_tls());
+        let mut protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        // Last, so that whoever offers one of the others gets that.
+        protocols.extend(challenges.is_some().then(|| ACME_TLS.to_vec()));
         let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TlsError)?
             .with_no_client_auth()
-            .with_cert_resolver(Arc::new(ByServerName(Arc::clone(&certificates))));
+            .with_cert_resolver(Arc::new(ByServerName { certificates: Arc::clone(&certificates), challenges }));
         // A client that offers protocols, none of them ours, is refused by rustls (RFC 7301 §3.2).
-        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
+        config.alpn_protocols = protocols;
         config.ignore_client_order = true;
         config.max_early_data_size = 0;
         // Without the extended master secret a session of TLS 1.2 can be spliced with another (RFC 7627).
@@ -120,8 +137,11 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&self.config))
     }
 
-    /// What the handshake settled. `None`: it did not end.
+    /// What the handshake settled. `None`: it did not end, or was an authority's, who has seen what it wanted to see.
     pub(super) fn facts(&self, connection: &ServerConnection) -> Option<TlsFacts> {
+        if connection.alpn_protocol() == Some(ACME_TLS) {
+            return None;
+        }
         // Only these two are configured, see `new`.
         let is_tls13 = connection.protocol_version()? == ProtocolVersion::TLSv1_3;
         let version = if is_tls13 { TlsVersion::Tls13 } else { TlsVersion::Tls12 };
@@ -144,11 +164,21 @@ impl Tls {
 
 /// Picks the certificate by the server name. A name that no certificate has gets none: the handshake ends.
 #[derive(Debug)]
-struct ByServerName(Arc<Certificates>);
+struct ByServerName {
+    certificates: Arc<Certificates>,
+    challenges: Option<Arc<Challenges>>,
+}
 
 impl ResolvesServerCert for ByServerName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.find(hello.server_name()).map(|certificate| Arc::clone(certificate.key()))
+        if let Some(challenges) = &self.challenges {
+            match Offer::of(&hello) {
+                Offer::None => {}
+                Offer::Alone => return challenges.certificate(hello.server_name()),
+                Offer::Mixed => return None,
+            }
+        }
+        self.certificates.find(hello.server_name()).map(|certificate| Arc::clone(certificate.key()))
     }
 }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
-use crate::policy::{CertificateSource, Gateway, KeySetSource, PolicySet};
+use crate::policy::{AcmePolicy, CertificateSource, Gateway, KeySetSource, PolicySet, SecretSource};
 
 /// The files that one set of policies names, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,7 @@ impl NamedFiles {
             limits: _,
             audit: _,
             state: _,
+            acme,
             read_back: _,
             key_cache: _,
             client_address: _,
@@ -45,6 +46,12 @@ impl NamedFiles {
         let mut paths = BTreeSet::new();
         for CertificateSource { certificate, key } in listeners.iter().flat_map(|listener| &listener.certificates) {
             paths.extend([certificate.clone(), key.clone()]);
+        }
+        if let Some(AcmePolicy { ca, external_account, .. }) = acme {
+            paths.extend(ca.clone());
+            if let Some(SecretSource::File(path)) = external_account.as_ref().map(|account| &account.secret) {
+                paths.insert(path.clone());
+            }
         }
         paths.extend(upstreams.iter().filter_map(|upstream| upstream.ca.clone()));
         let keys = set.workspaces.iter().flat_map(|workspace| &workspace.identity.keys);

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::acme::{AcmePolicy, OrderedCertificate};
 use super::client_address::TrustedProxies;
 use super::hsts::Hsts;
 use super::limits::Limits;
@@ -21,6 +22,8 @@ pub struct Gateway {
     pub limits: Limits,
     pub audit: AuditSettings,
     pub state: StateSettings,
+    /// Who issues the certificates that listeners order. `None`: they bring their own.
+    pub acme: Option<AcmePolicy>,
     /// Proxies before this one that speak HTTP. `None`: there are none, and what says who a client is is nobody's word.
     pub client_address: Option<TrustedProxies>,
     /// Whether what leaves is read again by the second reader.
@@ -64,7 +67,10 @@ pub enum ReadBack {
 pub struct Listener {
     pub name: String,
     pub address: SocketAddr,
+    /// All of them, in their order; those that are ordered by where they will be.
     pub certificates: Vec<CertificateSource>,
+    /// Those that are ordered (ACME).
+    pub ordered: Vec<OrderedCertificate>,
 }
 
 /// A certificate chain and its key, both PEM.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 
+use super::acme_file::{self, Orders, RawAcme};
 use super::client_address_file::RawClientAddress;
 use super::finding::Findings;
 use super::gateway::{AdminListener, AuditSettings, CertificateSource, Gateway, Listener, PlainListener, ReadBack};
@@ -40,6 +41,7 @@ pub(super) struct RawGateway {
     audit: Option<Placed<RawAudit>>,
     state: Option<Placed<RawState>>,
     client_address: Option<Placed<RawClientAddress>>,
+    acme: Option<Placed<RawAcme>>,
 }
 
 /// A TLS listener.
@@ -57,14 +59,15 @@ struct RawListener {
     certificates: Option<Placed<Vec<Placed<RawCertificate>>>>,
 }
 
-/// A certificate chain and its key, both PEM, relative to the directory of the policies.
+/// A certificate chain and its key, both PEM, relative to the directory of the policies; or the names of one that `[acme]` orders.
 #[derive(Debug, JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("oneOf" = [{ "required": ["certificate", "key"] }, { "required": ["acme"] }]))]
 struct RawCertificate {
-    #[schemars(required)]
     certificate: Option<Placed<PathBuf>>,
-    #[schemars(required)]
     key: Option<Placed<PathBuf>>,
+    /// Host names of one certificate; the first says where it is kept.
+    #[schemars(length(min = 1, max = 100))]
+    acme: Option<Placed<Vec<Placed<String>>>>,
 }
 
 /// Plain HTTP: answers with a redirect to `https:` and nothing else.
@@ -137,6 +140,7 @@ impl RawGateway {
             audit: table.optional("audit", |value| value.table(RawAudit::read)),
             state: table.optional("state", |value| value.table(RawState::read)),
             client_address: table.optional("client_address", |value| value.table(RawClientAddress::read)),
+            acme: table.optional("acme", |value| value.table(RawAcme::read)),
         })
     }
 
@@ -159,8 +163,16 @@ impl RawGateway {
             audit,
             state,
             client_address,
+            acme,
         } = self;
-        let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
+        let acme_at = acme.as_ref().map(|acme| acme.span.clone());
+        let acme = acme.map(|acme| acme.value.resolve(plain.is_some(), source, base, findings));
+        let mut orders = Orders::new(acme.is_some(), acme.as_ref().and_then(Option::as_ref));
+        let listeners =
+            listeners.map(|listeners| resolve_listeners(listeners.value, &mut orders, source, base, findings));
+        if let Some(span) = acme_at {
+            orders.finish(span, source, findings);
+        }
         let plain = plain.map(|plain| plain.value.resolve());
         let state = state.map(|state| state.value).unwrap_or_default().resolve(base);
         if let Some(token) = admin.as_ref().and_then(|admin| admin.value.token.as_ref())
@@ -190,6 +202,7 @@ impl RawGateway {
             audit: audit?,
             state,
             client_address: all_or_nothing(client_address)?,
+            acme: all_or_nothing(acme)?,
             read_back: read_back.map_or(ReadBack::On, |word| word.value),
             key_cache: key_cache.map(|directory| base.join(directory.value)),
         })
@@ -221,33 +234,59 @@ impl RawListener {
         }
     }
 
-    fn resolve(self, base: &Path) -> Option<Listener> {
+    fn resolve(
+        self,
+        orders: &mut Orders<'_>,
+        source: &Source,
+        base: &Path,
+        findings: &mut Findings,
+    ) -> Option<Listener> {
         let Self { name, address, certificates } = self;
+        let mut ordered = Vec::new();
+        let mut resolve = |certificate: Placed<RawCertificate>| {
+            let RawCertificate { certificate, key, acme } = certificate.value;
+            match acme {
+                Some(names) => {
+                    let (source, order) = orders.order(names, source, findings)?;
+                    ordered.push(order);
+                    Some(source)
+                }
+                None => {
+                    Some(CertificateSource { certificate: base.join(certificate?.value), key: base.join(key?.value) })
+                }
+            }
+        };
+        // All of them, so that each mistake is found.
+        let certificates: Vec<_> = certificates?.value.into_iter().map(&mut resolve).collect();
         Some(Listener {
             name: name?.value,
             address: address?.value,
-            certificates: certificates?
-                .value
-                .into_iter()
-                .map(|certificate| certificate.value.resolve(base))
-                .collect::<Option<_>>()?,
+            certificates: certificates.into_iter().collect::<Option<_>>()?,
+            ordered,
         })
     }
 }
 
 impl RawCertificate {
     fn read(table: &mut Table<'_>) -> Self {
-        Self { certificate: table.required("certificate", Value::path), key: table.required("key", Value::path) }
-    }
-
-    fn resolve(self, base: &Path) -> Option<CertificateSource> {
-        let Self { certificate, key } = self;
-        Some(CertificateSource { certificate: base.join(certificate?.value), key: base.join(key?.value) })
+        if !table.has("acme") {
+            let (certificate, key) = (table.required("certificate", Value::path), table.required("key", Value::path));
+            return Self { certificate, key, acme: None };
+        }
+        if table.has("certificate") || table.has("key") {
+            table.error(table.span(), "expected either `acme`, or `certificate` and `key`");
+        }
+        Self {
+            certificate: table.optional("certificate", Value::path),
+            key: table.optional("key", Value::path),
+            acme: table.optional("acme", acme_file::read_names),
+        }
     }
 }
 
 fn resolve_listeners(
     raw: Vec<Placed<RawListener>>,
+    orders: &mut Orders<'_>,
     source: &Source,
     base: &Path,
     findings: &mut Findings,
@@ -273,7 +312,7 @@ fn resolve_listeners(
             addresses.push(address.value);
         }
     }
-    raw.into_iter().map(|listener| listener.value.resolve(base)).collect()
+    raw.into_iter().map(|listener| listener.value.resolve(orders, source, base, findings)).collect()
 }
 
 impl RawPlain {
