@@ -19,6 +19,7 @@ mod limits_file;
 mod lints;
 mod networks;
 mod profile_file;
+mod proxy_protocol_file;
 mod reader;
 mod schemas;
 mod secret;
@@ -38,7 +39,7 @@ pub use cases::{
     AppId, Case, CaseFile, CaseRequest, Content, Expectation, ExpectedOutcome, ExpectedVerdict, ExpectedVerdicts,
     Passage, Signer,
 };
-pub use client_address::{ProxyHeader, TrustedProxies};
+pub use client_address::{ProxyHeader, ProxyProtocol, TrustedProxies};
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
     AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, OnFailure,

@@ -100,6 +100,9 @@ fn metrics() -> Vec<&'static str> {
         "key",
         "set",
         "risk",
+        "unlisted",
+        "absent",
+        "malformed",
     ];
     names.chain(words).filter(|word| !word.is_empty() && !word.contains(' ') && !labels.contains(word)).collect()
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::client_address::TrustedProxies;
+use super::client_address::{ProxyProtocol, TrustedProxies};
 use super::hsts::Hsts;
 use super::limits::Limits;
 use super::workspace::SecretSource;
@@ -37,8 +37,12 @@ impl Gateway {
         let sockets = |gateway: &Self| -> Vec<(String, SocketAddr)> {
             gateway.listeners.iter().map(|listener| (listener.name.clone(), listener.address)).collect()
         };
+        let balancers = |gateway: &Self| -> Vec<Option<ProxyProtocol>> {
+            gateway.listeners.iter().map(|listener| listener.proxy_protocol.clone()).collect()
+        };
         [
             ("listeners", sockets(self) != sockets(started)),
+            ("proxy_protocol", balancers(self) != balancers(started)),
             ("plain", self.plain != started.plain),
             ("admin", self.admin != started.admin),
             ("audit", self.audit != started.audit),
@@ -65,6 +69,8 @@ pub struct Listener {
     pub name: String,
     pub address: SocketAddr,
     pub certificates: Vec<CertificateSource>,
+    /// `None`: nobody stands before it who says whom a connection is from.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// A certificate chain and its key, both PEM.
@@ -80,6 +86,7 @@ pub struct PlainListener {
     pub address: SocketAddr,
     /// The port of the TLS listener that redirects name.
     pub redirect_port: u16,
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// The admin listener: health, metrics, revocations. Loopback only.

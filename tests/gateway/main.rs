@@ -24,6 +24,7 @@ mod leaks;
 mod lifecycle;
 mod platforms;
 mod policies;
+mod proxy_protocol;
 mod readers;
 mod realtime;
 mod reasons;
