@@ -2,6 +2,7 @@
 //!
 //! Pure: it is given text and gives back values or findings; it opens no file and reads no secret.
 
+mod address_lists;
 mod algorithm;
 mod case_file;
 mod cases;
@@ -33,6 +34,7 @@ mod upstream_file;
 mod workspace;
 mod workspace_file;
 
+pub use address_lists::{AddressRule, shipped_addresses};
 pub use algorithm::{Algorithm, KEY_TRIES_MAX, KeyKind};
 pub use case_file::parse_cases;
 pub use cases::{

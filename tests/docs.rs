@@ -181,6 +181,7 @@ fn the_policies_in_the_documents_are_good_policies() {
                 gateway: Some(Source::new("gateway.toml", gateway)),
                 profiles: profiles.clone(),
                 workspaces: vec![Source::new("workspaces/example.toml", text)],
+                addresses: Vec::new(),
                 base: PathBuf::new(),
             };
             let (set, findings) = parse(&files);

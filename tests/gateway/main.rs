@@ -5,6 +5,7 @@
 
 mod support;
 
+mod addresses;
 mod attacks;
 mod attributes;
 mod bodies;
