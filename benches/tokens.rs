@@ -92,6 +92,7 @@ fn workspace() -> anyhow::Result<Workspace> {
         gateway: Some(Source::new("gateway.toml", GATEWAY)),
         profiles: profiles.to_vec(),
         workspaces: vec![Source::new("workspaces/acme.toml", sample::workspace())],
+        addresses: Vec::new(),
         base: "policies".into(),
     };
     let (set, _) = policy::parse(&files);

@@ -21,6 +21,7 @@ pub mod origin;
 pub mod peer;
 pub mod plain;
 pub mod private_file;
+pub mod proxy_protocol;
 pub mod read_body;
 pub mod runtimes;
 mod signatures;

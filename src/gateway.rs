@@ -13,6 +13,7 @@ mod standing;
 mod taught_body;
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -155,10 +156,12 @@ impl Gateway {
 
         // Hygiene, route, origin: see `arrive`.
         hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
+        let client = Some(event.client());
         let Arrival { head, route, origin, admitted, preflight } =
-            arrive(epoch, &parts, Some(&peer.tls), &mut Recording { event, progress })?;
+            arrive(epoch, &parts, Some(&peer.tls), client, &mut Recording { event, progress })?;
         progress.origin = admitted;
-        let (operation, judgement) = (route.operation, Judgement { epoch, head: &head, parts: &parts, route: &route });
+        let (operation, judgement) =
+            (route.operation, Judgement { epoch, head: &head, parts: &parts, route: &route, client });
         if let Some(preflight) = preflight {
             let admitted = progress.origin.as_ref().ok_or(Rejection::Origin(OriginRefusal::Missing))?;
             return Ok(Reply::Own(preflight.answer(admitted, &operation.methods, &judgement.token_headers())));
@@ -276,6 +279,7 @@ pub fn arrive<'a>(
     epoch: &'a Epoch,
     parts: &'a Parts,
     tls: Option<&TlsFacts>,
+    client: Option<IpAddr>,
     arriving: &mut impl Arriving,
 ) -> Result<Arrival<'a>, Rejection> {
     // Hygiene: what two servers read differently goes nowhere.
@@ -296,7 +300,7 @@ pub fn arrive<'a>(
     if let RequestOrigin::Origin(origin) = &origin {
         arriving.origin(origin);
     }
-    let admitted = Judgement { epoch, head: &head, parts, route: &route }.admit(&origin, &route.tenants)?;
+    let admitted = Judgement { epoch, head: &head, parts, route: &route, client }.admit(&origin, &route.tenants)?;
     Ok(Arrival { head, route, origin, admitted, preflight })
 }
 

@@ -4,6 +4,7 @@
 
 mod acme;
 mod acme_file;
+mod address_lists;
 mod algorithm;
 mod case_file;
 mod cases;
@@ -21,6 +22,7 @@ mod limits_file;
 mod lints;
 mod networks;
 mod profile_file;
+mod proxy_protocol_file;
 mod reader;
 mod schemas;
 mod secret;
@@ -35,13 +37,14 @@ mod workspace;
 mod workspace_file;
 
 pub use acme::{AcmeChallenge, AcmePolicy, ExternalAccount, ORDERED_NAMES_MAX, OrderedCertificate};
+pub use address_lists::{AddressRule, shipped_addresses};
 pub use algorithm::{Algorithm, KEY_TRIES_MAX, KeyKind};
 pub use case_file::parse_cases;
 pub use cases::{
     AppId, Case, CaseFile, CaseRequest, Content, Expectation, ExpectedOutcome, ExpectedVerdict, ExpectedVerdicts,
     Passage, Signer,
 };
-pub use client_address::{ProxyHeader, TrustedProxies};
+pub use client_address::{ProxyHeader, ProxyProtocol, TrustedProxies};
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
     AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, OnFailure,

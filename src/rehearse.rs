@@ -91,8 +91,9 @@ fn walk(
     let limits = &epoch.gateway.limits;
     let mut parts = drafted.parts.clone();
     hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
-    let Arrival { head, route, origin, admitted, preflight } = arrive(epoch, &parts, None, notes)?;
-    let (operation, judgement) = (route.operation, Judgement { epoch, head: &head, parts: &parts, route: &route });
+    let Arrival { head, route, origin, admitted, preflight } = arrive(epoch, &parts, None, drafted.client, notes)?;
+    let (operation, judgement) =
+        (route.operation, Judgement { epoch, head: &head, parts: &parts, route: &route, client: drafted.client });
     if preflight.is_some() {
         return match admitted {
             Some(_) => Ok(Passage::Answered),
@@ -141,6 +142,7 @@ expect = { status = "sent" }
             gateway: Some(Source::new("gateway.toml", gateway)),
             profiles: shipped.iter().map(|(id, text)| Source::new(format!("{id}.toml"), *text)).collect(),
             workspaces: vec![Source::new("acme.toml", acme)],
+            addresses: Vec::new(),
             base: "nowhere".into(),
         });
         let stage = RehearsalEpoch::build("test", set.unwrap_or_else(|| panic!("{findings:?}"))).expect("built");

@@ -24,6 +24,9 @@ pub enum Rejection {
     MethodNotAllowed(Vec<Method>),
     #[error(transparent)]
     Origin(#[from] OriginRefusal),
+    /// From this address nobody may call the operation.
+    #[error("the address is not allowed")]
+    AddressNotAllowed,
     /// A server-to-server operation was called from a browser.
     #[error("a browser's origin on a server's operation")]
     ServerOnly,
@@ -99,6 +102,7 @@ impl Rejection {
             Rejection::Origin(OriginRefusal::Repeated) => "origin_repeated",
             Rejection::Origin(OriginRefusal::Malformed) => "origin_malformed",
             Rejection::Origin(OriginRefusal::Untrusted) => "origin_untrusted",
+            Rejection::AddressNotAllowed => "address_not_allowed",
             Rejection::ServerOnly => "server_only",
             Rejection::Body(BodyError::TooLarge) => "body_too_large",
             Rejection::Body(BodyError::Timeout) => "body_timeout",
@@ -155,6 +159,7 @@ impl Rejection {
             | Rejection::Upstream(UpstreamError::ClientBody | UpstreamError::Target(_)) => StatusCode::BAD_REQUEST,
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown => StatusCode::NOT_FOUND,
             Rejection::Origin(_)
+            | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
             | Rejection::Sealed
             | Rejection::TwoTickets
@@ -199,6 +204,7 @@ impl Rejection {
             Rejection::Hygiene(_) => "Not an HTTP request that every server reads alike",
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown | Rejection::WorkspaceTwice => "Nothing here",
             Rejection::MethodNotAllowed(_) => "Not a method of this resource",
+            Rejection::AddressNotAllowed => "Not from this address",
             Rejection::Origin(_) | Rejection::ServerOnly => "Not from this origin",
             Rejection::Body(BodyError::TooLarge) | Rejection::Upstream(UpstreamError::RequestBodyTooLong) => {
                 "The body is too large"
@@ -262,6 +268,7 @@ impl Rejection {
             | Rejection::WorkspaceTwice
             | Rejection::Handshake(_) => "countersign; error=http_request_error",
             Rejection::Origin(_)
+            | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
             | Rejection::Identity(_)
             | Rejection::Sealed
@@ -301,6 +308,7 @@ impl Rejection {
             | Rejection::RouteUnknown
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
+            | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
             | Rejection::Body(_)
             | Rejection::Envelope(_)
@@ -346,6 +354,7 @@ impl Rejection {
             Rejection::RouteUnknown
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
+            | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown

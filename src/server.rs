@@ -31,7 +31,7 @@ use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Tenant, Watch, fetch_s
 use crate::gateway::Gateway;
 use crate::identity::KeySetState;
 use crate::observe::{ConnectionsReading, KeySetReading, Metrics, StateReading};
-use crate::policy::{Severity, StateSettings};
+use crate::policy::{PlainListener, ProxyProtocol, Severity, StateSettings};
 use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, Numbers, OnDisk, Store};
 use reload::{Reloader, load_certificates, tell_in_force};
 use workers::Workers;
@@ -114,7 +114,7 @@ pub struct Server {
     recorder: Recorder,
     recorder_task: RecorderTask,
     listeners: Vec<Bound>,
-    plain: Option<(TcpListener, u16)>,
+    plain: Option<(TcpListener, PlainListener)>,
     admin: Option<TcpListener>,
     admin_token: Option<AdminToken>,
     store: Arc<dyn Store>,
@@ -126,6 +126,7 @@ struct Bound {
     name: Arc<str>,
     socket: TcpListener,
     tls: Arc<ReloadableTls>,
+    proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// Where a server listens.
@@ -155,10 +156,11 @@ impl Server {
             let certificates = load_certificates(settings)?;
             let tls = ReloadableTls::new(certificates).map_err(|source| StartError::Tls { name: name(), source })?;
             let socket = listen(&settings.name, settings.address)?;
-            listeners.push(Bound { name: name().into(), socket, tls: Arc::new(tls) });
+            let proxy_protocol = settings.proxy_protocol.clone();
+            listeners.push(Bound { name: name().into(), socket, tls: Arc::new(tls), proxy_protocol });
         }
         let plain = match &gateway.plain {
-            Some(plain) => Some((listen("plain", plain.address)?, plain.redirect_port)),
+            Some(plain) => Some((listen("plain", plain.address)?, plain.clone())),
             None => None,
         };
         let admin = match &gateway.admin {
@@ -237,11 +239,14 @@ impl Server {
         let workers = Workers::start(count).map_err(|source| StartError::Workers { count, source })?;
         let mut shown = Vec::new();
         // Each listener is accepted from by one of the workers, and its connections are given to all.
-        for (Bound { name, socket, tls }, acceptor) in listeners.into_iter().zip(workers.handles().iter().cycle()) {
+        for (Bound { name, socket, tls, proxy_protocol }, acceptor) in
+            listeners.into_iter().zip(workers.handles().iter().cycle())
+        {
             shown.push((Arc::clone(&name), Arc::clone(&tls)));
             let edge = TlsEdge {
                 name,
                 tls,
+                proxy_protocol,
                 limits: Arc::clone(&limits),
                 connections: Arc::clone(&connections),
                 handler: Arc::clone(&gateway),
@@ -250,14 +255,10 @@ impl Server {
             };
             acceptor.spawn(report(serve_tls(socket, Arc::new(edge))));
         }
-        if let Some((socket, redirect_port)) = plain {
-            let edge = PlainEdge {
-                redirect_port,
-                limits: Arc::clone(&limits),
-                connections,
-                drain: drain.clone(),
-                challenges: Arc::default(),
-            };
+        if let Some((socket, PlainListener { address: _, redirect_port, proxy_protocol })) = plain {
+            let (limits, drain) = (Arc::clone(&limits), drain.clone());
+            let edge =
+                PlainEdge { redirect_port, proxy_protocol, limits, connections, drain, challenges: Arc::default() };
             tokio::spawn(report(serve_plain(socket, Arc::new(edge))));
         }
         let revoking = Revoking { store, token: admin_token };
@@ -347,8 +348,19 @@ fn key_sets(epoch: &Epoch) -> Vec<KeySetReading> {
 }
 
 fn reading(connections: &Connections) -> ConnectionsReading {
-    let Tally { accepted, refused, accept_errors, handshakes_failed, handshakes_timed_out, malformed, timed_out } =
-        &connections.tally;
+    let Tally {
+        accepted,
+        refused,
+        accept_errors,
+        handshakes_failed,
+        handshakes_timed_out,
+        malformed,
+        timed_out,
+        proxy_unlisted,
+        proxy_absent,
+        proxy_malformed,
+        proxy_timed_out,
+    } = &connections.tally;
     let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     ConnectionsReading {
         open: connections.open() as u64,
@@ -359,6 +371,10 @@ fn reading(connections: &Connections) -> ConnectionsReading {
         handshakes_timed_out: number(handshakes_timed_out),
         malformed: number(malformed),
         timed_out: number(timed_out),
+        proxy_unlisted: number(proxy_unlisted),
+        proxy_absent: number(proxy_absent),
+        proxy_malformed: number(proxy_malformed),
+        proxy_timed_out: number(proxy_timed_out),
     }
 }
 

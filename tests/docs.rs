@@ -100,6 +100,9 @@ fn metrics() -> Vec<&'static str> {
         "key",
         "set",
         "risk",
+        "unlisted",
+        "absent",
+        "malformed",
     ];
     names.chain(words).filter(|word| !word.is_empty() && !word.contains(' ') && !labels.contains(word)).collect()
 }
@@ -178,6 +181,7 @@ fn the_policies_in_the_documents_are_good_policies() {
                 gateway: Some(Source::new("gateway.toml", gateway)),
                 profiles: profiles.clone(),
                 workspaces: vec![Source::new("workspaces/example.toml", text)],
+                addresses: Vec::new(),
                 base: PathBuf::new(),
             };
             let (set, findings) = parse(&files);

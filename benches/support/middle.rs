@@ -108,6 +108,7 @@ impl Middle {
             gateway: Some(Source::new("gateway.toml", GATEWAY)),
             profiles: profiles.to_vec(),
             workspaces: vec![Source::new("workspaces/acme.toml", sample::workspace())],
+            addresses: Vec::new(),
             base: "policies".into(),
         };
         let (set, findings) = policy::parse(&files);

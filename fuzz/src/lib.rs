@@ -64,6 +64,7 @@ impl Stage {
             gateway: Some(Source::new("gateway.toml", GATEWAY)),
             profiles: profiles.to_vec(),
             workspaces: vec![Source::new("workspaces/acme.toml", format!("{WORKSPACE}{keys}"))],
+            addresses: Vec::new(),
             base: "policies".into(),
         };
         let (set, findings) = policy::parse(&files);

@@ -79,7 +79,12 @@ pub struct AdminClient {
 /// `gateway.toml` of a directory; a mistake in a workspace keeps nobody from asking the process that runs.
 pub fn gateway(policies: &Path) -> Result<Gateway, LoadError> {
     let files = PolicyDirectory::read(policies)?;
-    let alone = PolicyFiles { profiles: Vec::new(), workspaces: Vec::new(), ..files.policy_files().clone() };
+    let alone = PolicyFiles {
+        profiles: Vec::new(),
+        workspaces: Vec::new(),
+        addresses: Vec::new(),
+        ..files.policy_files().clone()
+    };
     let (set, findings) = parse(&alone);
     set.map(|set| set.gateway).ok_or(LoadError::Policy(findings))
 }

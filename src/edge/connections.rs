@@ -31,6 +31,12 @@ pub struct Tally {
     pub malformed: AtomicU64,
     /// Connections cut because the client did not do what was its turn.
     pub timed_out: AtomicU64,
+    /// From no balancer of the list, where there is one.
+    pub proxy_unlisted: AtomicU64,
+    /// From a balancer, without a PROXY header, with a wrong one, or with none in time.
+    pub proxy_absent: AtomicU64,
+    pub proxy_malformed: AtomicU64,
+    pub proxy_timed_out: AtomicU64,
 }
 
 impl Tally {
@@ -52,7 +58,8 @@ pub enum ConnectionRefusal {
 #[derive(Debug)]
 pub struct Permit {
     connections: Arc<Connections>,
-    address: IpAddr,
+    /// The address that it counts for. `None`: a balancer's, which has not said whose connection it is.
+    address: Option<IpAddr>,
 }
 
 impl Connections {
@@ -80,25 +87,63 @@ impl Connections {
     ///
     /// There is none.
     pub fn admit(self: &Arc<Self>, address: IpAddr) -> Result<Permit, ConnectionRefusal> {
-        let address = network(address);
+        let mut permit = self.admit_unnamed()?;
+        permit.name(address)?;
+        Ok(permit)
+    }
+
+    /// Takes a place that counts for no address until [`Permit::name`] says for which.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub fn admit_unnamed(self: &Arc<Self>) -> Result<Permit, ConnectionRefusal> {
         if self.open.fetch_add(1, Ordering::Relaxed) >= self.open_max {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(ConnectionRefusal::All);
         }
-        let mut of_address = self.per_address.entry(address).or_insert(0);
-        if *of_address >= self.per_address_max {
-            self.open.fetch_sub(1, Ordering::Relaxed);
+        Ok(Permit { connections: Arc::clone(self), address: None })
+    }
+}
+
+impl Permit {
+    /// Says for which address the place counts. Once is enough: the first that has room stays.
+    ///
+    /// # Errors
+    ///
+    /// That address has as many as the limit.
+    pub fn name(&mut self, address: IpAddr) -> Result<(), ConnectionRefusal> {
+        if self.address.is_some() {
+            return Ok(());
+        }
+        let address = network(address);
+        let mut of_address = self.connections.per_address.entry(address).or_insert(0);
+        if *of_address >= self.connections.per_address_max {
             return Err(ConnectionRefusal::Address);
         }
         *of_address += 1;
-        Ok(Permit { connections: Arc::clone(self), address })
+        self.address = Some(address);
+        Ok(())
+    }
+
+    /// Whether it counts for an address.
+    #[must_use]
+    pub fn is_named(&self) -> bool {
+        self.address.is_some()
+    }
+
+    /// Those among which it is.
+    #[must_use]
+    pub fn connections(&self) -> &Arc<Connections> {
+        &self.connections
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        match self.connections.per_address.entry(self.address) {
+        let Some(address) = self.address else { return };
+        match self.connections.per_address.entry(address) {
             Entry::Occupied(mut entry) if *entry.get() > 1 => *entry.get_mut() -= 1,
             Entry::Occupied(entry) => {
                 entry.remove();
@@ -140,6 +185,20 @@ mod tests {
         drop(first);
         let again = connections.admit(address("192.0.2.1")).expect("a place");
         drop((second, other, again));
+        assert_eq!((connections.open(), connections.per_address.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_balancers_place_counts_for_whom_it_names() {
+        let connections = connections(2, 1);
+        let mut first = connections.admit_unnamed().expect("a place");
+        let mut second = connections.admit_unnamed().expect("a place");
+        assert_eq!(connections.admit_unnamed().err(), Some(ConnectionRefusal::All));
+        assert!(first.name(address("192.0.2.1")).is_ok() && first.is_named());
+        assert_eq!(second.name(address("192.0.2.1")), Err(ConnectionRefusal::Address));
+        assert!(!second.is_named());
+        drop(second);
+        drop(first);
         assert_eq!((connections.open(), connections.per_address.len()), (0, 0));
     }
 

@@ -9,22 +9,24 @@ use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use super::client_address::AddressSource;
 use super::connection::{Answer, Answering, Protocols, Serving};
 use super::connections::{Connections, Permit, Tally};
 use super::drain::Drain;
 use super::peer::{Alpn, Handle, Peer};
+use super::proxy_protocol;
 use super::runtimes::Runtimes;
 use super::tls::ReloadableTls;
-use crate::policy::Limits;
+use crate::policy::{Limits, ProxyProtocol};
 
 /// What a TLS listener needs.
 pub struct TlsEdge<H> {
     /// The listener's name in records.
     pub name: Arc<str>,
     pub tls: Arc<ReloadableTls>,
+    /// Balancers before it.
+    pub proxy_protocol: Option<ProxyProtocol>,
     pub limits: Arc<Limits>,
     pub connections: Arc<Connections>,
     pub handler: Arc<H>,
@@ -48,7 +50,7 @@ pub async fn serve_tls<H: Handle>(listener: std::net::TcpListener, edge: Arc<Tls
             serve_connection(Arc::clone(&edge), Arc::clone(&protocols), stream, address, permit)
         }
     };
-    accept(listener, &edge.runtimes, &edge.connections, &edge.drain, serve).await
+    accept(listener, &edge.runtimes, &edge.connections, edge.proxy_protocol.as_ref(), &edge.drain, serve).await
 }
 
 /// After an error that is not of one connection: the process has no more descriptors or memory. Trying again at once would spin.
@@ -59,6 +61,7 @@ pub(super) async fn accept<S, F>(
     listener: std::net::TcpListener,
     runtimes: &Runtimes,
     connections: &Arc<Connections>,
+    proxy_protocol: Option<&ProxyProtocol>,
     drain: &Drain,
     serve: S,
 ) -> io::Result<()>
@@ -78,10 +81,7 @@ where
         match accepted {
             Ok((stream, address)) => {
                 let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-                let Ok(permit) = connections.admit(address.ip()) else {
-                    Tally::count(&connections.tally.refused);
-                    continue;
-                };
+                let Some(permit) = proxy_protocol::admit(proxy_protocol, address, connections) else { continue };
                 Tally::count(&connections.tally.accepted);
                 // A socket that cannot be told so is slower, not wrong.
                 drop(stream.set_nodelay(true));
@@ -137,14 +137,19 @@ async fn serve_connection<H: Handle>(
 async fn shake_hands<H: Handle>(
     edge: Arc<TlsEdge<H>>,
     protocols: Arc<Protocols>,
-    stream: TcpStream,
+    mut stream: TcpStream,
     address: SocketAddr,
-    permit: Permit,
+    mut permit: Permit,
 ) -> Option<Serving> {
     let tally = &edge.connections.tally;
     let local = stream.local_addr().ok()?;
+    let deadline = Instant::now() + edge.limits.handshake_timeout;
+    let (address, address_source) = tokio::select! {
+        () = edge.drain.begun() => return None,
+        from = proxy_protocol::greet(&mut stream, address, &mut permit, edge.limits.handshake_timeout) => from?,
+    };
     let tls = edge.tls.current();
-    let handshake = timeout(edge.limits.handshake_timeout, tls.acceptor().accept(stream));
+    let handshake = timeout_at(deadline, tls.acceptor().accept(stream));
     let stream = tokio::select! {
         () = edge.drain.begun() => return None,
         result = handshake => match result {
@@ -161,7 +166,6 @@ async fn shake_hands<H: Handle>(
     };
     let facts = tls.facts(stream.get_ref().1)?;
     let alpn = facts.alpn;
-    let address_source = AddressSource::Socket;
     let peer = Arc::new(Peer { address, address_source, local, listener: Arc::clone(&edge.name), tls: facts });
     let answer = Arc::new(ByHandler { handler: Arc::clone(&edge.handler), peer });
     Some(match alpn {
@@ -218,7 +222,7 @@ mod tests {
         };
         tokio::spawn(async move {
             let (runtimes, connections) = (Runtimes::new(handles), Connections::new(&Limits::default()));
-            accept(listener, &runtimes, &connections, &Drain::new(), serve).await
+            accept(listener, &runtimes, &connections, None, &Drain::new(), serve).await
         });
         for id in ids.iter().chain(&ids) {
             let mut client = TcpStream::connect(address).await.expect("a connection");

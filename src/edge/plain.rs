@@ -10,6 +10,7 @@ use std::sync::Arc;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
+use tokio::net::TcpStream;
 
 use super::body::{self, Body};
 use super::challenges::Challenges;
@@ -19,13 +20,15 @@ use super::drain::Drain;
 use super::headers::apply_to_own_answer;
 use super::hygiene::{self, Framing};
 use super::listener::accept;
+use super::proxy_protocol;
 use super::runtimes::Runtimes;
-use crate::policy::Limits;
+use crate::policy::{Limits, ProxyProtocol};
 
 /// What a plain listener needs.
 pub struct PlainEdge {
     /// The port of the TLS listener.
     pub redirect_port: u16,
+    pub proxy_protocol: Option<ProxyProtocol>,
     pub limits: Arc<Limits>,
     pub connections: Arc<Connections>,
     pub drain: Drain,
@@ -42,8 +45,22 @@ pub async fn serve_plain(listener: std::net::TcpListener, edge: Arc<PlainEdge>) 
     let protocols =
         Arc::new(Protocols::new(Arc::clone(&edge.limits), Arc::clone(&edge.connections), edge.drain.clone()));
     let answer = Arc::new(Redirect { port: edge.redirect_port, challenges: Arc::clone(&edge.challenges) });
-    let serve = move |stream, _, permit| Arc::clone(&protocols).serve_http1(stream, permit, Arc::clone(&answer));
-    accept(listener, &Runtimes::default(), &edge.connections, &edge.drain, serve).await
+    let serve = {
+        let edge = Arc::clone(&edge);
+        move |mut stream: TcpStream, address, mut permit| {
+            let (edge, protocols, answer) = (Arc::clone(&edge), Arc::clone(&protocols), Arc::clone(&answer));
+            async move {
+                let greeted = tokio::select! {
+                    () = edge.drain.begun() => None,
+                    from = proxy_protocol::greet(&mut stream, address, &mut permit, edge.limits.handshake_timeout) => from,
+                };
+                if greeted.is_some() {
+                    protocols.serve_http1(stream, permit, answer).await;
+                }
+            }
+        }
+    };
+    accept(listener, &Runtimes::default(), &edge.connections, edge.proxy_protocol.as_ref(), &edge.drain, serve).await
 }
 
 struct Redirect {

@@ -117,6 +117,7 @@ impl TestEdge {
         let edge = Arc::new(TlsEdge {
             name: "public".into(),
             tls: Arc::clone(&tls),
+            proxy_protocol: None,
             limits: Arc::new(limits),
             connections: Arc::clone(&connections),
             handler: Arc::clone(&recorder),
@@ -432,6 +433,7 @@ async fn the_plain_listener_redirects_reads_and_refuses_the_rest() {
     let (listener, address) = listen();
     let limits = Limits::default();
     let edge = PlainEdge {
+        proxy_protocol: None,
         redirect_port: 8443,
         connections: Connections::new(&limits),
         limits: Arc::new(limits),

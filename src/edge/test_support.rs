@@ -61,5 +61,6 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
         on_misfit: OnMisfit::Drop,
         on_replace: OnReplace::Refuse,
         operations: Vec::new(),
+        addresses: Vec::new(),
     }
 }

@@ -39,8 +39,8 @@ pub struct PolicyDirectory {
 }
 
 impl PolicyDirectory {
-    /// Reads `gateway.toml`, `profiles/*.toml` and `workspaces/*.toml` (their `*.cases.toml` belong to the tests). A profile that ships
-    /// with the program is used where the directory has none of that name.
+    /// Reads `gateway.toml`, `profiles/*.toml`, `workspaces/*.toml` (their `*.cases.toml` belong to the tests) and `addresses/*.toml`. A
+    /// profile or list that ships with the program is used where the directory has none of that name.
     ///
     /// # Errors
     ///
@@ -54,18 +54,12 @@ impl PolicyDirectory {
             _ => None,
         };
         let mut profiles = read_folder(&directory.join("profiles"), is_policy)?;
-        for (id, text) in crate::profile::shipped() {
-            let name = format!("{id}.toml");
-            if !profiles
-                .iter()
-                .any(|source| Path::new(&source.name).file_name().is_some_and(|file| file == name.as_str()))
-            {
-                profiles.push(Source { name: format!("(shipped)/{name}"), text: text.to_owned() });
-            }
-        }
+        add_shipped(&mut profiles, crate::profile::shipped());
         let workspaces = read_folder(&directory.join("workspaces"), is_policy)?;
-        let digest = digest_of(gateway.iter().chain(&profiles).chain(&workspaces));
-        let files = PolicyFiles { gateway, profiles, workspaces, base: directory.to_owned() };
+        let mut addresses = read_folder(&directory.join("addresses"), is_policy)?;
+        add_shipped(&mut addresses, crate::policy::shipped_addresses());
+        let digest = digest_of(gateway.iter().chain(&profiles).chain(&workspaces).chain(&addresses));
+        let files = PolicyFiles { gateway, profiles, workspaces, addresses, base: directory.to_owned() };
         Ok(Self { files, digest })
     }
 
@@ -88,6 +82,16 @@ impl PolicyDirectory {
     #[must_use]
     pub fn digest(&self) -> &str {
         &self.digest
+    }
+}
+
+fn add_shipped(sources: &mut Vec<Source>, shipped: impl IntoIterator<Item = (&'static str, &'static str)>) {
+    for (id, text) in shipped {
+        let name = format!("{id}.toml");
+        let is_there = |source: &Source| Path::new(&source.name).file_name().is_some_and(|file| file == name.as_str());
+        if !sources.iter().any(is_there) {
+            sources.push(Source { name: format!("(shipped)/{name}"), text: text.to_owned() });
+        }
     }
 }
 

@@ -160,6 +160,7 @@ mod tests {
             gateway: Some(Source::new("gateway.toml", gateway)),
             profiles: shipped.iter().map(|(id, text)| Source::new(format!("{id}.toml"), *text)).collect(),
             workspaces: vec![Source::new("acme.toml", acme.replace(secret, r#"{ file = "acme.secret" }"#) + key_sets)],
+            addresses: Vec::new(),
             base: "base".into(),
         });
         let named = NamedFiles::of(&set.unwrap_or_else(|| panic!("{findings:?}")));

@@ -115,6 +115,7 @@ mod tests {
             gateway: Some(Source::new("gateway.toml", gateway)),
             profiles: shipped.iter().map(|(id, text)| Source::new(format!("{id}.toml"), *text)).collect(),
             workspaces: vec![Source::new("acme.toml", include_str!("../../policies/workspaces/acme.toml"))],
+            addresses: Vec::new(),
             base: "nowhere".into(),
         });
         RehearsalEpoch::build("test", set.unwrap_or_else(|| panic!("{findings:?}"))).expect("built")

@@ -3,6 +3,7 @@
 //! It needs no socket: a rehearsal walks the same way.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use http::HeaderName;
 use http::request::Parts;
@@ -31,6 +32,8 @@ pub struct Judgement<'j> {
     pub head: &'j Head<'j>,
     pub parts: &'j Parts,
     pub route: &'j Route<'j>,
+    /// From where the request comes. `None` in a rehearsal that does not say.
+    pub client: Option<IpAddr>,
 }
 
 /// Whoever wants to know what was found on the way.
@@ -76,8 +79,13 @@ impl<'j> Judgement<'j> {
     ///
     /// # Errors
     ///
-    /// None of them does, or the operation is for servers and a browser calls it.
+    /// None of them does, or the operation is for servers and a browser calls it; or none lets in the client's address.
     pub fn admit(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
+        // Before the origin: whoever may not be here at all learns nothing of whom else we trust.
+        let admits = |tenant: &&Tenant, client| tenant.workspace.admits_address(&self.route.operation.name, client);
+        if self.client.is_some_and(|client| !tenants.iter().any(|tenant| admits(tenant, client))) {
+            return Err(Rejection::AddressNotAllowed);
+        }
         let missing = *origin == RequestOrigin::Missing;
         match self.route.operation.class {
             Class::ServerApi if missing => return Ok(None),

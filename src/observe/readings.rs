@@ -62,6 +62,12 @@ pub struct ConnectionsReading {
     pub malformed: u64,
     /// Cut because the client did not do what was its turn.
     pub timed_out: u64,
+    /// From no balancer that is listed.
+    pub proxy_unlisted: u64,
+    /// From a balancer, without a PROXY header, with a wrong one, or with none in time.
+    pub proxy_absent: u64,
+    pub proxy_malformed: u64,
+    pub proxy_timed_out: u64,
 }
 
 /// How the state is doing.
@@ -168,6 +174,16 @@ impl Collector for ReadingsCollector {
             let counter_type = ConstCounter::new(0_u64).metric_type();
             let mut family = encoder.encode_descriptor("handshakes_failed", help, None, counter_type)?;
             for (reason, number) in [("failed", reading.handshakes_failed), ("timeout", reading.handshakes_timed_out)] {
+                ConstCounter::new(number).encode(family.encode_family(&[("reason", reason)])?)?;
+            }
+            let help = "Connections closed for want of a good PROXY header";
+            let mut family = encoder.encode_descriptor("proxy_protocol_refused", help, None, counter_type)?;
+            for (reason, number) in [
+                ("unlisted", reading.proxy_unlisted),
+                ("absent", reading.proxy_absent),
+                ("malformed", reading.proxy_malformed),
+                ("timeout", reading.proxy_timed_out),
+            ] {
                 ConstCounter::new(number).encode(family.encode_family(&[("reason", reason)])?)?;
             }
         }

@@ -1,6 +1,7 @@
 //! `workspaces/*.cases.toml`: what the file says, and the cases that it means.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 
 use http::uri::PathAndQuery;
@@ -100,6 +101,9 @@ struct RawCase {
     signed_by: Option<Placed<String>>,
     /// The id of whom a `user_hash` is made and sent.
     user_hash_of: Option<Placed<String>>,
+    /// The client's address. Default: one that the workspace lets in.
+    #[schemars(with = "Option<String>")]
+    client: Option<Placed<IpAddr>>,
     /// The request comes in a session of which the messenger said before that it is a `visitor`'s, a `lead`'s or a `user`'s. Default: none.
     session_role: Option<Placed<SessionRole>>,
     /// The request comes in a session that the messenger gave for a token with these claims. Default of `exp`: in ten minutes.
@@ -208,6 +212,9 @@ impl RawCase {
             signed: table.optional("signed", read_claims),
             signed_by: table.optional("signed_by", Value::text),
             user_hash_of: table.optional("user_hash_of", Value::text),
+            client: table.optional("client", |value| {
+                value.parsed(|text| text.parse::<IpAddr>().map_err(|_| "expected an address such as `192.0.2.7`"))
+            }),
             session_role: table.optional("session_role", Value::keyword),
             exchanged: table.optional("exchanged", read_claims),
             ticket: table.optional("ticket", read_claims),
@@ -249,6 +256,7 @@ impl RawCase {
             signed,
             signed_by,
             user_hash_of,
+            client,
             session_role,
             exchanged,
             ticket,
@@ -313,6 +321,7 @@ impl RawCase {
             signed: signed.map(|signed| signed.value),
             signer,
             hashed: user_hash_of.map(|user| user.value),
+            client: client.map(|client| client.value),
             session_role: session_role.map(|role| role.value),
             exchanged: exchanged.map(|claims| claims.value),
             ticket: ticket.map(|ticket| ticket.value),

@@ -1,6 +1,7 @@
 //! Cases: requests to try on a workspace's policy, and what is expected to become of each.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
@@ -46,6 +47,8 @@ pub struct CaseRequest {
     pub signer: Signer,
     /// Whose id is hashed.
     pub hashed: Option<String>,
+    /// From where it comes. `None`: from wherever the workspace lets requests come.
+    pub client: Option<IpAddr>,
     /// Whose the request's session is, where the messenger has said so before.
     pub session_role: Option<SessionRole>,
     /// What the token said that the request's session was given for.

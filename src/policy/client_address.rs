@@ -1,6 +1,7 @@
 //! Whom to believe about where a request comes from.
 
 use super::networks::Networks;
+use super::workspace::Admission;
 
 /// `[client_address]`: proxies whose word about their clients counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,4 +17,13 @@ pub enum ProxyHeader {
     XForwardedFor,
     /// RFC 7239.
     Forwarded,
+}
+
+/// `proxy_protocol` of a listener: balancers that say, before the first byte, whom a connection is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProxyProtocol {
+    /// Whatever comes from there must begin with a header.
+    pub from: Networks,
+    /// Connections from elsewhere, which bring none.
+    pub others: Admission,
 }

@@ -128,6 +128,7 @@ pub(super) fn files(gateway: &str, workspaces: &[&str]) -> PolicyFiles {
         gateway: Some(Source::new("gateway.toml", gateway)),
         profiles: vec![Source::new("web.toml", ""), Source::new("json.toml", "")],
         workspaces: workspaces.collect(),
+        addresses: Vec::new(),
         base: PathBuf::from("policies"),
     }
 }

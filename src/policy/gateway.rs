@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::acme::{AcmePolicy, OrderedCertificate};
-use super::client_address::TrustedProxies;
+use super::client_address::{ProxyProtocol, TrustedProxies};
 use super::hsts::Hsts;
 use super::limits::Limits;
 use super::workspace::SecretSource;
@@ -40,8 +40,12 @@ impl Gateway {
         let sockets = |gateway: &Self| -> Vec<(String, SocketAddr)> {
             gateway.listeners.iter().map(|listener| (listener.name.clone(), listener.address)).collect()
         };
+        let balancers = |gateway: &Self| -> Vec<Option<ProxyProtocol>> {
+            gateway.listeners.iter().map(|listener| listener.proxy_protocol.clone()).collect()
+        };
         [
             ("listeners", sockets(self) != sockets(started)),
+            ("proxy_protocol", balancers(self) != balancers(started)),
             ("plain", self.plain != started.plain),
             ("admin", self.admin != started.admin),
             ("audit", self.audit != started.audit),
@@ -71,6 +75,8 @@ pub struct Listener {
     pub certificates: Vec<CertificateSource>,
     /// Those that are ordered (ACME).
     pub ordered: Vec<OrderedCertificate>,
+    /// `None`: nobody stands before it who says whom a connection is from.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// A certificate chain and its key, both PEM.
@@ -86,6 +92,7 @@ pub struct PlainListener {
     pub address: SocketAddr,
     /// The port of the TLS listener that redirects name.
     pub redirect_port: u16,
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// The admin listener: health, metrics, revocations. Loopback only.

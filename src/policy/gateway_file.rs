@@ -13,6 +13,7 @@ use super::finding::Findings;
 use super::gateway::{AdminListener, AuditSettings, CertificateSource, Gateway, Listener, PlainListener, ReadBack};
 use super::hsts::Hsts;
 use super::limits_file::{RawLimits, positive_bytes};
+use super::proxy_protocol_file::{self, RawProxyProtocol};
 use super::reader::{self, Named, Placed, Table, Value, quoted};
 use super::schemas::{Address, Count, DurationText, Size};
 use super::secret::RawSecret;
@@ -57,6 +58,7 @@ struct RawListener {
     /// The name that a client asks for (SNI) picks one.
     #[schemars(required, length(min = 1))]
     certificates: Option<Placed<Vec<Placed<RawCertificate>>>>,
+    proxy_protocol: Option<Placed<RawProxyProtocol>>,
 }
 
 /// A certificate chain and its key, both PEM, relative to the directory of the policies; or the names of one that `[acme]` orders.
@@ -78,6 +80,7 @@ struct RawPlain {
     address: Option<Placed<SocketAddr>>,
     /// The port that the redirect names. Default: 443.
     redirect_port: Option<Placed<u16>>,
+    proxy_protocol: Option<Placed<RawProxyProtocol>>,
 }
 
 /// Health, metrics and revocations, for this machine alone.
@@ -231,6 +234,7 @@ impl RawListener {
             name: table.required("name", Value::text),
             address: table.required("address", Value::socket_address),
             certificates: table.required("certificates", |value| at_least_one(value, RawCertificate::read)),
+            proxy_protocol: table.optional("proxy_protocol", |value| value.table(RawProxyProtocol::read)),
         }
     }
 
@@ -241,7 +245,7 @@ impl RawListener {
         base: &Path,
         findings: &mut Findings,
     ) -> Option<Listener> {
-        let Self { name, address, certificates } = self;
+        let Self { name, address, certificates, proxy_protocol } = self;
         let mut ordered = Vec::new();
         let mut resolve = |certificate: Placed<RawCertificate>| {
             let RawCertificate { certificate, key, acme } = certificate.value;
@@ -263,6 +267,7 @@ impl RawListener {
             address: address?.value,
             certificates: certificates.into_iter().collect::<Option<_>>()?,
             ordered,
+            proxy_protocol: proxy_protocol_file::resolve(proxy_protocol)?,
         })
     }
 }
@@ -320,12 +325,17 @@ impl RawPlain {
         Self {
             address: table.required("address", Value::socket_address),
             redirect_port: table.optional("redirect_port", |value| value.integer(1..=u16::MAX)),
+            proxy_protocol: table.optional("proxy_protocol", |value| value.table(RawProxyProtocol::read)),
         }
     }
 
     fn resolve(self) -> Option<PlainListener> {
-        let Self { address, redirect_port } = self;
-        Some(PlainListener { address: address?.value, redirect_port: redirect_port.map_or(443, |port| port.value) })
+        let Self { address, redirect_port, proxy_protocol } = self;
+        Some(PlainListener {
+            address: address?.value,
+            redirect_port: redirect_port.map_or(443, |port| port.value),
+            proxy_protocol: proxy_protocol_file::resolve(proxy_protocol)?,
+        })
     }
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
+use super::address_lists::RawAddressList;
 use super::case_file::RawCaseFile;
 use super::gateway_file::RawGateway;
 use super::profile_file::RawProfile;
@@ -15,6 +16,7 @@ use super::workspace_file::RawWorkspace;
 #[must_use]
 pub fn schemas() -> Vec<(&'static str, String)> {
     vec![
+        ("addresses.json", schema_of::<RawAddressList>()),
         ("cases.json", schema_of::<RawCaseFile>()),
         ("gateway.json", schema_of::<RawGateway>()),
         ("profile.json", schema_of::<RawProfile>()),
@@ -263,6 +265,11 @@ mod tests {
     #[test]
     fn what_the_reader_requires_the_schema_requires() {
         for (schema, missing) in [
+            (schema_of::<RawAddressList>(), {
+                let mut findings = Findings::default();
+                RawAddressList::read(&Source::new("a.toml", ""), &mut findings);
+                findings
+            }),
             (schema_of::<RawCaseFile>(), {
                 let mut findings = Findings::default();
                 RawCaseFile::read(&Source::new("a.toml", ""), &mut findings);

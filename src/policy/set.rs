@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::address_lists::{AddressLists, shipped_addresses};
 use super::finding::Findings;
 use super::gateway::Gateway;
 use super::gateway_file::RawGateway;
@@ -20,6 +21,8 @@ pub struct PolicyFiles {
     pub gateway: Option<Source>,
     pub profiles: Vec<Source>,
     pub workspaces: Vec<Source>,
+    /// Lists of addresses.
+    pub addresses: Vec<Source>,
     /// The directory of the policies, to which their paths are relative.
     pub base: PathBuf,
 }
@@ -44,9 +47,10 @@ pub(super) fn parse_with(
     parse_profile: fn(&Source, &mut Findings) -> Option<Profile>,
 ) -> (Option<PolicySet>, Findings) {
     let mut findings = Findings::default();
-    let PolicyFiles { gateway, profiles, workspaces, base } = files;
+    let PolicyFiles { gateway, profiles, workspaces, addresses, base } = files;
     refuse_equal_names(profiles, "profiles", &mut findings);
     refuse_equal_names(workspaces, "workspaces", &mut findings);
+    let address_lists = AddressLists::parse(addresses, &mut findings);
 
     if gateway.is_none() {
         let missing = Source::new(base.join("gateway.toml").display().to_string(), "");
@@ -65,8 +69,13 @@ pub(super) fn parse_with(
             None => broken.push(source.stem().to_owned()),
         }
     }
-    let surroundings =
-        Surroundings { profiles: &known, broken_profiles: &broken, upstreams: upstreams.as_deref(), base };
+    let surroundings = Surroundings {
+        profiles: &known,
+        broken_profiles: &broken,
+        upstreams: upstreams.as_deref(),
+        base,
+        address_lists: &address_lists,
+    };
     let read: Vec<(&Source, Landmarks, Workspace)> = workspaces
         .iter()
         .filter_map(|source| {
@@ -82,6 +91,10 @@ pub(super) fn parse_with(
         })
         .collect();
     refuse_overlaps(&read, &mut findings);
+    // A workspace with mistakes may name any of them.
+    if !findings.has_errors() {
+        unused_lists(addresses, read.iter().map(|(_, _, workspace)| workspace), &mut findings);
+    }
     findings.sort();
 
     let workspaces = read.into_iter().map(|(_, _, workspace)| workspace).collect();
@@ -94,6 +107,19 @@ fn refuse_equal_names(sources: &[Source], kind: &str, findings: &mut Findings) {
     for (index, source) in sources.iter().enumerate() {
         if sources.iter().take(index).any(|earlier| earlier.stem() == source.stem()) {
             findings.error(source, source.line_at(0), format!("two {kind} are called {}", quoted(source.stem())));
+        }
+    }
+}
+
+/// Lists of the operator's own that nobody uses: most likely a workspace is open that should not be.
+fn unused_lists<'w>(sources: &[Source], workspaces: impl Iterator<Item = &'w Workspace>, findings: &mut Findings) {
+    let used: Vec<&String> =
+        workspaces.flat_map(|workspace| &workspace.addresses).flat_map(|rule| &rule.lists).collect();
+    for source in sources {
+        // One of ours may lie there as it came.
+        let is_shipped = shipped_addresses().contains(&(source.stem(), source.text.as_str()));
+        if !is_shipped && !used.iter().any(|name| *name == source.stem()) {
+            findings.warning(source, source.line_at(0), "no workspace names this list");
         }
     }
 }
@@ -157,6 +183,7 @@ mod tests {
                 .map(|(id, text)| Source::new(format!("policies/profiles/{id}.toml"), *text))
                 .collect(),
             workspaces: vec![Source::new("policies/workspaces/acme.toml", acme)],
+            addresses: Vec::new(),
             base: PathBuf::from("policies"),
         });
         assert!(findings.is_empty(), "{}", findings.render(super::super::finding::Paint::Plain));

@@ -1,9 +1,11 @@
 //! A workspace: one tenant of the messenger, its domains, keys and catalogue.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::address_lists::AddressRule;
 use super::algorithm::Algorithm;
 use super::trusted_domains::TrustedDomains;
 use crate::decision::{Catalogue, Mode};
@@ -32,9 +34,20 @@ pub struct Workspace {
     pub on_replace: OnReplace,
     /// The operations of this workspace: the profile's, or for `json` those that the file itself names.
     pub operations: Vec<Arc<Operation>>,
+    /// From where requests may come. Empty: from anywhere.
+    pub addresses: Vec<AddressRule>,
 }
 
 impl Workspace {
+    /// Whether a request of an operation may come from an address.
+    #[must_use]
+    pub fn admits_address(&self, operation: &str, address: IpAddr) -> bool {
+        let rules = || self.addresses.iter();
+        let rule =
+            rules().find(|rule| rule.names(operation)).or_else(|| rules().find(|rule| rule.operations.is_empty()));
+        rule.is_none_or(|rule| rule.from.contain(address))
+    }
+
     /// Whether its verdicts and refusals are carried out, and not only recorded.
     #[must_use]
     pub fn enforces(&self) -> bool {

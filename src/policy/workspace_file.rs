@@ -1,5 +1,6 @@
 //! `workspaces/*.toml`: what the file says, and what it means.
 
+mod addresses;
 mod attributes;
 mod identity;
 mod key_sets;
@@ -14,11 +15,13 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use url::Host;
 
+use self::addresses::RawAddresses;
 use self::attributes::RawAttribute;
 use self::identity::RawIdentity;
 pub use self::key_sets::KEY_SETS_MAX;
 use self::routes::RawRoute;
 pub(super) use self::routes::share_a_call;
+use super::address_lists::AddressLists;
 use super::finding::Findings;
 use super::keywords::keywords;
 use super::reader::{self, Named, Placed, Value, closest, one_of, quoted};
@@ -68,6 +71,8 @@ pub(super) struct RawWorkspace {
     attributes: Option<Placed<Vec<Named<RawAttribute>>>>,
     /// The calls of the profile `json`, which knows none of its own.
     routes: Option<Placed<Vec<Placed<RawRoute>>>>,
+    /// From where requests may come. Default: from anywhere.
+    addresses: Option<Placed<Vec<Placed<RawAddresses>>>>,
 }
 
 /// What a signed name may do that nobody listed.
@@ -100,6 +105,7 @@ pub(super) struct Surroundings<'a> {
     pub(super) upstreams: Option<&'a [String]>,
     /// What relative paths are relative to.
     pub(super) base: &'a Path,
+    pub(super) address_lists: &'a AddressLists,
 }
 
 impl RawWorkspace {
@@ -123,6 +129,7 @@ impl RawWorkspace {
             identity: table.required("identity", |value| value.table(RawIdentity::read)),
             attributes: table.optional("attributes", |value| value.named_tables("attribute", RawAttribute::read)),
             routes: table.optional("routes", |value| value.list(|value| value.table(RawRoute::read))),
+            addresses: table.optional("addresses", |value| value.list(|value| value.table(RawAddresses::read))),
         })
     }
 
@@ -170,12 +177,16 @@ impl RawWorkspace {
             identity,
             attributes,
             routes,
+            addresses,
         } = self;
         let routes = routes.map(|routes| routes::resolve(routes, source, findings));
         let upstream = upstream.and_then(|upstream| find_upstream(upstream, source, surroundings, findings));
         let identity = identity.and_then(|identity| identity.value.resolve(source, surroundings.base, findings));
         let profile = find_profile(profile?, source, surroundings, findings)?;
         let operations = routes::of_profile(&profile, routes, source, findings);
+        let addresses = addresses.map(|addresses| addresses.value).unwrap_or_default();
+        let known = operations.as_deref().unwrap_or_default();
+        let addresses = addresses::resolve(addresses, known, surroundings.address_lists, source, findings);
         let attributes = attributes.map(|attributes| attributes.value).unwrap_or_default();
         let attributes = attributes::resolve(attributes, &profile, source, findings);
         let catalogue = Catalogue::new(
@@ -206,6 +217,7 @@ impl RawWorkspace {
             on_misfit: on_misfit.map_or(OnMisfit::Drop, |word| word.value),
             on_replace: on_replace.map_or(OnReplace::Refuse, |word| word.value),
             operations: operations?,
+            addresses: addresses?,
             profile,
         })
     }

@@ -50,6 +50,8 @@ pub enum DraftError {
 pub(super) struct Drafted {
     pub(super) parts: Parts,
     pub(super) body: Vec<u8>,
+    /// From where it comes, where the case says so.
+    pub(super) client: Option<std::net::IpAddr>,
     /// What the case did not write itself.
     pub(super) placed: Vec<Placed>,
 }
@@ -315,7 +317,8 @@ impl Draft {
             None => PathAndQuery::try_from(request.path.path()),
         };
         let parts = parts_of(request, path.map_err(|_| DraftError::Unwritable)?, headers)?;
-        Ok(Drafted { parts, body: written.map(|(body, _)| body.into_bytes()).unwrap_or_default(), placed })
+        let body = written.map(|(body, _)| body.into_bytes()).unwrap_or_default();
+        Ok(Drafted { parts, body, client: request.client, placed })
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod addresses;
 mod attacks;
 mod attributes;
 mod bodies;
@@ -24,6 +25,7 @@ mod leaks;
 mod lifecycle;
 mod platforms;
 mod policies;
+mod proxy_protocol;
 mod readers;
 mod realtime;
 mod reasons;

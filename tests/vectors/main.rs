@@ -83,6 +83,7 @@ fn with_key(algorithm: &str, key: &Key) -> Result<Verifier, KeyError> {
         gateway: Some(Source::new("gateway.toml", GATEWAY)),
         profiles: shipped().map(|(id, text)| Source::new(format!("profiles/{id}.toml"), text)).to_vec(),
         workspaces: vec![Source::new("workspaces/acme.toml", workspace)],
+        addresses: Vec::new(),
         base: "policies".into(),
     });
     let set = set.unwrap_or_else(|| panic!("{}", findings.render(Paint::Plain)));

@@ -30,6 +30,11 @@ impl Bench {
         Self { upstream, gateway, client, sent: 0 }
     }
 
+    /// Of parts that the test made itself.
+    pub fn of(upstream: TestUpstream, gateway: TestGateway, client: Client) -> Self {
+        Self { upstream, gateway, client, sent: 0 }
+    }
+
     /// The workspace `acme`, changed as the test needs it.
     pub async fn acme(change: impl FnOnce(Setup) -> Setup) -> Self {
         Self::start(|upstream| change(Setup::acme(upstream))).await

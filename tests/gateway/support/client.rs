@@ -95,7 +95,8 @@ impl Client {
         Self::over(stream, ca_pem, Protocol::Http1).await
     }
 
-    async fn over(stream: TcpStream, ca_pem: &str, protocol: Protocol) -> Self {
+    /// Over a connection that is there, and on which something was said already.
+    pub async fn over(stream: TcpStream, ca_pem: &str, protocol: Protocol) -> Self {
         let alpn: &[u8] = match protocol {
             Protocol::Http1 => b"http/1.1",
             Protocol::Http2 => b"h2",
