@@ -6,6 +6,8 @@
 pub mod body;
 pub mod certificate_names;
 pub mod certificates;
+pub mod client_authorities;
+pub mod client_certificate;
 mod connection;
 pub mod connections;
 pub mod cors;
@@ -22,11 +24,13 @@ pub mod private_file;
 pub mod read_body;
 pub mod runtimes;
 mod signatures;
+pub mod tickets;
 pub mod tls;
 mod turns;
 mod wire;
 
 pub use body::{Body, BoxError};
+pub use client_certificate::{ClientCertificate, ClientCertificateRefusal};
 pub use connections::Connections;
 pub use drain::Drain;
 pub use listener::{TlsEdge, serve_tls};

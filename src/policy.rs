@@ -5,6 +5,7 @@
 mod algorithm;
 mod case_file;
 mod cases;
+mod client_identity;
 mod finding;
 #[cfg(test)]
 mod fixtures;
@@ -15,6 +16,8 @@ mod keywords;
 mod limits;
 mod limits_file;
 mod lints;
+mod listener_tls;
+mod listener_tls_file;
 mod profile_file;
 mod reader;
 mod schemas;
@@ -35,6 +38,7 @@ pub use cases::{
     AppId, Case, CaseFile, CaseRequest, Content, Expectation, ExpectedOutcome, ExpectedVerdict, ExpectedVerdicts,
     Passage, Signer,
 };
+pub use client_identity::{ClientIdentity, ClientIdentityError};
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
     AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, OnFailure,
@@ -43,6 +47,7 @@ pub use gateway::{
 pub use hsts::{Hsts, HstsError};
 pub use keywords::word;
 pub use limits::Limits;
+pub use listener_tls::{ClientCertificates, Demand, ListenerTls, Ocsp};
 pub use profile_file::parse_profile;
 pub use reader::Keyword;
 pub use schemas::schemas;
@@ -53,6 +58,6 @@ pub use units::duration as parse_duration;
 pub use workspace::{
     Admission, EncryptedPayload, Expiry, IdentityPolicy, IssuerPolicy, KeyPolicy, KeySetPolicy, KeySetSource,
     KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace, OnSessionEnd, Replay, Require, SecretEncoding, SecretSource,
-    Workspace,
+    ServerLocks, ServerPolicy, Workspace,
 };
 pub use workspace_file::KEY_SETS_MAX;

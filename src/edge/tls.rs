@@ -8,25 +8,49 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, Ticketer, cipher_suite, kx_group};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Certificates;
+use super::client_authorities::ClientAuthorities;
+use super::client_certificate::ClientCertificate;
 use super::peer::{Alpn, Resumption, TlsFacts, TlsVersion};
+use super::tickets::{Binding, TicketSecrets, Ticketer};
 
 /// What a listener shows to clients; replaced whole, while connections that exist keep theirs.
 #[derive(Debug)]
 pub struct ReloadableTls {
     current: ArcSwap<Tls>,
+    /// For offers that share none. They outlive a change of the offer: what did not change with it is still good.
+    own_tickets: TicketSecrets,
+}
+
+/// What a listener shows to clients, and asks of them.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The listener's name: session tickets are good for one listener.
+    pub listener: String,
+    pub certificates: Certificates,
+    pub clients: ClientAuthorities,
+    /// Where the keys of session tickets come from. `None`: from this process alone.
+    pub tickets: Option<TicketSecrets>,
+}
+
+/// Nothing is asked and nothing shared.
+impl From<Certificates> for Offer {
+    fn from(certificates: Certificates) -> Self {
+        Self { listener: String::new(), certificates, clients: ClientAuthorities::none(), tickets: None }
+    }
 }
 
 /// One set of certificates with the configuration that shows them.
 pub(super) struct Tls {
     config: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
+    tickets: TicketSecrets,
 }
 
 /// Why TLS cannot be set up.
@@ -40,18 +64,26 @@ impl ReloadableTls {
     /// # Errors
     ///
     /// No source of randomness, or a provider that lacks what we ask of it.
-    pub fn new(certificates: Certificates) -> Result<Self, TlsError> {
-        Ok(Self { current: ArcSwap::from_pointee(Tls::new(certificates)?) })
+    pub fn new(offer: impl Into<Offer>) -> Result<Self, TlsError> {
+        let own_tickets = TicketSecrets::own();
+        Ok(Self { current: ArcSwap::from_pointee(Tls::new(offer.into(), &own_tickets)?), own_tickets })
     }
 
-    /// Shows other certificates from the next handshake on. Session tickets of before are worth nothing from then on.
+    /// Shows and asks something else from the next handshake on. Where certificates, or what is asked of clients, are others than before,
+    /// session tickets of before are worth nothing from then on.
     ///
     /// # Errors
     ///
     /// As [`ReloadableTls::new`]; what was shown is shown still.
-    pub fn replace(&self, certificates: Certificates) -> Result<(), TlsError> {
-        self.current.store(Arc::new(Tls::new(certificates)?));
+    pub fn replace(&self, offer: impl Into<Offer>) -> Result<(), TlsError> {
+        self.current.store(Arc::new(Tls::new(offer.into(), &self.own_tickets)?));
         Ok(())
+    }
+
+    /// Where the keys of session tickets come from now: for the gauge of their age.
+    #[must_use]
+    pub fn tickets(&self) -> TicketSecrets {
+        self.current.load().tickets.clone()
     }
 
     /// What is shown now: for the gauge of days.
@@ -97,13 +129,18 @@ const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
 impl Tls {
-    fn new(certificates: Certificates) -> Result<Self, TlsError> {
+    fn new(offer: Offer, own_tickets: &TicketSecrets) -> Result<Self, TlsError> {
+        let Offer { listener, certificates, clients, tickets } = offer;
         let certificates = Arc::new(certificates);
-        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+        let tickets = tickets.unwrap_or_else(|| own_tickets.clone());
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(TlsError)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(ByServerName(Arc::clone(&certificates))));
+            .map_err(TlsError)?;
+        let builder = match clients.verifier() {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(ByServerName(Arc::clone(&certificates))));
         // A client that offers protocols, none of them ours, is refused by rustls (RFC 7301 §3.2).
         config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
         config.ignore_client_order = true;
@@ -112,8 +149,10 @@ impl Tls {
         config.require_ems = true;
         // Tickets rather than a table, so that sessions cost us no memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Ticketer::new().map_err(TlsError)?;
-        Ok(Self { config: Arc::new(config), certificates })
+        let chains = certificates.iter().flat_map(|certificate| certificate.key().cert.iter().map(AsRef::as_ref));
+        let binding = Binding::new(&listener, chains, clients.digest());
+        config.ticketer = Arc::new(Ticketer::new(tickets.clone(), binding));
+        Ok(Self { config: Arc::new(config), certificates, tickets })
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
@@ -131,6 +170,11 @@ impl Tls {
             HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest => Resumption::Full,
         };
         let server_name = connection.server_name();
+        // Of this handshake, or of the one that is resumed. One that cannot be read is no reason to be taken for nobody.
+        let client = match connection.peer_certificates().and_then(<[_]>::first) {
+            Some(certificate) => Some(Arc::new(ClientCertificate::read(certificate)?)),
+            None => None,
+        };
         Some(TlsFacts {
             version,
             group: connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str()),
@@ -138,6 +182,7 @@ impl Tls {
             resumption,
             server_name: server_name.map(Arc::from),
             certificate: Arc::clone(self.certificates.find(server_name)?.names()),
+            client,
         })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::hsts::Hsts;
 use super::limits::Limits;
+use super::listener_tls::ListenerTls;
 use super::workspace::SecretSource;
 
 /// `gateway.toml`.
@@ -62,6 +63,7 @@ pub struct Listener {
     pub name: String,
     pub address: SocketAddr,
     pub certificates: Vec<CertificateSource>,
+    pub tls: ListenerTls,
 }
 
 /// A certificate chain and its key, both PEM.

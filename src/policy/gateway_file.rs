@@ -11,6 +11,8 @@ use super::finding::Findings;
 use super::gateway::{AdminListener, AuditSettings, CertificateSource, Gateway, Listener, PlainListener, ReadBack};
 use super::hsts::Hsts;
 use super::limits_file::{RawLimits, positive_bytes};
+use super::listener_tls::Ocsp;
+use super::listener_tls_file::{self, RawClientCertificates, RawTickets};
 use super::reader::{self, Named, Placed, Table, Value, quoted};
 use super::schemas::{Address, Count, DurationText, Size};
 use super::secret::RawSecret;
@@ -53,6 +55,12 @@ struct RawListener {
     /// The name that a client asks for (SNI) picks one.
     #[schemars(required, length(min = 1))]
     certificates: Option<Placed<Vec<Placed<RawCertificate>>>>,
+    /// Default: the process draws keys of its own.
+    tickets: Option<Placed<RawTickets>>,
+    /// Default: none are asked for.
+    client_certificates: Option<Placed<RawClientCertificates>>,
+    /// Whether the issuer's word that a certificate is not revoked is fetched and shown. Default: on.
+    ocsp: Option<Placed<Ocsp>>,
 }
 
 /// A certificate chain and its key, both PEM, relative to the directory of the policies.
@@ -201,12 +209,18 @@ impl RawListener {
             name: table.required("name", Value::text),
             address: table.required("address", Value::socket_address),
             certificates: table.required("certificates", |value| at_least_one(value, RawCertificate::read)),
+            tickets: table.optional("tickets", |value| value.table(RawTickets::read)),
+            client_certificates: table
+                .optional("client_certificates", |value| value.table(RawClientCertificates::read)),
+            ocsp: table.optional("ocsp", Value::keyword),
         }
     }
 
-    fn resolve(self, base: &Path) -> Option<Listener> {
-        let Self { name, address, certificates } = self;
+    fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<Listener> {
+        let Self { name, address, certificates, tickets, client_certificates, ocsp } = self;
+        let tls = listener_tls_file::resolve(tickets, client_certificates, ocsp, source, base, findings);
         Some(Listener {
+            tls: tls?,
             name: name?.value,
             address: address?.value,
             certificates: certificates?
@@ -256,7 +270,7 @@ fn resolve_listeners(
             addresses.push(address.value);
         }
     }
-    raw.into_iter().map(|listener| listener.value.resolve(base)).collect()
+    raw.into_iter().map(|listener| listener.value.resolve(source, base, findings)).collect()
 }
 
 impl RawPlain {

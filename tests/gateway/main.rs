@@ -30,6 +30,7 @@ mod record;
 mod renewal;
 mod replay;
 mod restart;
+mod resumption;
 mod revocation;
 mod revoke_command;
 mod session_end;

@@ -23,6 +23,7 @@ pub struct Setup {
     directory: Arc<tempfile::TempDir>,
     upstream: String,
     settings: String,
+    listener: String,
     gateway: String,
     admin: String,
     workspaces: Vec<(String, String)>,
@@ -77,6 +78,7 @@ impl Setup {
             directory: Arc::new(tempfile::tempdir().expect("a directory")),
             upstream: format!("url = \"http://{upstream}\""),
             settings: String::new(),
+            listener: String::new(),
             gateway: String::new(),
             admin: String::new(),
             workspaces: Vec::new(),
@@ -117,6 +119,13 @@ impl Setup {
     pub fn settings(mut self, lines: &str) -> Self {
         self.settings.push_str(lines);
         self.settings.push('\n');
+        self
+    }
+
+    /// More of the listener.
+    pub fn listener(mut self, lines: &str) -> Self {
+        self.listener.push_str(lines);
+        self.listener.push('\n');
         self
     }
 
@@ -168,6 +177,7 @@ impl Setup {
 name = "public"
 address = "127.0.0.1:0"
 certificates = [{{ certificate = "../certs/dev.pem", key = "../certs/dev-key.pem" }}]
+{}
 
 [admin]
 address = "127.0.0.1:0"
@@ -180,7 +190,7 @@ address = "127.0.0.1:0"
 file = "../audit.jsonl"
 {}
 "#,
-            self.settings, self.admin, self.upstream, self.gateway
+            self.settings, self.listener, self.admin, self.upstream, self.gateway
         );
         write_whole(&policies.join("gateway.toml"), &gateway);
         for (name, text) in &self.profiles {
