@@ -5,6 +5,7 @@
 
 use http::{Method, StatusCode};
 
+use crate::edge::ClientCertificateRefusal;
 use crate::edge::hygiene::HygieneError;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
@@ -27,6 +28,9 @@ pub enum Rejection {
     /// A server-to-server operation was called from a browser.
     #[error("a browser's origin on a server's operation")]
     ServerOnly,
+    /// The client's certificate, or that there is none.
+    #[error(transparent)]
+    ClientCertificate(#[from] ClientCertificateRefusal),
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -100,6 +104,9 @@ impl Rejection {
             Rejection::Origin(OriginRefusal::Malformed) => "origin_malformed",
             Rejection::Origin(OriginRefusal::Untrusted) => "origin_untrusted",
             Rejection::ServerOnly => "server_only",
+            Rejection::ClientCertificate(ClientCertificateRefusal::Missing) => "client_certificate_missing",
+            Rejection::ClientCertificate(ClientCertificateRefusal::Unlisted) => "client_certificate_unlisted",
+            Rejection::ClientCertificate(ClientCertificateRefusal::Expired) => "client_certificate_expired",
             Rejection::Body(BodyError::TooLarge) => "body_too_large",
             Rejection::Body(BodyError::Timeout) => "body_timeout",
             Rejection::Body(BodyError::ClientGone) => "client_gone",
@@ -156,6 +163,7 @@ impl Rejection {
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown => StatusCode::NOT_FOUND,
             Rejection::Origin(_)
             | Rejection::ServerOnly
+            | Rejection::ClientCertificate(_)
             | Rejection::Sealed
             | Rejection::TwoTickets
             | Rejection::NothingLeft
@@ -200,6 +208,7 @@ impl Rejection {
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown | Rejection::WorkspaceTwice => "Nothing here",
             Rejection::MethodNotAllowed(_) => "Not a method of this resource",
             Rejection::Origin(_) | Rejection::ServerOnly => "Not from this origin",
+            Rejection::ClientCertificate(_) => "Not from this client",
             Rejection::Body(BodyError::TooLarge) | Rejection::Upstream(UpstreamError::RequestBodyTooLong) => {
                 "The body is too large"
             }
@@ -263,6 +272,7 @@ impl Rejection {
             | Rejection::Handshake(_) => "countersign; error=http_request_error",
             Rejection::Origin(_)
             | Rejection::ServerOnly
+            | Rejection::ClientCertificate(_)
             | Rejection::Identity(_)
             | Rejection::Sealed
             | Rejection::TwoTickets
@@ -302,6 +312,7 @@ impl Rejection {
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
             | Rejection::ServerOnly
+            | Rejection::ClientCertificate(_)
             | Rejection::Body(_)
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
@@ -347,6 +358,7 @@ impl Rejection {
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
             | Rejection::ServerOnly
+            | Rejection::ClientCertificate(_)
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
             | Rejection::WorkspaceTwice

@@ -11,7 +11,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::line::{Attributes, Line, Micros};
-use super::name::{AttributeVerdict, ORIGIN_CHARACTERS_MAX, RecordedName, harmless};
+use super::name::{
+    AttributeVerdict, CERTIFICATE_CHARACTERS_MAX, ORIGIN_CHARACTERS_MAX, RecordedName, harmless, legible,
+};
 use super::recorder::Recorder;
 use super::subject::Hash;
 use crate::decision::{Catalogue, Code, Judged, Update, Verdict, WITHHELD};
@@ -76,6 +78,7 @@ pub struct Event {
     epoch: Arc<str>,
     listener: Arc<str>,
     client: IpAddr,
+    client_certificate: Option<Box<str>>,
     method: &'static str,
     workspace: Option<Box<str>>,
     operation: Option<Box<str>>,
@@ -110,6 +113,7 @@ impl Event {
             listener,
             client,
             tally,
+            client_certificate: None,
             workspace: None,
             operation: None,
             class: None,
@@ -151,6 +155,13 @@ impl Event {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// What the certificate of the client is called, that our TLS has verified.
+    pub fn client_certificate(&mut self, name: String) {
+        let key = self.recorder.subject_key();
+        self.client_certificate =
+            Some(legible(&name, CERTIFICATE_CHARACTERS_MAX, |name| key.client_certificate(name)).into());
     }
 
     /// The workspace's id, as the policy names it.
@@ -284,6 +295,7 @@ impl Drop for Event {
             epoch: &self.epoch,
             listener: &self.listener,
             client: self.client,
+            client_certificate: self.client_certificate.as_deref(),
             method: self.method,
             workspace: self.workspace.as_deref(),
             operation: self.operation.as_deref(),

@@ -21,6 +21,7 @@ pub(super) struct Line<'a> {
     pub epoch: &'a str,
     pub listener: &'a str,
     pub client: IpAddr,
+    pub client_certificate: Option<&'a str>,
     pub method: &'static str,
     pub workspace: Option<&'a str>,
     pub operation: Option<&'a str>,
@@ -60,6 +61,7 @@ impl Line<'_> {
             epoch,
             listener,
             client,
+            client_certificate,
             method,
             workspace,
             operation,
@@ -89,7 +91,9 @@ impl Line<'_> {
         out.text(listener);
         out.raw(",\"client\":\"");
         out.shown(client);
-        out.raw("\",\"method\":");
+        out.raw("\"");
+        out.member("client_certificate", *client_certificate, Out::text);
+        out.raw(",\"method\":");
         out.text(method);
         out.member("workspace", *workspace, Out::text);
         out.member("operation", *operation, Out::text);
@@ -294,6 +298,7 @@ mod tests {
             epoch: "3fa9",
             listener: "public",
             client: IpAddr::from([192, 0, 2, 1]),
+            client_certificate: Some("spiffe://acme/backend"),
             method: "POST",
             workspace: Some("acme"),
             operation: Some("ping"),
@@ -321,7 +326,8 @@ mod tests {
             text,
             concat!(
                 r#"{"time":"2026-11-18T11:06:40.007Z","id":"00000000-0000-0000-0000-000000000000","epoch":"3fa9","#,
-                r#""listener":"public","client":"192.0.2.1","method":"POST","workspace":"acme","operation":"ping","#,
+                r#""listener":"public","client":"192.0.2.1","client_certificate":"spiffe://acme/backend","#,
+                r#""method":"POST","workspace":"acme","operation":"ping","#,
                 r#""class":"update","origin":"https://app.acme.example","proof":null,"key":null,"subject":null,"ticket":null,"#,
                 r#""attributes":[{"name":"plan","verdict":"locked","applied":true},"#,
                 r#"{"name":"a \"quoted\"\nname","verdict":"open","applied":false}],"#,

@@ -10,6 +10,7 @@ mod attributes;
 mod bodies;
 mod carriers;
 mod chatwoot;
+mod client_certificates;
 mod demo;
 mod edge;
 mod encrypted;

@@ -61,6 +61,7 @@ fn a_finished_event_is_one_line_with_every_key() {
         "epoch",
         "listener",
         "client",
+        "client_certificate",
         "method",
         "workspace",
         "operation",
