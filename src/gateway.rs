@@ -8,6 +8,7 @@ mod judgement;
 mod lesson;
 mod recorded_body;
 mod recording;
+mod server_channel;
 mod session;
 mod standing;
 mod taught_body;
@@ -30,13 +31,13 @@ use tokio_util::sync::CancellationToken;
 pub use judgement::{Cleared, Judgement, LeakFound, Witness};
 
 use crate::audit::{Begin, Event, Outcome, Recorder, Tally};
-use crate::clock;
+use crate::clock::{self, UnixSeconds};
 use crate::edge::cors::Preflight;
 use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
 use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
 use crate::edge::read_body::read_body;
-use crate::edge::{Body, ClientAddress, Handle, Peer, TlsFacts, body};
+use crate::edge::{Body, ClientAddress, ClientCertificate, Handle, Peer, TlsFacts, body};
 use crate::epoch::{Epoch, Epochs, Route, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
 use crate::policy::Origin;
@@ -98,6 +99,9 @@ impl Handle for Gateway {
             epoch: Arc::clone(epoch.digest()),
             tally: Some(Arc::clone(&self.unplaced) as Arc<dyn Tally>),
         });
+        if let Some(client) = &peer.tls.client {
+            event.client_certificate(client.shown());
+        }
         let in_flight = self.metrics.in_flight();
         let mut progress = Progress::default();
         let outcome = {
@@ -156,12 +160,20 @@ impl Gateway {
 
         // Hygiene, route, origin: see `arrive`.
         hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
-        let client = Some(event.client());
-        let Arrival { head, route, origin, admitted, preflight } =
-            arrive(epoch, &parts, Some(&peer.tls), client, &mut Recording { event, progress })?;
+        let certificate = peer.tls.client(UnixSeconds::of(event.time()))?;
+        let Arrival { head, route, origin, admitted, preflight } = arrive(
+            epoch,
+            &parts,
+            Some(&peer.tls),
+            Some(event.client()),
+            certificate,
+            &mut Recording { event, progress },
+        )?;
         progress.origin = admitted;
-        let (operation, judgement) =
-            (route.operation, Judgement { epoch, head: &head, parts: &parts, route: &route, client });
+        let (operation, judgement) = (
+            route.operation,
+            Judgement { epoch, head: &head, parts: &parts, route: &route, client: Some(event.client()), certificate },
+        );
         if let Some(preflight) = preflight {
             let admitted = progress.origin.as_ref().ok_or(Rejection::Origin(OriginRefusal::Missing))?;
             return Ok(Reply::Own(preflight.answer(admitted, &operation.methods, &judgement.token_headers())));
@@ -280,6 +292,7 @@ pub fn arrive<'a>(
     parts: &'a Parts,
     tls: Option<&TlsFacts>,
     client: Option<IpAddr>,
+    certificate: Option<&ClientCertificate>,
     arriving: &mut impl Arriving,
 ) -> Result<Arrival<'a>, Rejection> {
     // Hygiene: what two servers read differently goes nowhere.
@@ -300,7 +313,8 @@ pub fn arrive<'a>(
     if let RequestOrigin::Origin(origin) = &origin {
         arriving.origin(origin);
     }
-    let admitted = Judgement { epoch, head: &head, parts, route: &route, client }.admit(&origin, &route.tenants)?;
+    let admitted =
+        Judgement { epoch, head: &head, parts, route: &route, client, certificate }.admit(&origin, &route.tenants)?;
     Ok(Arrival { head, route, origin, admitted, preflight })
 }
 

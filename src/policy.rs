@@ -10,6 +10,7 @@ mod case_file;
 mod cases;
 mod client_address;
 mod client_address_file;
+mod client_identity;
 mod finding;
 #[cfg(test)]
 mod fixtures;
@@ -20,6 +21,8 @@ mod keywords;
 mod limits;
 mod limits_file;
 mod lints;
+mod listener_tls;
+mod listener_tls_file;
 mod networks;
 mod profile_file;
 mod proxy_protocol_file;
@@ -45,6 +48,7 @@ pub use cases::{
     Passage, Signer,
 };
 pub use client_address::{ProxyHeader, ProxyProtocol, TrustedProxies};
+pub use client_identity::{ClientIdentity, ClientIdentityError};
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
     AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, OnFailure,
@@ -53,6 +57,7 @@ pub use gateway::{
 pub use hsts::{Hsts, HstsError};
 pub use keywords::word;
 pub use limits::Limits;
+pub use listener_tls::{ClientCertificates, Demand, ListenerTls, Ocsp};
 pub use networks::{NETWORKS_MAX, Network, NetworkError, Networks};
 pub use profile_file::parse_profile;
 pub use reader::Keyword;
@@ -64,6 +69,6 @@ pub use units::duration as parse_duration;
 pub use workspace::{
     Admission, EncryptedPayload, Expiry, IdentityPolicy, IssuerPolicy, KeyPolicy, KeySetPolicy, KeySetSource,
     KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace, OnSessionEnd, Replay, Require, SecretEncoding, SecretSource,
-    Workspace,
+    ServerLocks, ServerPolicy, Workspace,
 };
 pub use workspace_file::KEY_SETS_MAX;

@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use serde::Serialize;
 
 use crate::clock::UnixSeconds;
+use crate::edge::ClientCertificate;
 use crate::edge::hygiene;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
@@ -71,7 +72,8 @@ pub fn rehearse(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Result<
     if let Some(claims) = &case.request.exchanged {
         request::exchange(stage, tenant, claims, now, &state)?;
     }
-    let ending = match walk(stage.epoch(), &drafted, now, &state, &mut notes) {
+    let certificate = case.request.client_certificate.clone().map(ClientCertificate::rehearsed);
+    let ending = match walk(stage.epoch(), &drafted, certificate.as_ref(), now, &state, &mut notes) {
         Ok(passage) => Ending::Goes(passage),
         Err(rejection) => Ending::Refused { code: rejection.code(), status: rejection.status().as_u16() },
     };
@@ -84,6 +86,7 @@ pub fn rehearse(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Result<
 fn walk(
     epoch: &Epoch,
     drafted: &Drafted,
+    certificate: Option<&ClientCertificate>,
     now: UnixSeconds,
     state: &Memory,
     notes: &mut Notes,
@@ -91,9 +94,12 @@ fn walk(
     let limits = &epoch.gateway.limits;
     let mut parts = drafted.parts.clone();
     hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
-    let Arrival { head, route, origin, admitted, preflight } = arrive(epoch, &parts, None, drafted.client, notes)?;
-    let (operation, judgement) =
-        (route.operation, Judgement { epoch, head: &head, parts: &parts, route: &route, client: drafted.client });
+    let Arrival { head, route, origin, admitted, preflight } =
+        arrive(epoch, &parts, None, drafted.client, certificate, notes)?;
+    let (operation, judgement) = (
+        route.operation,
+        Judgement { epoch, head: &head, parts: &parts, route: &route, client: drafted.client, certificate },
+    );
     if preflight.is_some() {
         return match admitted {
             Some(_) => Ok(Passage::Answered),
@@ -165,7 +171,8 @@ expect = { status = "sent" }
         for (after, expected) in moments {
             let mut notes = Notes::default();
             let now = UnixSeconds(NOW.0 + after);
-            let code = walk(stage.epoch(), &drafted, now, &state, &mut notes).err().map(|rejection| rejection.code());
+            let code =
+                walk(stage.epoch(), &drafted, None, now, &state, &mut notes).err().map(|rejection| rejection.code());
             assert_eq!(code, *expected, "{replay}, {after} seconds after");
         }
     }

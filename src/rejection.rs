@@ -5,6 +5,7 @@
 
 use http::{Method, StatusCode};
 
+use crate::edge::ClientCertificateRefusal;
 use crate::edge::hygiene::HygieneError;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
@@ -30,6 +31,9 @@ pub enum Rejection {
     /// A server-to-server operation was called from a browser.
     #[error("a browser's origin on a server's operation")]
     ServerOnly,
+    /// The client's certificate, or that there is none.
+    #[error(transparent)]
+    ClientCertificate(#[from] ClientCertificateRefusal),
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -104,6 +108,9 @@ impl Rejection {
             Rejection::Origin(OriginRefusal::Untrusted) => "origin_untrusted",
             Rejection::AddressNotAllowed => "address_not_allowed",
             Rejection::ServerOnly => "server_only",
+            Rejection::ClientCertificate(ClientCertificateRefusal::Missing) => "client_certificate_missing",
+            Rejection::ClientCertificate(ClientCertificateRefusal::Unlisted) => "client_certificate_unlisted",
+            Rejection::ClientCertificate(ClientCertificateRefusal::Expired) => "client_certificate_expired",
             Rejection::Body(BodyError::TooLarge) => "body_too_large",
             Rejection::Body(BodyError::Timeout) => "body_timeout",
             Rejection::Body(BodyError::ClientGone) => "client_gone",
@@ -161,6 +168,7 @@ impl Rejection {
             Rejection::Origin(_)
             | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
+            | Rejection::ClientCertificate(_)
             | Rejection::Sealed
             | Rejection::TwoTickets
             | Rejection::NothingLeft
@@ -206,6 +214,7 @@ impl Rejection {
             Rejection::MethodNotAllowed(_) => "Not a method of this resource",
             Rejection::AddressNotAllowed => "Not from this address",
             Rejection::Origin(_) | Rejection::ServerOnly => "Not from this origin",
+            Rejection::ClientCertificate(_) => "Not from this client",
             Rejection::Body(BodyError::TooLarge) | Rejection::Upstream(UpstreamError::RequestBodyTooLong) => {
                 "The body is too large"
             }
@@ -270,6 +279,7 @@ impl Rejection {
             Rejection::Origin(_)
             | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
+            | Rejection::ClientCertificate(_)
             | Rejection::Identity(_)
             | Rejection::Sealed
             | Rejection::TwoTickets
@@ -310,6 +320,7 @@ impl Rejection {
             | Rejection::Origin(_)
             | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
+            | Rejection::ClientCertificate(_)
             | Rejection::Body(_)
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
@@ -356,6 +367,7 @@ impl Rejection {
             | Rejection::Origin(_)
             | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
+            | Rejection::ClientCertificate(_)
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
             | Rejection::WorkspaceTwice

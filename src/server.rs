@@ -2,6 +2,7 @@
 //!
 //! It owns signals, the reload and the drain. It decides nothing about requests: that is [`gateway`](crate::gateway).
 
+mod offer;
 mod reload;
 mod workers;
 
@@ -33,7 +34,8 @@ use crate::identity::KeySetState;
 use crate::observe::{ConnectionsReading, KeySetReading, Metrics, StateReading};
 use crate::policy::{PlainListener, ProxyProtocol, Severity, StateSettings};
 use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, Numbers, OnDisk, Store};
-use reload::{Reloader, load_certificates, tell_in_force};
+use offer::{OfferError, load_offer};
+use reload::{Reloader, tell_in_force};
 use workers::Workers;
 
 /// Why the process does not start. One line each, with what to do.
@@ -43,6 +45,8 @@ pub enum StartError {
     Load(#[from] LoadError),
     #[error("{}", lines(name, mistakes))]
     Certificates { name: String, mistakes: Vec<CertificateError> },
+    #[error("listener `{name}`: {source}")]
+    Offer { name: String, source: OfferError },
     #[error("listener `{name}`: {source}")]
     Tls { name: String, source: TlsError },
     #[error("listener `{name}`: the address {address} is already in use: stop what listens there, or change `address`")]
@@ -82,6 +86,7 @@ impl StartError {
             }
             StartError::Certificates { .. }
             | StartError::Load(LoadError::Files(_) | LoadError::Build(_))
+            | StartError::Offer { .. }
             | StartError::Tls { .. }
             | StartError::InUse { .. }
             | StartError::Listen { .. }
@@ -153,8 +158,8 @@ impl Server {
         let mut listeners = Vec::new();
         for settings in &gateway.listeners {
             let name = || settings.name.clone();
-            let certificates = load_certificates(settings)?;
-            let tls = ReloadableTls::new(certificates).map_err(|source| StartError::Tls { name: name(), source })?;
+            let offer = load_offer(settings)?;
+            let tls = ReloadableTls::new(offer).map_err(|source| StartError::Tls { name: name(), source })?;
             let socket = listen(&settings.name, settings.address)?;
             let proxy_protocol = settings.proxy_protocol.clone();
             listeners.push(Bound { name: name().into(), socket, tls: Arc::new(tls), proxy_protocol });

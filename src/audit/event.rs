@@ -11,7 +11,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::line::{Attributes, Line, Micros};
-use super::name::{AttributeVerdict, ORIGIN_CHARACTERS_MAX, RecordedName, harmless};
+use super::name::{
+    AttributeVerdict, CERTIFICATE_CHARACTERS_MAX, ORIGIN_CHARACTERS_MAX, RecordedName, harmless, legible,
+};
 use super::recorder::Recorder;
 use super::subject::Hash;
 use crate::decision::{Catalogue, Code, Judged, Update, Verdict, WITHHELD};
@@ -79,6 +81,7 @@ pub struct Event {
     listener: Arc<str>,
     client: IpAddr,
     client_source: &'static str,
+    client_certificate: Option<Box<str>>,
     method: &'static str,
     workspace: Option<Box<str>>,
     operation: Option<Box<str>>,
@@ -114,6 +117,7 @@ impl Event {
             client,
             client_source,
             tally,
+            client_certificate: None,
             workspace: None,
             operation: None,
             class: None,
@@ -155,6 +159,13 @@ impl Event {
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    /// What the certificate of the client is called, that our TLS has verified.
+    pub fn client_certificate(&mut self, name: String) {
+        let key = self.recorder.subject_key();
+        self.client_certificate =
+            Some(legible(&name, CERTIFICATE_CHARACTERS_MAX, |name| key.client_certificate(name)).into());
     }
 
     /// The workspace's id, as the policy names it.
@@ -289,6 +300,7 @@ impl Drop for Event {
             listener: &self.listener,
             client: self.client,
             client_source: self.client_source,
+            client_certificate: self.client_certificate.as_deref(),
             method: self.method,
             workspace: self.workspace.as_deref(),
             operation: self.operation.as_deref(),

@@ -22,6 +22,7 @@ pub(super) struct Line<'a> {
     pub listener: &'a str,
     pub client: IpAddr,
     pub client_source: &'static str,
+    pub client_certificate: Option<&'a str>,
     pub method: &'static str,
     pub workspace: Option<&'a str>,
     pub operation: Option<&'a str>,
@@ -62,6 +63,7 @@ impl Line<'_> {
             listener,
             client,
             client_source,
+            client_certificate,
             method,
             workspace,
             operation,
@@ -93,6 +95,7 @@ impl Line<'_> {
         out.shown(client);
         out.raw("\",\"client_source\":");
         out.text(client_source);
+        out.member("client_certificate", *client_certificate, Out::text);
         out.raw(",\"method\":");
         out.text(method);
         out.member("workspace", *workspace, Out::text);
@@ -299,6 +302,7 @@ mod tests {
             listener: "public",
             client: IpAddr::from([192, 0, 2, 1]),
             client_source: "socket",
+            client_certificate: Some("spiffe://acme/backend"),
             method: "POST",
             workspace: Some("acme"),
             operation: Some("ping"),
@@ -327,6 +331,7 @@ mod tests {
             concat!(
                 r#"{"time":"2026-11-18T11:06:40.007Z","id":"00000000-0000-0000-0000-000000000000","epoch":"3fa9","#,
                 r#""listener":"public","client":"192.0.2.1","client_source":"socket","#,
+                r#""client_certificate":"spiffe://acme/backend","#,
                 r#""method":"POST","workspace":"acme","operation":"ping","#,
                 r#""class":"update","origin":"https://app.acme.example","proof":null,"key":null,"subject":null,"ticket":null,"#,
                 r#""attributes":[{"name":"plan","verdict":"locked","applied":true},"#,

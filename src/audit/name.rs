@@ -59,8 +59,17 @@ pub(super) const ORIGIN_CHARACTERS_MAX: usize = 270;
 
 /// A peer's text as a record may have it.
 pub(super) fn harmless(text: &str, characters_max: usize, hash: impl FnOnce(&str) -> Hash) -> Cow<'_, str> {
+    let characters_max = if looks_like_a_credential(text) { 0 } else { characters_max };
+    legible(text, characters_max, hash)
+}
+
+/// The longest name of a client certificate that is recorded as text.
+pub(super) const CERTIFICATE_CHARACTERS_MAX: usize = 270;
+
+/// The same, where no credential can be: an authority that the operator trusts has signed it, or it is a digest of our own.
+pub(super) fn legible(text: &str, characters_max: usize, hash: impl FnOnce(&str) -> Hash) -> Cow<'_, str> {
     let length = text.chars().count();
-    if length > characters_max || looks_like_a_credential(text) {
+    if length > characters_max {
         return Cow::Owned(format!("({length} characters, {})", hash(text)));
     }
     if text.chars().any(is_misleading) {

@@ -58,6 +58,10 @@ impl SubjectKey {
         self.hash(b"name\0", name)
     }
 
+    pub(super) fn client_certificate(&self, name: &str) -> Hash {
+        self.hash(b"client certificate\0", name)
+    }
+
     pub(super) fn origin(&self, origin: &str) -> Hash {
         self.hash(b"origin\0", origin)
     }

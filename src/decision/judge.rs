@@ -16,6 +16,8 @@ pub enum Channel {
     Messenger,
     /// An answer to a bot's question.
     Collector(Context),
+    /// From a server that the operator trusts to write what is locked.
+    Server,
 }
 
 /// Whether the collector's request names the conversation in which the question was asked.
@@ -139,6 +141,8 @@ enum Answer {
     No,
     OfLead,
     OfOther,
+    /// None either: a trusted server's own word.
+    OfServer,
 }
 
 fn verdict<'a>(
@@ -213,7 +217,14 @@ fn decide(standing: Standing, token: Token<'_>, deed: Deed, answer: Answer, unli
         // A signed value is the truth, whatever the lock; it is written as it was signed.
         (Standing::Listed(_), Token::Agrees(value), _, _) => (Code::Signed, Effect::Replaced(value)),
         (Standing::Listed(_), Token::Differs(value), _, _) => (Code::Overridden, Effect::Replaced(value)),
-        // The rule this gateway exists for, and its one exception.
+        // Who may write without a token may clear without one.
+        (Standing::Listed(Observe | Enforce), Token::Silent, Deed::Sets | Deed::Erases, Answer::OfServer) => {
+            (Code::Server, Effect::Kept)
+        }
+        (Standing::Listed(Observe | Enforce), Token::Silent, Deed::SetsUnfit, Answer::OfServer) => {
+            (Code::Type, Effect::LeftOut)
+        }
+        // The rule this gateway exists for, and its one exception for those who are not trusted.
         (Standing::Listed(Observe | Enforce), Token::Silent, Deed::Erases, _) => (Code::EraseLocked, Effect::LeftOut),
         (Standing::Listed(Observe | Enforce), Token::Silent, Deed::Sets, Answer::OfLead) => (Code::Lead, Effect::Kept),
         (Standing::Listed(Observe | Enforce), Token::Silent, Deed::SetsUnfit, Answer::OfLead) => {
@@ -329,6 +340,7 @@ fn answer(circumstances: Circumstances<'_>, attribute: Option<&Attribute>) -> An
     let collectable = attribute.is_some_and(|attribute| attribute.collect == Collect::Leads);
     match (circumstances.channel, circumstances.subject) {
         (Channel::Messenger, _) => Answer::No,
+        (Channel::Server, _) => Answer::OfServer,
         (Channel::Collector(Context::Proven), Subject::Lead) if collectable => Answer::OfLead,
         (Channel::Collector(Context::Proven), Subject::LeadFor(names)) if collectable && asks_for(names, attribute) => {
             Answer::OfLead

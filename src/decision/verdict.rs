@@ -18,6 +18,7 @@ pub enum Code {
     Incomplete,
     Lead,
     NotLead,
+    Server,
     Setting,
     Credential,
     Secret,
@@ -25,7 +26,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, in the order of the table.
-    pub const ALL: [Code; 15] = [
+    pub const ALL: [Code; 16] = [
         Code::Open,
         Code::Signed,
         Code::SignedAdded,
@@ -38,6 +39,7 @@ impl Code {
         Code::Incomplete,
         Code::Lead,
         Code::NotLead,
+        Code::Server,
         Code::Setting,
         Code::Credential,
         Code::Secret,
@@ -59,6 +61,7 @@ impl Code {
             Code::Incomplete => "incomplete",
             Code::Lead => "lead",
             Code::NotLead => "not_lead",
+            Code::Server => "server",
             Code::Setting => "setting",
             Code::Credential => "credential",
             Code::Secret => "secret",
@@ -81,6 +84,7 @@ impl Code {
             Code::Incomplete => "what was left of the object could not stand alone",
             Code::Lead => "asked of a lead by a bot",
             Code::NotLead => "locked, and not an answer that a bot asked of a lead",
+            Code::Server => "locked, and written by a server whose certificate lifts the lock",
             Code::Setting => "a setting of the messenger, no attribute",
             Code::Credential => "a token or hash",
             Code::Secret => "a secret or a private key: it goes nowhere",

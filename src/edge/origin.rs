@@ -38,7 +38,7 @@ pub enum SameOrigin<'r> {
     Trusted(&'r Head<'r>),
 }
 
-/// An origin that some workspace admits. Its one maker is [`admit`].
+/// An origin that some workspace admits. Its makers are [`admit`] and, for a workspace's own servers, [`admit_servers`].
 ///
 /// ```compile_fail,E0451
 /// // The fields are private: there is no way around `admit`.
@@ -134,6 +134,16 @@ pub fn admit<'w>(
         RequestOrigin::Malformed => (None, OriginRefusal::Malformed),
     };
     kind.map(|kind| AdmittedOrigin { kind }).ok_or(refusal)
+}
+
+/// Admits a request without an origin that one of `workspaces`' own servers sent, whatever they say of others without one. `None`: there
+/// is an origin, or it is nobody's server.
+pub fn admit_servers<'w>(
+    origin: &RequestOrigin,
+    workspaces: impl IntoIterator<Item = &'w Workspace>,
+) -> Option<AdmittedOrigin> {
+    let is_servers = *origin == RequestOrigin::Missing && workspaces.into_iter().next().is_some();
+    is_servers.then_some(AdmittedOrigin { kind: Kind::Missing })
 }
 
 fn is_same_origin(origin: &Origin, same_origin: SameOrigin<'_>) -> bool {

@@ -9,6 +9,8 @@ use hyper::body::Incoming;
 use super::body::Body;
 use super::certificate_names::CertificateNames;
 use super::client_address::{AddressSource, ClientAddress};
+use super::client_certificate::{ClientCertificate, ClientCertificateRefusal};
+use crate::clock::UnixSeconds;
 
 /// What is known of a connection. One value serves all its requests.
 #[derive(Clone, Debug)]
@@ -45,6 +47,22 @@ pub struct TlsFacts {
     pub server_name: Option<Arc<str>>,
     /// For whom the certificate that we showed speaks.
     pub certificate: Arc<CertificateNames>,
+    /// The certificate that the client showed, where it was asked for one.
+    pub client: Option<Arc<ClientCertificate>>,
+}
+
+impl TlsFacts {
+    /// The client's certificate, where it showed one.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientCertificateRefusal::Expired`]: a connection, or a session that was resumed, outlives no certificate.
+    pub fn client(&self, now: UnixSeconds) -> Result<Option<&ClientCertificate>, ClientCertificateRefusal> {
+        match &self.client {
+            Some(client) if !client.holds(now) => Err(ClientCertificateRefusal::Expired),
+            client => Ok(client.as_deref()),
+        }
+    }
 }
 
 /// The version of TLS; there are no others here.

@@ -1,9 +1,10 @@
 //! Files that hold a key or a secret: looked at and read once, and wiped.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
@@ -12,6 +13,7 @@ use zeroize::Zeroizing;
 pub struct PrivateFile {
     file: File,
     mode: u32,
+    metadata: Metadata,
 }
 
 impl PrivateFile {
@@ -22,14 +24,24 @@ impl PrivateFile {
     /// It cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        let mode = file.metadata()?.permissions().mode() & 0o777;
-        Ok(Self { file, mode })
+        let metadata = file.metadata()?;
+        let mode = metadata.permissions().mode() & 0o777;
+        Ok(Self { file, mode, metadata })
     }
 
     /// Who may do what with it: the nine permission bits.
     #[must_use]
     pub fn mode(&self) -> u32 {
         self.mode
+    }
+
+    /// When it was written last.
+    ///
+    /// # Errors
+    ///
+    /// The file system does not say.
+    pub fn modified(&self) -> io::Result<SystemTime> {
+        self.metadata.modified()
     }
 
     /// All that is in it.

@@ -57,6 +57,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
             ticket_at: Vec::new(),
             exchange_lifetime: None,
         },
+        server: crate::policy::ServerPolicy::default(),
         catalogue: catalogue.expect("an empty catalogue"),
         on_misfit: OnMisfit::Drop,
         on_replace: OnReplace::Refuse,

@@ -8,28 +8,52 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
-use rustls::crypto::aws_lc_rs::{self, Ticketer, cipher_suite, kx_group};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates::Certificates;
-use super::challenges::{ACME_TLS, Challenges, Offer};
+use super::challenges::{self, ACME_TLS, Challenges};
+use super::client_authorities::ClientAuthorities;
+use super::client_certificate::ClientCertificate;
 use super::peer::{Alpn, Resumption, TlsFacts, TlsVersion};
+use super::tickets::{Binding, TicketSecrets, Ticketer};
 
 /// What a listener shows to clients; replaced whole, while connections that exist keep theirs.
 #[derive(Debug)]
 pub struct ReloadableTls {
     current: ArcSwap<Tls>,
+    /// For offers that share none. They outlive a change of the offer: what did not change with it is still good.
+    own_tickets: TicketSecrets,
     /// Of a listener that may be asked for certificates of challenges.
     challenges: Option<Arc<Challenges>>,
+}
+
+/// What a listener shows to clients, and asks of them.
+#[derive(Clone, Debug)]
+pub struct Offer {
+    /// The listener's name: session tickets are good for one listener.
+    pub listener: String,
+    pub certificates: Certificates,
+    pub clients: ClientAuthorities,
+    /// Where the keys of session tickets come from. `None`: from this process alone.
+    pub tickets: Option<TicketSecrets>,
+}
+
+/// Nothing is asked and nothing shared.
+impl From<Certificates> for Offer {
+    fn from(certificates: Certificates) -> Self {
+        Self { listener: String::new(), certificates, clients: ClientAuthorities::none(), tickets: None }
+    }
 }
 
 /// One set of certificates with the configuration that shows them.
 pub(super) struct Tls {
     config: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
+    tickets: TicketSecrets,
 }
 
 /// Why TLS cannot be set up.
@@ -43,8 +67,8 @@ impl ReloadableTls {
     /// # Errors
     ///
     /// No source of randomness, or a provider that lacks what we ask of it.
-    pub fn new(certificates: Certificates) -> Result<Self, TlsError> {
-        Ok(Self { current: ArcSwap::from_pointee(Tls::new(certificates, None)?), challenges: None })
+    pub fn new(offer: impl Into<Offer>) -> Result<Self, TlsError> {
+        Self::make(offer.into(), None)
     }
 
     /// TLS that also shows the certificates of challenges under way (RFC 8737), to authorities alone.
@@ -52,19 +76,31 @@ impl ReloadableTls {
     /// # Errors
     ///
     /// As [`ReloadableTls::new`].
-    pub fn with_challenges(certificates: Certificates, challenges: Arc<Challenges>) -> Result<Self, TlsError> {
-        let current = ArcSwap::from_pointee(Tls::new(certificates, Some(Arc::clone(&challenges)))?);
-        Ok(Self { current, challenges: Some(challenges) })
+    pub fn with_challenges(offer: impl Into<Offer>, challenges: Arc<Challenges>) -> Result<Self, TlsError> {
+        Self::make(offer.into(), Some(challenges))
     }
 
-    /// Shows other certificates from the next handshake on. Session tickets of before are worth nothing from then on.
+    fn make(offer: Offer, challenges: Option<Arc<Challenges>>) -> Result<Self, TlsError> {
+        let own_tickets = TicketSecrets::own();
+        let current = ArcSwap::from_pointee(Tls::new(offer, &own_tickets, challenges.clone())?);
+        Ok(Self { current, own_tickets, challenges })
+    }
+
+    /// Shows and asks something else from the next handshake on. Where certificates, or what is asked of clients, are others than before,
+    /// session tickets of before are worth nothing from then on.
     ///
     /// # Errors
     ///
     /// As [`ReloadableTls::new`]; what was shown is shown still.
-    pub fn replace(&self, certificates: Certificates) -> Result<(), TlsError> {
-        self.current.store(Arc::new(Tls::new(certificates, self.challenges.clone())?));
+    pub fn replace(&self, offer: impl Into<Offer>) -> Result<(), TlsError> {
+        self.current.store(Arc::new(Tls::new(offer.into(), &self.own_tickets, self.challenges.clone())?));
         Ok(())
+    }
+
+    /// Where the keys of session tickets come from now: for the gauge of their age.
+    #[must_use]
+    pub fn tickets(&self) -> TicketSecrets {
+        self.current.load().tickets.clone()
     }
 
     /// What is shown now: for the gauge of days.
@@ -110,17 +146,23 @@ const HTTP2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
 
 impl Tls {
-    fn new(certificates: Certificates, challenges: Option<Arc<Challenges>>) -> Result<Self, TlsError> {
+    fn new(offer: Offer, own_tickets: &TicketSecrets, challenges: Option<Arc<Challenges>>) -> Result<Self, TlsError> {
+        let Offer { listener, certificates, clients, tickets } = offer;
         let certificates = Arc::new(certificates);
+        let tickets = tickets.unwrap_or_else(|| own_tickets.clone());
         let challenges = challenges.filter(|challenges| challenges.are_expected_on_tls());
         let mut protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
         // Last, so that whoever offers one of the others gets that.
         protocols.extend(challenges.is_some().then(|| ACME_TLS.to_vec()));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(provider()))
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-            .map_err(TlsError)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(ByServerName { certificates: Arc::clone(&certificates), challenges }));
+            .map_err(TlsError)?;
+        let builder = match clients.verifier() {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+            None => builder.with_no_client_auth(),
+        };
+        let resolver = ByServerName { certificates: Arc::clone(&certificates), challenges };
+        let mut config = builder.with_cert_resolver(Arc::new(resolver));
         // A client that offers protocols, none of them ours, is refused by rustls (RFC 7301 §3.2).
         config.alpn_protocols = protocols;
         config.ignore_client_order = true;
@@ -129,8 +171,10 @@ impl Tls {
         config.require_ems = true;
         // Tickets rather than a table, so that sessions cost us no memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Ticketer::new().map_err(TlsError)?;
-        Ok(Self { config: Arc::new(config), certificates })
+        let chains = certificates.iter().flat_map(|certificate| certificate.key().cert.iter().map(AsRef::as_ref));
+        let binding = Binding::new(&listener, chains, clients.digest());
+        config.ticketer = Arc::new(Ticketer::new(tickets.clone(), binding));
+        Ok(Self { config: Arc::new(config), certificates, tickets })
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
@@ -151,6 +195,11 @@ impl Tls {
             HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest => Resumption::Full,
         };
         let server_name = connection.server_name();
+        // Of this handshake, or of the one that is resumed. One that cannot be read is no reason to be taken for nobody.
+        let client = match connection.peer_certificates().and_then(<[_]>::first) {
+            Some(certificate) => Some(Arc::new(ClientCertificate::read(certificate)?)),
+            None => None,
+        };
         Some(TlsFacts {
             version,
             group: connection.negotiated_key_exchange_group().and_then(|group| group.name().as_str()),
@@ -158,6 +207,7 @@ impl Tls {
             resumption,
             server_name: server_name.map(Arc::from),
             certificate: Arc::clone(self.certificates.find(server_name)?.names()),
+            client,
         })
     }
 }
@@ -172,10 +222,10 @@ struct ByServerName {
 impl ResolvesServerCert for ByServerName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         if let Some(challenges) = &self.challenges {
-            match Offer::of(&hello) {
-                Offer::None => {}
-                Offer::Alone => return challenges.certificate(hello.server_name()),
-                Offer::Mixed => return None,
+            match challenges::Offer::of(&hello) {
+                challenges::Offer::None => {}
+                challenges::Offer::Alone => return challenges.certificate(hello.server_name()),
+                challenges::Offer::Mixed => return None,
             }
         }
         self.certificates.find(hello.server_name()).map(|certificate| Arc::clone(certificate.key()))

@@ -53,6 +53,7 @@ impl NamedFiles {
                 paths.insert(path.clone());
             }
         }
+        paths.extend(listeners.iter().flat_map(|listener| listener.tls.files()).map(Path::to_owned));
         paths.extend(upstreams.iter().filter_map(|upstream| upstream.ca.clone()));
         let keys = set.workspaces.iter().flat_map(|workspace| &workspace.identity.keys);
         paths.extend(keys.filter_map(|key| key.source.file()).map(Path::to_owned));
@@ -133,6 +134,8 @@ mod tests {
             name = "public"
             address = "127.0.0.1:8443"
             certificates = [{ certificate = "a.pem", key = "a.key" }, { certificate = "b.pem", key = "a.key" }]
+            tickets = { file = "tickets.keys" }
+            client_certificates = { mode = "required", ca = ["clients.pem"], crl = ["clients.crl"] }
             [upstreams.attributes]
             url = "https://attributes.example"
             ca = "ca.pem"
@@ -164,8 +167,19 @@ mod tests {
             base: "base".into(),
         });
         let named = NamedFiles::of(&set.unwrap_or_else(|| panic!("{findings:?}")));
-        let expected = ["a.key", "a.pem", "acme.secret", "b.pem", "ca.pem", "issuer.pem", "keys.json"]
-            .map(|name| Path::new("base").join(name));
+        let expected = [
+            "a.key",
+            "a.pem",
+            "acme.secret",
+            "b.pem",
+            "ca.pem",
+            "clients.crl",
+            "clients.pem",
+            "issuer.pem",
+            "keys.json",
+            "tickets.keys",
+        ]
+        .map(|name| Path::new("base").join(name));
         assert_eq!(named.paths().collect::<Vec<_>>(), expected);
     }
 

@@ -9,6 +9,7 @@ use http::HeaderName;
 use http::request::Parts;
 
 use super::lesson::Lesson;
+use super::server_channel::Caller;
 use super::session::InSession;
 use super::standing::Standing;
 use crate::clock::UnixSeconds;
@@ -16,6 +17,7 @@ use crate::decision::{
     Additions, Catalogue, Change, Channel, Circumstances, Code, Context, Effect, Judged, Leak, LeakPlace, Leaked, Lock,
     Mode, Role, Subject, TokenReader, Update, WITHHELD, judge,
 };
+use crate::edge::ClientCertificate;
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
@@ -34,6 +36,8 @@ pub struct Judgement<'j> {
     pub route: &'j Route<'j>,
     /// From where the request comes. `None` in a rehearsal that does not say.
     pub client: Option<IpAddr>,
+    /// The certificate that the client has shown.
+    pub certificate: Option<&'j ClientCertificate>,
 }
 
 /// Whoever wants to know what was found on the way.
@@ -88,7 +92,14 @@ impl<'j> Judgement<'j> {
         }
         let missing = *origin == RequestOrigin::Missing;
         match self.route.operation.class {
-            Class::ServerApi if missing => return Ok(None),
+            Class::ServerApi if missing => {
+                let admitted = tenants
+                    .iter()
+                    .map(|tenant| self.caller(origin, tenant).admit_to_server_api(self.certificate, tenant));
+                // Of several that it could be for, the one that it turns out to be for is asked again.
+                admitted.reduce(Result::or).unwrap_or(Ok(()))?;
+                return Ok(None);
+            }
             Class::ServerApi => return Err(Rejection::ServerOnly),
             Class::Pass if missing && self.parts.method.is_safe() && self.route.operation.upgrade == Upgrade::Never => {
                 return Ok(None);
@@ -102,9 +113,17 @@ impl<'j> Judgement<'j> {
             | Class::SessionEnd
             | Class::Telemetry => {}
         }
+        let servers = tenants.iter().filter(|tenant| self.caller(origin, tenant) != Caller::Anybody);
+        if let Some(admitted) = origin::admit_servers(origin, servers.map(|tenant| &tenant.workspace)) {
+            return Ok(Some(admitted));
+        }
         let own_frame = tenants.iter().any(|tenant| tenant.workspace.profile.widget_origin == WidgetOrigin::Gateway);
         let same_origin = if own_frame { SameOrigin::Trusted(self.head) } else { SameOrigin::Untrusted };
         Ok(Some(origin::admit(origin, same_origin, tenants.iter().map(|tenant| &tenant.workspace))?))
+    }
+
+    fn caller(&self, origin: &RequestOrigin, tenant: &Tenant) -> Caller {
+        Caller::of(self.certificate, origin, &self.parts.headers, tenant)
     }
 
     /// Opens, verifies, judges and rewrites; asks `state` what other requests have left there.
@@ -141,7 +160,7 @@ impl<'j> Judgement<'j> {
         presented.exchanged = in_session.exchanged().await;
         let mut payload = SignedPayload::default();
         let mut proofs = tenant.verifier.verify(&presented, now, &mut payload);
-        let class = self.route.operation.class;
+        let (class, caller) = (self.route.operation.class, self.caller(from, tenant));
         let standing = Standing { tenant, class, origin: from, sessions: &presented.sessions, now, state };
         let unknown = standing.look_up(&mut proofs).await.err();
         if let Some(error) = unknown {
@@ -163,7 +182,7 @@ impl<'j> Judgement<'j> {
             Ok(()) if unread => Some(Rejection::Sealed),
             Ok(()) => None,
         };
-        match objection {
+        match caller.excuse(class, objection) {
             Some(rejection) if enforcing => return Err(rejection),
             Some(rejection) => witness.would_refuse(rejection.code()),
             None => {}
@@ -182,7 +201,7 @@ impl<'j> Judgement<'j> {
         let update = walked.update();
         let holder = in_session.holder(&presented.sessions).await;
         let ticket = in_session.ticket(&presented.sessions, witness)?;
-        let circumstances = self.circumstances(&envelope, proofs.user_or_lead(holder, ticket.as_ref()));
+        let circumstances = self.circumstances(&envelope, proofs.user_or_lead(holder, ticket.as_ref()), caller);
         let mut judged = judge(&workspace.catalogue, circumstances, secrets, signed.as_ref(), update);
         // A token signs for every kind of request, and not each of them has a place for each attribute.
         let placeless = walked.placeless(&judged).map_err(|error| self.bug(error))?;
@@ -196,7 +215,7 @@ impl<'j> Judgement<'j> {
         if workspace.on_misfit == OnMisfit::Refuse && judged.applied(Code::Type) {
             return Err(Rejection::Misfit);
         }
-        if self.erases_locked(tenant, update, &judged) {
+        if circumstances.channel != Channel::Server && self.erases_locked(tenant, update, &judged) {
             return Err(Rejection::ErasesLocked);
         }
         if self.route.operation.when_empty == WhenEmpty::Refuse
@@ -277,12 +296,16 @@ impl<'j> Judgement<'j> {
     ///
     /// It could be for several upstreams, or the origin is somebody else's.
     pub fn unopened(&self, origin: &RequestOrigin) -> Result<(&'j Tenant, Option<AdmittedOrigin>), Rejection> {
-        let tenant = self.unopened_tenant()?;
+        let (tenant, meant) = self.unopened_tenant()?;
+        if self.route.operation.class == Class::ServerApi {
+            // What is not opened may be for any of them: each must let this server in.
+            meant.iter().try_for_each(|tenant| self.admit(origin, &[tenant]).map(drop))?;
+        }
         Ok((tenant, self.admit(origin, &[tenant])?))
     }
 
-    /// Named by its path or query, or the one whose upstream they all share.
-    fn unopened_tenant(&self) -> Result<&'j Tenant, Rejection> {
+    /// Named by its path or query, or the one whose upstream they all share; and all that it may be for.
+    fn unopened_tenant(&self) -> Result<(&'j Tenant, Vec<&'j Tenant>), Rejection> {
         let profile = &*self.route.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
         let mut named: Vec<Cow<'_, str>> = Vec::new();
         for place in &profile.workspace_at {
@@ -308,12 +331,13 @@ impl<'j> Judgement<'j> {
             }
         }
         if !named.is_empty() {
-            return self.tenant(&named);
+            let tenant = self.tenant(&named)?;
+            return Ok((tenant, vec![tenant]));
         }
         let mut tenants = self.route.tenants.iter();
         let first = tenants.next().ok_or(Rejection::RouteUnknown)?;
         if tenants.all(|tenant| tenant.workspace.upstream == first.workspace.upstream) {
-            Ok(first)
+            Ok((first, self.route.tenants.clone()))
         } else {
             Err(Rejection::WorkspaceUnknown)
         }
@@ -361,7 +385,7 @@ impl<'j> Judgement<'j> {
         })
     }
 
-    fn circumstances<'s>(&self, envelope: &Envelope<'_>, subject: Subject<'s>) -> Circumstances<'s> {
+    fn circumstances<'s>(&self, envelope: &Envelope<'_>, subject: Subject<'s>, caller: Caller) -> Circumstances<'s> {
         let context = if envelope.context_present() { Context::Proven } else { Context::Missing };
         let (channel, additions) = match self.route.operation.class {
             Class::Collect => (Channel::Collector(context), Additions::Unwelcome),
@@ -370,6 +394,7 @@ impl<'j> Judgement<'j> {
                 (Channel::Messenger, Additions::Unwelcome)
             }
         };
+        let (channel, additions) = caller.channel(self.route.operation.class, channel, additions);
         let token_reader =
             self.route.tenants.first().map_or(TokenReader::Upstream, |tenant| tenant.workspace.profile.token_reader);
         Circumstances { channel, subject, token_reader, additions }

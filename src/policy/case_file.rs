@@ -12,6 +12,7 @@ use super::cases::{
     AppId, Case, CaseFile, CaseRequest, Content, Expectation, ExpectedOutcome, ExpectedVerdict, ExpectedVerdicts,
     OBSERVED, Passage, Signer,
 };
+use super::client_identity::ClientIdentity;
 use super::finding::Findings;
 use super::keywords::keywords;
 use super::reader::{self, Named, Placed, Table, Value, closest, quoted};
@@ -79,6 +80,9 @@ struct RawCase {
     origin: Option<Placed<HeaderValue>>,
     /// The id by which the request names the workspace; `none` names none. Default: the workspace's first, where the profile looks for it.
     app_id: Option<Placed<String>>,
+    /// A name of the certificate that the client shows, as `[server]` spells it. Default: it shows none.
+    #[schemars(with = "Option<String>")]
+    client_certificate: Option<Placed<ClientIdentity>>,
     /// Further headers.
     #[schemars(with = "Option<BTreeMap<String, String>>")]
     headers: Option<Placed<Vec<Named<Placed<HeaderValue>>>>>,
@@ -204,6 +208,8 @@ impl RawCase {
             host: table.optional("host", read_header),
             origin: table.optional("origin", read_header),
             app_id: table.optional("app_id", Value::text),
+            client_certificate: table
+                .optional("client_certificate", |value| value.parsed(|text| ClientIdentity::try_from(text))),
             headers: table.optional("headers", |value| value.entries(read_header)),
             update: table.optional("update", read_document),
             form: table.optional("form", |value| value.entries(Value::json)),
@@ -248,6 +254,7 @@ impl RawCase {
             host,
             origin,
             app_id,
+            client_certificate,
             headers,
             update,
             form,
@@ -315,6 +322,7 @@ impl RawCase {
                 Some(app_id) if app_id.value == NONE => AppId::Nowhere,
                 Some(app_id) => AppId::Other(app_id.value),
             },
+            client_certificate: client_certificate.map(|identity| identity.value),
             headers,
             content,
             content_type: content_type.map(|content_type| content_type.value),

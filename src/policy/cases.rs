@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method};
 
+use super::client_identity::ClientIdentity;
 use crate::decision::{self, Code, Force};
 use crate::profile::SessionRole;
 
@@ -39,6 +40,8 @@ pub struct CaseRequest {
     /// The header `Origin`; `None` sends none.
     pub origin: Option<HeaderValue>,
     pub app_id: AppId,
+    /// Who the certificate speaks for that the client has shown; `None`: it has shown none.
+    pub client_certificate: Option<ClientIdentity>,
     pub headers: Vec<(HeaderName, HeaderValue)>,
     pub content: Content,
     pub content_type: Option<HeaderValue>,

@@ -8,6 +8,7 @@ use super::acme::{AcmePolicy, OrderedCertificate};
 use super::client_address::{ProxyProtocol, TrustedProxies};
 use super::hsts::Hsts;
 use super::limits::Limits;
+use super::listener_tls::ListenerTls;
 use super::workspace::SecretSource;
 
 /// `gateway.toml`.
@@ -77,6 +78,7 @@ pub struct Listener {
     pub ordered: Vec<OrderedCertificate>,
     /// `None`: nobody stands before it who says whom a connection is from.
     pub proxy_protocol: Option<ProxyProtocol>,
+    pub tls: ListenerTls,
 }
 
 /// A certificate chain and its key, both PEM.

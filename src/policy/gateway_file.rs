@@ -13,6 +13,8 @@ use super::finding::Findings;
 use super::gateway::{AdminListener, AuditSettings, CertificateSource, Gateway, Listener, PlainListener, ReadBack};
 use super::hsts::Hsts;
 use super::limits_file::{RawLimits, positive_bytes};
+use super::listener_tls::Ocsp;
+use super::listener_tls_file::{self, RawClientCertificates, RawTickets};
 use super::proxy_protocol_file::{self, RawProxyProtocol};
 use super::reader::{self, Named, Placed, Table, Value, quoted};
 use super::schemas::{Address, Count, DurationText, Size};
@@ -59,6 +61,12 @@ struct RawListener {
     #[schemars(required, length(min = 1))]
     certificates: Option<Placed<Vec<Placed<RawCertificate>>>>,
     proxy_protocol: Option<Placed<RawProxyProtocol>>,
+    /// Default: the process draws keys of its own.
+    tickets: Option<Placed<RawTickets>>,
+    /// Default: none are asked for.
+    client_certificates: Option<Placed<RawClientCertificates>>,
+    /// Whether the issuer's word that a certificate is not revoked is fetched and shown. Default: on.
+    ocsp: Option<Placed<Ocsp>>,
 }
 
 /// A certificate chain and its key, both PEM, relative to the directory of the policies; or the names of one that `[acme]` orders.
@@ -235,6 +243,10 @@ impl RawListener {
             address: table.required("address", Value::socket_address),
             certificates: table.required("certificates", |value| at_least_one(value, RawCertificate::read)),
             proxy_protocol: table.optional("proxy_protocol", |value| value.table(RawProxyProtocol::read)),
+            tickets: table.optional("tickets", |value| value.table(RawTickets::read)),
+            client_certificates: table
+                .optional("client_certificates", |value| value.table(RawClientCertificates::read)),
+            ocsp: table.optional("ocsp", Value::keyword),
         }
     }
 
@@ -245,7 +257,8 @@ impl RawListener {
         base: &Path,
         findings: &mut Findings,
     ) -> Option<Listener> {
-        let Self { name, address, certificates, proxy_protocol } = self;
+        let Self { name, address, certificates, proxy_protocol, tickets, client_certificates, ocsp } = self;
+        let tls = listener_tls_file::resolve(tickets, client_certificates, ocsp, source, base, findings);
         let mut ordered = Vec::new();
         let mut resolve = |certificate: Placed<RawCertificate>| {
             let RawCertificate { certificate, key, acme } = certificate.value;
@@ -263,6 +276,7 @@ impl RawListener {
         // All of them, so that each mistake is found.
         let certificates: Vec<_> = certificates?.value.into_iter().map(&mut resolve).collect();
         Some(Listener {
+            tls: tls?,
             name: name?.value,
             address: address?.value,
             certificates: certificates.into_iter().collect::<Option<_>>()?,

@@ -10,7 +10,7 @@ use super::reader::{Keyword, one_of, quoted};
 use super::shapes;
 use super::source::Source;
 use super::workspace::{Admission, EncryptedPayload, KeyUse, OnSessionEnd, Replay, Workspace};
-use super::workspace_file::Landmarks;
+use super::workspace_file::{Landmarks, server};
 use crate::decision::{Lock, Mode, Unlisted};
 use crate::profile::{Class, Operation};
 
@@ -68,6 +68,7 @@ pub(super) fn lint(
     }
     let keeps_nothing = gateway.is_some_and(|gateway| gateway.state.directory.is_none());
     outside_the_wire(workspace, landmarks, source, findings);
+    server::lint(workspace, gateway, landmarks.server.clone(), source, findings);
     let used = (workspace.identity.replay != Replay::Allow)
         .then_some("`identity.replay`: which tokens were used is forgotten with each restart");
     let ended = (workspace.identity.session_end == OnSessionEnd::Revoke)
@@ -349,7 +350,7 @@ mod tests {
             "missing_origin = \"allow\"\nwhat = 1",
             &["error: a.toml:8:1: unknown key `what` (known here: `profile`, `app_ids`, `hosts`, `upstream`, `mode`, \
                `trusted_domains`, `missing_origin`, `null_origin`, `unlisted`, `signed_unlisted`, `on_misfit`, \
-               `on_replace`, `identity`, `attributes`, `routes`, `addresses`)"],
+               `on_replace`, `identity`, `server`, `attributes`, `routes`, `addresses`)"],
         );
     }
 

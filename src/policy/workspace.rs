@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::address_lists::AddressRule;
 use super::algorithm::Algorithm;
+use super::client_identity::ClientIdentity;
 use super::trusted_domains::TrustedDomains;
 use crate::decision::{Catalogue, Mode};
 use crate::profile::{Operation, Place, Platforms, Profile};
@@ -29,6 +30,7 @@ pub struct Workspace {
     /// `Origin: null`: sandboxed frames and web views send it.
     pub null_origin: Admission,
     pub identity: IdentityPolicy,
+    pub server: ServerPolicy,
     pub catalogue: Catalogue,
     pub on_misfit: OnMisfit,
     pub on_replace: OnReplace,
@@ -74,6 +76,24 @@ pub enum OnMisfit {
 pub enum OnReplace {
     Refuse,
     Allow,
+}
+
+/// The workspace's own servers, known by their client certificates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServerPolicy {
+    /// Who they are: one of these names. Empty: there are none, and a server's operation asks for no certificate.
+    pub client_certificates: Vec<ClientIdentity>,
+    pub locks: ServerLocks,
+}
+
+/// Whether one of the workspace's servers may write what is locked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ServerLocks {
+    /// A lock holds for it as for everybody.
+    #[default]
+    Hold,
+    /// What it writes needs no token.
+    Lift,
 }
 
 /// When a request must prove who its user is.

@@ -6,6 +6,7 @@ mod identity;
 mod key_sets;
 mod keys;
 mod routes;
+pub(super) mod server;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,13 +22,14 @@ use self::identity::RawIdentity;
 pub use self::key_sets::KEY_SETS_MAX;
 use self::routes::RawRoute;
 pub(super) use self::routes::share_a_call;
+use self::server::RawServer;
 use super::address_lists::AddressLists;
 use super::finding::Findings;
 use super::keywords::keywords;
 use super::reader::{self, Named, Placed, Value, closest, one_of, quoted};
 use super::source::Source;
 use super::trusted_domains::{TrustedDomain, TrustedDomains};
-use super::workspace::{Admission, OnMisfit, OnReplace, Workspace};
+use super::workspace::{Admission, OnMisfit, OnReplace, ServerPolicy, Workspace};
 use crate::decision::{Catalogue, Mode, Unlisted};
 use crate::profile::Profile;
 
@@ -66,6 +68,8 @@ pub(super) struct RawWorkspace {
     on_replace: Option<Placed<OnReplace>>,
     #[schemars(required)]
     identity: Option<Placed<RawIdentity>>,
+    /// The workspace's own servers.
+    server: Option<Placed<RawServer>>,
     /// The attributes that the workspace knows, each with its lock.
     #[schemars(with = "Option<BTreeMap<String, RawAttribute>>")]
     attributes: Option<Placed<Vec<Named<RawAttribute>>>>,
@@ -91,6 +95,7 @@ pub(super) struct Landmarks {
     pub(super) trusted_domains: Range<usize>,
     pub(super) missing_origin: Range<usize>,
     pub(super) identity: Range<usize>,
+    pub(super) server: Range<usize>,
     /// In the order of the catalogue.
     pub(super) attributes: Vec<Range<usize>>,
     pub(super) unlisted: Unlisted,
@@ -127,6 +132,7 @@ impl RawWorkspace {
             on_misfit: table.optional("on_misfit", Value::keyword),
             on_replace: table.optional("on_replace", Value::keyword),
             identity: table.required("identity", |value| value.table(RawIdentity::read)),
+            server: table.optional("server", |value| value.table(RawServer::read)),
             attributes: table.optional("attributes", |value| value.named_tables("attribute", RawAttribute::read)),
             routes: table.optional("routes", |value| value.list(|value| value.table(RawRoute::read))),
             addresses: table.optional("addresses", |value| value.list(|value| value.table(RawAddresses::read))),
@@ -144,6 +150,7 @@ impl RawWorkspace {
             trusted_domains: place(self.trusted_domains.as_ref()),
             missing_origin: place(self.missing_origin.as_ref()),
             identity: place(self.identity.as_ref()),
+            server: place(self.server.as_ref()),
             attributes: self
                 .attributes
                 .iter()
@@ -175,10 +182,15 @@ impl RawWorkspace {
             on_misfit,
             on_replace,
             identity,
+            server,
             attributes,
             routes,
             addresses,
         } = self;
+        let server = match server {
+            Some(server) => server.value.resolve(),
+            None => Some(ServerPolicy::default()),
+        };
         let routes = routes.map(|routes| routes::resolve(routes, source, findings));
         let upstream = upstream.and_then(|upstream| find_upstream(upstream, source, surroundings, findings));
         let identity = identity.and_then(|identity| identity.value.resolve(source, surroundings.base, findings));
@@ -213,6 +225,7 @@ impl RawWorkspace {
             missing_origin: missing_origin?.value,
             null_origin: null_origin.map_or(Admission::Refuse, |word| word.value),
             identity: identity?,
+            server: server?,
             catalogue: catalogue.ok()?,
             on_misfit: on_misfit.map_or(OnMisfit::Drop, |word| word.value),
             on_replace: on_replace.map_or(OnReplace::Refuse, |word| word.value),

@@ -9,11 +9,12 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::StartError;
+use super::offer::load_offer;
 use crate::admin::{AdminState, EpochFacts, ReloadFacts, WorkspaceFacts};
 use crate::audit::Recorder;
 use crate::clock::{self, UnixSeconds};
 use crate::edge::certificates::{Certificate, Certificates};
-use crate::edge::tls::ReloadableTls;
+use crate::edge::tls::{Offer, ReloadableTls};
 use crate::epoch::{Epoch, Epochs};
 use crate::observe::{CertificateReading, ReloadResult};
 use crate::policy;
@@ -55,9 +56,9 @@ impl Reloader {
         let prepared = self.prepare();
         self.begins = prepared.as_ref().err().and_then(StartError::begins);
         let (result, findings) = match prepared {
-            Ok((epoch, certificates)) => {
-                for ((_, tls), certificates) in self.shown.iter().zip(certificates) {
-                    if let Err(error) = tls.replace(certificates) {
+            Ok((epoch, offers)) => {
+                for ((_, tls), offer) in self.shown.iter().zip(offers) {
+                    if let Err(error) = tls.replace(offer) {
                         tracing::error!(error = %error, "the certificates of before stay");
                     }
                 }
@@ -83,16 +84,16 @@ impl Reloader {
         self.state.reloaded(ReloadFacts { at: clock::now(), result, findings });
     }
 
-    fn prepare(&self) -> Result<(Arc<Epoch>, Vec<Certificates>), StartError> {
+    fn prepare(&self) -> Result<(Arc<Epoch>, Vec<Offer>), StartError> {
         let epoch = self.epochs.prepare()?;
-        let mut certificates = Vec::new();
+        let mut offers = Vec::new();
         for (name, _) in &self.shown {
             let settings = epoch.gateway.listeners.iter().find(|listener| *listener.name == **name);
             // Listeners come and go with the process: their sockets were bound when it had the right to.
             let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
-            certificates.push(load_certificates(settings)?);
+            offers.push(load_offer(settings)?);
         }
-        Ok((epoch, certificates))
+        Ok((epoch, offers))
     }
 }
 

@@ -346,7 +346,14 @@ impl Gate {
         let (parts, ()) = request.into_parts();
         let head = hygiene::inspect(&parts)?;
         let route = self.epoch.route(&parts.method, head.host(), head.path())?;
-        let judgement = Judgement { epoch: &self.epoch, head: &head, parts: &parts, route: &route, client: None };
+        let judgement = Judgement {
+            epoch: &self.epoch,
+            head: &head,
+            parts: &parts,
+            route: &route,
+            client: None,
+            certificate: None,
+        };
         let origin = RequestOrigin::read(&parts.headers)?;
         let mut counter = Counter::default();
         let cleared = judgement.clear(body.as_bytes(), &origin, clock::now_seconds(), &self.state, &mut counter);

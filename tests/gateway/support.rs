@@ -6,6 +6,7 @@ pub mod forms;
 pub mod gateway;
 pub mod issuer;
 pub mod proxies;
+pub mod tls_client;
 pub mod token;
 pub mod upstream;
 

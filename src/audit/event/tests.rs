@@ -63,6 +63,7 @@ fn a_finished_event_is_one_line_with_every_key() {
         "listener",
         "client",
         "client_source",
+        "client_certificate",
         "method",
         "workspace",
         "operation",

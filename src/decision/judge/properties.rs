@@ -245,6 +245,7 @@ fn circumstances() -> impl Strategy<Value = Circumstances<'static>> {
             Channel::Messenger,
             Channel::Collector(Context::Proven),
             Channel::Collector(Context::Missing),
+            Channel::Server,
         ][..],
     );
     let subjects = select(vec![Subject::Lead, Subject::LeadFor(&ASKED), Subject::NotLead]);
@@ -407,7 +408,11 @@ proptest! {
                 }
                 let attribute = matches!(write.role, Role::Attribute | Role::WholeGroup);
                 if attribute && world.lock(write).0 == Lock::Enforce {
-                    prop_assert!(verdict.effect != Effect::Kept || verdict.code == Code::Lead, "{write:?} {verdict:?}");
+                    let excepted = match world.circumstances.channel {
+                        Channel::Server => Code::Server,
+                        Channel::Messenger | Channel::Collector(_) => Code::Lead,
+                    };
+                    prop_assert!(verdict.effect != Effect::Kept || verdict.code == excepted, "{write:?} {verdict:?}");
                 }
             }
             Ok(())

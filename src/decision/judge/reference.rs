@@ -97,6 +97,8 @@ impl World {
             (Code::Alias, Effect::LeftOut)
         } else if let Some(signed) = signed {
             (if agrees { Code::Signed } else { Code::Overridden }, Effect::Replaced(signed))
+        } else if locked && channel == Channel::Server {
+            if fits { (Code::Server, Effect::Kept) } else { (Code::Type, Effect::LeftOut) }
         } else if locked && erases {
             (Code::EraseLocked, Effect::LeftOut)
         } else if locked && lead {

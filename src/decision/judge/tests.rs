@@ -282,6 +282,21 @@ fn a_lead_may_answer_a_bot_where_the_catalogue_says_so() {
 }
 
 #[test]
+fn a_trusted_server_writes_what_is_locked_within_its_type_and_its_spelling() {
+    let (phone, object) = (text("123"), Value::Object(vec![]));
+    let server = Circumstances { channel: Channel::Server, ..MESSENGER };
+    let case = || Case { circumstances: server, ..Case::default() };
+    case().check(write("phone", Change::Set(&phone)), Code::Server, Outcome::Kept);
+    case().check(write("phone", Change::Set(&Value::Null)), Code::Server, Outcome::Kept);
+    case().check(write("phone", Change::Delete), Code::Server, Outcome::Kept);
+    case().check(write("phone", Change::Set(&object)), Code::Type, Outcome::LeftOut);
+    case().check(write("Phone", Change::Set(&phone)), Code::Alias, Outcome::LeftOut);
+    case().check(write("other", Change::Set(&phone)), Code::Unlisted, Outcome::LeftOut);
+    case().check(write("nickname", Change::Set(&phone)), Code::Open, Outcome::Kept);
+    case().check(write("nickname", Change::Set(&object)), Code::Type, Outcome::LeftOut);
+}
+
+#[test]
 fn settings_and_credentials_pass() {
     let value = text("x");
     let case = Case::default();

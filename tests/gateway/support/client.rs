@@ -101,8 +101,13 @@ impl Client {
             Protocol::Http1 => b"http/1.1",
             Protocol::Http2 => b"h2",
         };
-        let address = stream.peer_addr().expect("a peer");
         let stream = tls(stream, ca_pem, "localhost", &[alpn]).await.expect("a TLS connection");
+        Self::over_tls(stream, protocol).await
+    }
+
+    /// Over a connection that there is.
+    pub async fn over_tls(stream: TlsStream<TcpStream>, protocol: Protocol) -> Self {
+        let address = stream.get_ref().0.peer_addr().expect("a peer");
         let io = TokioIo::new(stream);
         let (sender, connection) = match protocol {
             Protocol::Http1 => {

@@ -270,7 +270,8 @@ impl TestGateway {
         self.await_ready();
     }
 
-    fn listening(&self, name: &str) -> Option<SocketAddr> {
+    /// Where the listener of this name listens.
+    pub fn listening(&self, name: &str) -> Option<SocketAddr> {
         self.seen.iter().find_map(|line| {
             let line: serde_json::Value = line.parse().ok()?;
             let fields = &line["fields"];
