@@ -11,6 +11,7 @@ pub mod connections;
 pub mod cors;
 pub mod dev_certificates;
 pub mod drain;
+pub mod fetch_metadata;
 pub mod framing;
 pub mod headers;
 pub mod hygiene;

@@ -4,6 +4,7 @@
 //! who-are-you before what-do-you-want.
 
 mod answer;
+mod fetch;
 mod judgement;
 mod lesson;
 mod recorded_body;
@@ -167,6 +168,9 @@ impl Gateway {
             let (tenant, admitted) = judgement.unopened(&origin)?;
             event.tenant(tenant, operation);
             progress.origin = admitted;
+            if let Some(code) = judgement.fetch_observed(&origin, tenant) {
+                event.would_refuse(code);
+            }
             let forward = forward(&parts, &head, peer, event, &tenant.token_headers)?;
             return match (operation.upgrade, UpgradePermit::of(operation)) {
                 (Upgrade::WebSocket, Some(permit)) if Handshake::is_asked_for(&parts.headers) => {

@@ -5,6 +5,7 @@
 mod algorithm;
 mod case_file;
 mod cases;
+mod fetch_metadata;
 mod finding;
 #[cfg(test)]
 mod fixtures;
@@ -35,6 +36,7 @@ pub use cases::{
     AppId, Case, CaseFile, CaseRequest, Content, Expectation, ExpectedOutcome, ExpectedVerdict, ExpectedVerdicts,
     Passage, Signer,
 };
+pub use fetch_metadata::FetchMetadataRule;
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
     AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, OnFailure,
@@ -47,7 +49,7 @@ pub use profile_file::parse_profile;
 pub use reader::Keyword;
 pub use schemas::schemas;
 pub use set::{PolicyFiles, PolicySet, parse};
-pub use source::Source;
+pub use source::{FileLine, Source};
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use units::duration as parse_duration;
 pub use workspace::{

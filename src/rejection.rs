@@ -5,6 +5,7 @@
 
 use http::{Method, StatusCode};
 
+use crate::edge::fetch_metadata::FetchRefusal;
 use crate::edge::hygiene::HygieneError;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
@@ -24,6 +25,9 @@ pub enum Rejection {
     MethodNotAllowed(Vec<Method>),
     #[error(transparent)]
     Origin(#[from] OriginRefusal),
+    /// What the browser says of the request by itself speaks against it.
+    #[error(transparent)]
+    Fetch(#[from] FetchRefusal),
     /// A server-to-server operation was called from a browser.
     #[error("a browser's origin on a server's operation")]
     ServerOnly,
@@ -99,6 +103,10 @@ impl Rejection {
             Rejection::Origin(OriginRefusal::Repeated) => "origin_repeated",
             Rejection::Origin(OriginRefusal::Malformed) => "origin_malformed",
             Rejection::Origin(OriginRefusal::Untrusted) => "origin_untrusted",
+            Rejection::Fetch(FetchRefusal::Malformed) => "fetch_malformed",
+            Rejection::Fetch(FetchRefusal::Site) => "fetch_site",
+            Rejection::Fetch(FetchRefusal::Mode) => "fetch_mode",
+            Rejection::Fetch(FetchRefusal::Dest) => "fetch_dest",
             Rejection::ServerOnly => "server_only",
             Rejection::Body(BodyError::TooLarge) => "body_too_large",
             Rejection::Body(BodyError::Timeout) => "body_timeout",
@@ -155,6 +163,7 @@ impl Rejection {
             | Rejection::Upstream(UpstreamError::ClientBody | UpstreamError::Target(_)) => StatusCode::BAD_REQUEST,
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown => StatusCode::NOT_FOUND,
             Rejection::Origin(_)
+            | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::Sealed
             | Rejection::TwoTickets
@@ -199,7 +208,7 @@ impl Rejection {
             Rejection::Hygiene(_) => "Not an HTTP request that every server reads alike",
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown | Rejection::WorkspaceTwice => "Nothing here",
             Rejection::MethodNotAllowed(_) => "Not a method of this resource",
-            Rejection::Origin(_) | Rejection::ServerOnly => "Not from this origin",
+            Rejection::Origin(_) | Rejection::Fetch(_) | Rejection::ServerOnly => "Not from this origin",
             Rejection::Body(BodyError::TooLarge) | Rejection::Upstream(UpstreamError::RequestBodyTooLong) => {
                 "The body is too large"
             }
@@ -262,6 +271,7 @@ impl Rejection {
             | Rejection::WorkspaceTwice
             | Rejection::Handshake(_) => "countersign; error=http_request_error",
             Rejection::Origin(_)
+            | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::Identity(_)
             | Rejection::Sealed
@@ -301,6 +311,7 @@ impl Rejection {
             | Rejection::RouteUnknown
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
+            | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::Body(_)
             | Rejection::Envelope(_)
@@ -346,6 +357,7 @@ impl Rejection {
             Rejection::RouteUnknown
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
+            | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown

@@ -76,8 +76,14 @@ impl<'j> Judgement<'j> {
     ///
     /// # Errors
     ///
-    /// None of them does, or the operation is for servers and a browser calls it.
+    /// None of them does, the operation is for servers and a browser calls it, or the browser's own words speak against the request.
     pub fn admit(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
+        let admitted = self.admit_origin(origin, tenants)?;
+        self.admit_fetch(origin, tenants)?;
+        Ok(admitted)
+    }
+
+    fn admit_origin(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
         let missing = *origin == RequestOrigin::Missing;
         match self.route.operation.class {
             Class::ServerApi if missing => return Ok(None),
@@ -127,6 +133,9 @@ impl<'j> Judgement<'j> {
         let workspace = &tenant.workspace;
         let enforcing = workspace.catalogue.mode() == Mode::Enforce;
         let origin = self.admit(from, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
+        if let Some(code) = self.fetch_observed(from, tenant) {
+            witness.would_refuse(code);
+        }
 
         let mut presented = self.presented(&envelope, tenant)?;
         let in_session = InSession::read(self.route.operation, tenant, &envelope, state, now)?;

@@ -74,6 +74,12 @@ impl Origin {
         self.text.get(self.scheme.prefix().len()..self.host_end).unwrap_or_default()
     }
 
+    /// Whether it is that of pages which this host serves over TLS; `authority` leaves the default port out.
+    #[must_use]
+    pub fn is_of_host(&self, authority: &str) -> bool {
+        self.text.strip_prefix(Scheme::Https.prefix()) == Some(authority)
+    }
+
     /// The spelling, as browsers send it.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
+use super::fetch_metadata::FetchMetadataRule;
+use super::source::FileLine;
 use super::trusted_domains::TrustedDomains;
 use crate::decision::{Catalogue, Mode};
 use crate::profile::{Operation, Place, Platforms, Profile};
@@ -22,10 +24,14 @@ pub struct Workspace {
     /// The name of an upstream in `gateway.toml`.
     pub upstream: String,
     pub trusted_domains: TrustedDomains,
+    /// Where that list stands, for whoever adds to it.
+    pub trusted_domains_at: FileLine,
     /// A request without `Origin`: native applications send none.
     pub missing_origin: Admission,
     /// `Origin: null`: sandboxed frames and web views send it.
     pub null_origin: Admission,
+    /// What browsers say of a request by themselves.
+    pub fetch_metadata: FetchMetadataRule,
     pub identity: IdentityPolicy,
     pub catalogue: Catalogue,
     pub on_misfit: OnMisfit,
