@@ -7,6 +7,7 @@ mod answer;
 mod fetch;
 mod judgement;
 mod lesson;
+mod loaded;
 mod recorded_body;
 mod recording;
 mod session;
@@ -36,6 +37,7 @@ use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
 use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
 use crate::edge::read_body::read_body;
+use crate::edge::relayed::{self, Loaded, Reader};
 use crate::edge::{Body, Handle, Peer, TlsFacts, body};
 use crate::epoch::{Epoch, Epochs, Route, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
@@ -72,6 +74,8 @@ struct Progress {
     origin: Option<AdmittedOrigin>,
     /// How this messenger's widget is refused.
     profile: Option<Arc<Profile>>,
+    /// What the upstream's answer will be to the browser.
+    loaded: Loaded,
     /// The request's body, until somebody reads it. Dropped before the answer is complete it would reset an HTTP/2 stream, and its client
     /// would see that rather than the answer.
     unread: Option<Incoming>,
@@ -108,7 +112,11 @@ impl Handle for Gateway {
             .await
         };
         let (code, mut response) = match outcome {
-            Ok(Reply::Relayed(response)) => ("sent", response.map(Source::Upstream)),
+            Ok(Reply::Relayed(mut response)) => {
+                let reader = if progress.origin.is_some() { Reader::Admitted } else { Reader::Unknown };
+                relayed::apply(response.headers_mut(), &progress.loaded, reader);
+                ("sent", response.map(Source::Upstream))
+            }
             Ok(Reply::Own(response)) => ("answered", response.map(Source::Own)),
             Err(rejection) => {
                 let refusal = answer::refuse(&rejection, progress.profile.as_deref(), event.id());
@@ -168,6 +176,7 @@ impl Gateway {
             let (tenant, admitted) = judgement.unopened(&origin)?;
             event.tenant(tenant, operation);
             progress.origin = admitted;
+            progress.loaded = judgement.loaded()?;
             if let Some(code) = judgement.fetch_observed(&origin, tenant) {
                 event.would_refuse(code);
             }

@@ -60,7 +60,7 @@ pub enum Preflighted {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Site {
+enum CameFrom {
     SameOrigin,
     SameSite,
     CrossSite,
@@ -90,7 +90,7 @@ enum Dest {
 /// could make one up could as well say nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FetchMetadata {
-    site: Option<Site>,
+    site: Option<CameFrom>,
     mode: Option<Mode>,
     dest: Option<Dest>,
 }
@@ -109,7 +109,7 @@ impl FetchMetadata {
     /// [`FetchRefusal::Malformed`].
     pub fn read(headers: &HeaderMap) -> Result<Self, FetchRefusal> {
         Ok(Self {
-            site: word(headers, &SITE)?.and_then(Site::of),
+            site: word(headers, &SITE)?.and_then(CameFrom::of),
             mode: word(headers, &MODE)?.and_then(Mode::of),
             dest: word(headers, &DEST)?.and_then(Dest::of),
         })
@@ -139,13 +139,15 @@ impl FetchMetadata {
     }
 }
 
-fn fits_origin(site: Site, purpose: Purpose, origin: &RequestOrigin, head: &Head<'_>) -> bool {
+fn fits_origin(site: CameFrom, purpose: Purpose, origin: &RequestOrigin, head: &Head<'_>) -> bool {
     match (origin, site) {
-        (RequestOrigin::Origin(origin), Site::SameOrigin) => origin.is_of_host(&head.authority()),
-        (RequestOrigin::Origin(origin), Site::SameSite | Site::CrossSite) => !origin.is_of_host(&head.authority()),
-        (RequestOrigin::Origin(_) | RequestOrigin::Null, Site::Nobody) => false,
+        (RequestOrigin::Origin(origin), CameFrom::SameOrigin) => origin.is_of_host(&head.authority()),
+        (RequestOrigin::Origin(origin), CameFrom::SameSite | CameFrom::CrossSite) => {
+            !origin.is_of_host(&head.authority())
+        }
+        (RequestOrigin::Origin(_) | RequestOrigin::Null, CameFrom::Nobody) => false,
         // A page may ask its browser to hide the origin (`Referrer-Policy: no-referrer`).
-        (RequestOrigin::Null, Site::SameOrigin | Site::SameSite | Site::CrossSite) => true,
+        (RequestOrigin::Null, CameFrom::SameOrigin | CameFrom::SameSite | CameFrom::CrossSite) => true,
         // Refused for itself.
         (RequestOrigin::Malformed, _) => true,
         // A browser names the origin of whatever is no GET, and of each WebSocket.
@@ -153,14 +155,14 @@ fn fits_origin(site: Site, purpose: Purpose, origin: &RequestOrigin, head: &Head
     }
 }
 
-fn fits_mode(mode: Mode, purpose: Purpose, site: Option<Site>) -> bool {
+fn fits_mode(mode: Mode, purpose: Purpose, site: Option<CameFrom>) -> bool {
     match (purpose, mode) {
         (Purpose::Load, Mode::WebSocket) => false,
         (Purpose::Load, Mode::Cors | Mode::NoCors | Mode::SameOrigin | Mode::Navigate)
         | (Purpose::Call(_) | Purpose::Preflight, Mode::Cors)
         | (Purpose::Call(Preflighted::Perhaps), Mode::NoCors)
         | (Purpose::WebSocket, Mode::WebSocket) => true,
-        (Purpose::Call(_), Mode::SameOrigin) => site.is_none_or(|site| site == Site::SameOrigin),
+        (Purpose::Call(_), Mode::SameOrigin) => site.is_none_or(|site| site == CameFrom::SameOrigin),
         (Purpose::Call(Preflighted::Always), Mode::NoCors)
         | (Purpose::Call(_), Mode::Navigate | Mode::WebSocket)
         | (Purpose::Preflight, Mode::NoCors | Mode::SameOrigin | Mode::Navigate | Mode::WebSocket)
@@ -182,7 +184,7 @@ fn word<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h str>
     Ok(Some(word))
 }
 
-impl Site {
+impl CameFrom {
     fn of(word: &str) -> Option<Self> {
         match word {
             "same-origin" => Some(Self::SameOrigin),

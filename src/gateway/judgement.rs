@@ -284,6 +284,20 @@ impl<'j> Judgement<'j> {
 
     /// Named by its path or query, or the one whose upstream they all share.
     fn unopened_tenant(&self) -> Result<&'j Tenant, Rejection> {
+        if let Some(tenant) = self.named_tenant()? {
+            return Ok(tenant);
+        }
+        let mut tenants = self.route.tenants.iter();
+        let first = tenants.next().ok_or(Rejection::RouteUnknown)?;
+        if tenants.all(|tenant| tenant.workspace.upstream == first.workspace.upstream) {
+            Ok(first)
+        } else {
+            Err(Rejection::WorkspaceUnknown)
+        }
+    }
+
+    /// The tenant that path and query name, where they name one.
+    pub(super) fn named_tenant(&self) -> Result<Option<&'j Tenant>, Rejection> {
         let profile = &*self.route.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
         let mut named: Vec<Cow<'_, str>> = Vec::new();
         for place in &profile.workspace_at {
@@ -308,16 +322,7 @@ impl<'j> Judgement<'j> {
                 | Place::Cookie(_) => {}
             }
         }
-        if !named.is_empty() {
-            return self.tenant(&named);
-        }
-        let mut tenants = self.route.tenants.iter();
-        let first = tenants.next().ok_or(Rejection::RouteUnknown)?;
-        if tenants.all(|tenant| tenant.workspace.upstream == first.workspace.upstream) {
-            Ok(first)
-        } else {
-            Err(Rejection::WorkspaceUnknown)
-        }
+        if named.is_empty() { Ok(None) } else { self.tenant(&named).map(Some) }
     }
 
     /// Headers in which one of the tenants takes its token.

@@ -212,6 +212,16 @@ impl TrustedDomain {
     }
 }
 
+impl TrustedDomain {
+    /// The entry as sources of a Content Security Policy (Level 3 §2.3.1), where `*.` does not cover the domain itself. There are none for
+    /// an IPv6 address: the grammar has no form for it.
+    pub fn csp_sources(&self) -> impl Iterator<Item = String> {
+        let is_ipv6 = self.origin.host().starts_with('[');
+        let below = self.subdomains.then(|| self.to_string());
+        below.into_iter().chain([self.origin.to_string()]).filter(move |_| !is_ipv6)
+    }
+}
+
 impl fmt::Display for TrustedDomain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.origin.to_string();
