@@ -43,10 +43,11 @@ use crate::epoch::{Epoch, Epochs, Route, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
 use crate::policy::Origin;
 use crate::profile::{Operation, Profile, Upgrade};
-use crate::rejection::Rejection;
+use crate::rejection::{Party, Rejection};
 use crate::state::Store;
 use crate::upstream::{
     ForwardFacts, ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, Traceparent, UpgradePermit,
+    UpstreamError,
 };
 use lesson::Lesson;
 use recorded_body::{RecordedBody, Source};
@@ -163,7 +164,7 @@ impl Gateway {
         // Hygiene, route, origin: see `arrive`.
         hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
         let Arrival { head, route, origin, admitted, preflight } =
-            arrive(epoch, &parts, Some(&peer.tls), &mut Recording { event, progress })?;
+            arrive(epoch, &parts, Some(&peer.tls), &mut Recording { event, progress, metrics: &self.metrics })?;
         progress.origin = admitted;
         let (operation, judgement) = (route.operation, Judgement { epoch, head: &head, parts: &parts, route: &route });
         if let Some(preflight) = preflight {
@@ -173,7 +174,7 @@ impl Gateway {
 
         // What is never opened is streamed both ways.
         if let Some(permit) = PassPermit::of(operation) {
-            let (tenant, admitted) = judgement.unopened(&origin)?;
+            let (tenant, admitted) = judgement.unopened(&origin, event)?;
             event.tenant(tenant, operation);
             progress.origin = admitted;
             progress.loaded = judgement.loaded()?;
@@ -225,7 +226,7 @@ impl Gateway {
         let began = Instant::now();
         let sent = epoch.upstreams.send(&tenant.workspace.upstream, outbound).await;
         event.upstream_time(began.elapsed());
-        let response = sent?;
+        let response = heard(tenant, sent)?;
         event.upstream_status(response.status().as_u16());
         Ok(Reply::Relayed(match lesson {
             Some(lesson) => TaughtBody::heard(response, lesson, &self.state),
@@ -244,8 +245,8 @@ impl Gateway {
         client: hyper::upgrade::OnUpgrade,
         event: &mut Event,
     ) -> Result<Reply, Rejection> {
-        let asked = epoch.upstreams.upgrade(&tenant.workspace.upstream, forward, handshake, permit, client).await?;
-        Ok(match asked {
+        let asked = epoch.upstreams.upgrade(&tenant.workspace.upstream, forward, handshake, permit, client).await;
+        Ok(match heard(tenant, asked)? {
             Switch::Answered(response) => {
                 event.upstream_status(response.status().as_u16());
                 Reply::Relayed(TaughtBody::unheard(response))
@@ -258,6 +259,24 @@ impl Gateway {
                 Reply::Own(response.map(|()| body::empty()))
             }
         })
+    }
+}
+
+/// Remembers whether the upstream answered.
+fn heard<T>(tenant: &Tenant, answer: Result<T, UpstreamError>) -> Result<T, Rejection> {
+    let health = tenant.metrics.upstream();
+    match answer {
+        Ok(answer) => {
+            health.answered(clock::now_seconds());
+            Ok(answer)
+        }
+        Err(error) => {
+            let rejection = Rejection::from(error);
+            if rejection.party() == Party::Upstream {
+                health.failed(rejection.code(), clock::now_seconds());
+            }
+            Err(rejection)
+        }
     }
 }
 
@@ -276,6 +295,8 @@ pub trait Arriving {
     fn routed(&mut self, _: &Operation, _: &Arc<Profile>) {}
     /// The page that it says it comes from, admitted or not.
     fn origin(&mut self, _: &Origin) {}
+    /// That page is trusted by no workspace that could be meant; by this one, where it is known which.
+    fn foreign(&mut self, _: &Origin, _: Option<&Tenant>) {}
 }
 
 /// The beginning of a request's way, up to its body; rehearsals go it too. [`hygiene::scrub`] has been over `parts`.
@@ -307,7 +328,12 @@ pub fn arrive<'a>(
     if let RequestOrigin::Origin(origin) = &origin {
         arriving.origin(origin);
     }
-    let admitted = Judgement { epoch, head: &head, parts, route: &route }.admit(&origin, &route.tenants)?;
+    let judgement = Judgement { epoch, head: &head, parts, route: &route };
+    let admitted = judgement.admit(&origin, &route.tenants).inspect_err(|rejection| {
+        if let (Rejection::Origin(OriginRefusal::Untrusted), RequestOrigin::Origin(origin)) = (rejection, &origin) {
+            arriving.foreign(origin, judgement.meant());
+        }
+    })?;
     Ok(Arrival { head, route, origin, admitted, preflight })
 }
 

@@ -13,6 +13,7 @@ mod gateway;
 mod gateway_file;
 mod hsts;
 mod keywords;
+mod kin;
 mod limits;
 mod limits_file;
 mod lints;

@@ -100,7 +100,7 @@ fn walk(
         };
     }
     if PassPermit::of(operation).is_some() {
-        let (tenant, _) = judgement.unopened(&origin)?;
+        let (tenant, _) = judgement.unopened(&origin, notes)?;
         notes.unopened(tenant);
         if let Some(code) = judgement.fetch_observed(&origin, tenant) {
             notes.would_refuse(code);

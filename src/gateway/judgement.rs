@@ -20,7 +20,7 @@ use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, Sa
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
 use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SignedPayload, demand};
-use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace};
+use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace, Origin};
 use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
 use crate::rejection::Rejection;
 use crate::state::{StateError, Store};
@@ -41,6 +41,8 @@ pub trait Witness {
     fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>);
     /// What became of a collector ticket, and the key that signed it, where it holds.
     fn ticket(&mut self, _: &Tenant, _: &'static str, _: Option<&str>) {}
+    /// The page that it comes from is not the workspace's.
+    fn foreign(&mut self, _: &Tenant, _: &Origin) {}
     /// Why it would have been refused, were the workspace enforcing.
     fn would_refuse(&mut self, code: &'static str);
     /// The verdicts.
@@ -132,7 +134,7 @@ impl<'j> Judgement<'j> {
         witness.tenant(tenant, self.route.operation);
         let workspace = &tenant.workspace;
         let enforcing = workspace.catalogue.mode() == Mode::Enforce;
-        let origin = self.admit(from, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
+        let origin = self.admit_to(tenant, from, witness)?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
         if let Some(code) = self.fetch_observed(from, tenant) {
             witness.would_refuse(code);
         }
@@ -277,9 +279,36 @@ impl<'j> Judgement<'j> {
     /// # Errors
     ///
     /// It could be for several upstreams, or the origin is somebody else's.
-    pub fn unopened(&self, origin: &RequestOrigin) -> Result<(&'j Tenant, Option<AdmittedOrigin>), Rejection> {
+    pub fn unopened(
+        &self,
+        origin: &RequestOrigin,
+        witness: &mut impl Witness,
+    ) -> Result<(&'j Tenant, Option<AdmittedOrigin>), Rejection> {
         let tenant = self.unopened_tenant()?;
-        Ok((tenant, self.admit(origin, &[tenant])?))
+        Ok((tenant, self.admit_to(tenant, origin, witness)?))
+    }
+
+    /// The second pass: the origin as the tenant itself admits it.
+    fn admit_to(
+        &self,
+        tenant: &Tenant,
+        origin: &RequestOrigin,
+        witness: &mut impl Witness,
+    ) -> Result<Option<AdmittedOrigin>, Rejection> {
+        self.admit(origin, &[tenant]).inspect_err(|rejection| {
+            if let (Rejection::Origin(OriginRefusal::Untrusted), RequestOrigin::Origin(origin)) = (rejection, origin) {
+                witness.foreign(tenant, origin);
+            }
+        })
+    }
+
+    /// The tenant that is meant, where that is known before the body is read.
+    pub(super) fn meant(&self) -> Option<&'j Tenant> {
+        match (self.route.tenants.as_slice(), self.named_tenant()) {
+            ([tenant], _) => Some(*tenant),
+            (_, Ok(named)) => named,
+            (_, Err(_)) => None,
+        }
     }
 
     /// Named by its path or query, or the one whose upstream they all share.
