@@ -4,6 +4,7 @@
 //! served: whoever loads policies and drains tells it so.
 
 mod listener;
+mod overview;
 mod revocations;
 mod routes;
 mod state;
@@ -11,5 +12,5 @@ mod writing;
 
 pub use listener::{AdminError, bind, serve};
 pub use revocations::{REVOCATION_SECONDS, Revoking};
-pub use state::{AdminState, EpochFacts, Readiness, ReloadFacts, WorkspaceFacts};
+pub use state::{AdminState, EpochFacts, MISTAKES_TOLD_MAX, Readiness, ReloadFacts, WorkspaceFacts};
 pub use writing::{ADMIN_TOKEN_BYTES_MIN, AdminToken, AdminTokenError};

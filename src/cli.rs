@@ -9,6 +9,7 @@ mod log;
 mod revoke;
 mod schema;
 mod serve;
+mod status;
 mod test;
 mod token;
 
@@ -40,6 +41,8 @@ enum Command {
     Certs(certs::Arguments),
     /// Say what is wrong with a token, or make one to try an installation with.
     Token(token::Arguments),
+    /// Say how the running gateway is doing, and what needs a look.
+    Status(status::Arguments),
     /// Say what each key signs in the running gateway, when last, and which ones can go.
     Keys(keys::Arguments),
     /// Take proofs back: a token, a user, a key, or all that was issued before a moment.
@@ -86,6 +89,7 @@ pub fn main() -> ExitCode {
         Command::Schema(arguments) => schema::run(&arguments),
         Command::Certs(arguments) => certs::run(&arguments),
         Command::Token(arguments) => token::run(&arguments),
+        Command::Status(arguments) => status::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Revoke(arguments) => revoke::run(&arguments),
     };

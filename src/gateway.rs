@@ -4,8 +4,10 @@
 //! who-are-you before what-do-you-want.
 
 mod answer;
+mod fetch;
 mod judgement;
 mod lesson;
+mod loaded;
 mod recorded_body;
 mod recording;
 mod server_channel;
@@ -37,15 +39,17 @@ use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
 use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
 use crate::edge::read_body::read_body;
+use crate::edge::relayed::{self, Loaded, Reader};
 use crate::edge::{Body, ClientAddress, ClientCertificate, Handle, Peer, TlsFacts, body};
 use crate::epoch::{Epoch, Epochs, Route, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
 use crate::policy::Origin;
 use crate::profile::{Operation, Profile, Upgrade};
-use crate::rejection::Rejection;
+use crate::rejection::{Party, Rejection};
 use crate::state::Store;
 use crate::upstream::{
     ForwardFacts, ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, Traceparent, UpgradePermit,
+    UpstreamError,
 };
 use lesson::Lesson;
 use recorded_body::{RecordedBody, Source};
@@ -73,6 +77,8 @@ struct Progress {
     origin: Option<AdmittedOrigin>,
     /// How this messenger's widget is refused.
     profile: Option<Arc<Profile>>,
+    /// What the upstream's answer will be to the browser.
+    loaded: Loaded,
     /// The request's body, until somebody reads it. Dropped before the answer is complete it would reset an HTTP/2 stream, and its client
     /// would see that rather than the answer.
     unread: Option<Incoming>,
@@ -114,7 +120,11 @@ impl Handle for Gateway {
             .await
         };
         let (code, mut response) = match outcome {
-            Ok(Reply::Relayed(response)) => ("sent", response.map(Source::Upstream)),
+            Ok(Reply::Relayed(mut response)) => {
+                let reader = if progress.origin.is_some() { Reader::Admitted } else { Reader::Unknown };
+                relayed::apply(response.headers_mut(), &progress.loaded, reader);
+                ("sent", response.map(Source::Upstream))
+            }
             Ok(Reply::Own(response)) => ("answered", response.map(Source::Own)),
             Err(rejection) => {
                 let refusal = answer::refuse(&rejection, progress.profile.as_deref(), event.id());
@@ -167,7 +177,7 @@ impl Gateway {
             Some(&peer.tls),
             Some(event.client()),
             certificate,
-            &mut Recording { event, progress },
+            &mut Recording { event, progress, metrics: &self.metrics },
         )?;
         progress.origin = admitted;
         let (operation, judgement) = (
@@ -181,9 +191,13 @@ impl Gateway {
 
         // What is never opened is streamed both ways.
         if let Some(permit) = PassPermit::of(operation) {
-            let (tenant, admitted) = judgement.unopened(&origin)?;
+            let (tenant, admitted) = judgement.unopened(&origin, event)?;
             event.tenant(tenant, operation);
             progress.origin = admitted;
+            progress.loaded = judgement.loaded()?;
+            if let Some(code) = judgement.fetch_observed(&origin, tenant) {
+                event.would_refuse(code);
+            }
             let forward = forward(&parts, &head, event, &tenant.token_headers)?;
             return match (operation.upgrade, UpgradePermit::of(operation)) {
                 (Upgrade::WebSocket, Some(permit)) if Handshake::is_asked_for(&parts.headers) => {
@@ -229,7 +243,7 @@ impl Gateway {
         let began = Instant::now();
         let sent = epoch.upstreams.send(&tenant.workspace.upstream, outbound).await;
         event.upstream_time(began.elapsed());
-        let response = sent?;
+        let response = heard(tenant, sent)?;
         event.upstream_status(response.status().as_u16());
         Ok(Reply::Relayed(match lesson {
             Some(lesson) => TaughtBody::heard(response, lesson, &self.state),
@@ -248,8 +262,8 @@ impl Gateway {
         client: hyper::upgrade::OnUpgrade,
         event: &mut Event,
     ) -> Result<Reply, Rejection> {
-        let asked = epoch.upstreams.upgrade(&tenant.workspace.upstream, forward, handshake, permit, client).await?;
-        Ok(match asked {
+        let asked = epoch.upstreams.upgrade(&tenant.workspace.upstream, forward, handshake, permit, client).await;
+        Ok(match heard(tenant, asked)? {
             Switch::Answered(response) => {
                 event.upstream_status(response.status().as_u16());
                 Reply::Relayed(TaughtBody::unheard(response))
@@ -262,6 +276,24 @@ impl Gateway {
                 Reply::Own(response.map(|()| body::empty()))
             }
         })
+    }
+}
+
+/// Remembers whether the upstream answered.
+fn heard<T>(tenant: &Tenant, answer: Result<T, UpstreamError>) -> Result<T, Rejection> {
+    let health = tenant.metrics.upstream();
+    match answer {
+        Ok(answer) => {
+            health.answered(clock::now_seconds());
+            Ok(answer)
+        }
+        Err(error) => {
+            let rejection = Rejection::from(error);
+            if rejection.party() == Party::Upstream {
+                health.failed(rejection.code(), clock::now_seconds());
+            }
+            Err(rejection)
+        }
     }
 }
 
@@ -280,6 +312,8 @@ pub trait Arriving {
     fn routed(&mut self, _: &Operation, _: &Arc<Profile>) {}
     /// The page that it says it comes from, admitted or not.
     fn origin(&mut self, _: &Origin) {}
+    /// That page is trusted by no workspace that could be meant; by this one, where it is known which.
+    fn foreign(&mut self, _: &Origin, _: Option<&Tenant>) {}
 }
 
 /// The beginning of a request's way, up to its body; rehearsals go it too. [`hygiene::scrub`] has been over `parts`.
@@ -313,8 +347,12 @@ pub fn arrive<'a>(
     if let RequestOrigin::Origin(origin) = &origin {
         arriving.origin(origin);
     }
-    let admitted =
-        Judgement { epoch, head: &head, parts, route: &route, client, certificate }.admit(&origin, &route.tenants)?;
+    let judgement = Judgement { epoch, head: &head, parts, route: &route, client, certificate };
+    let admitted = judgement.admit(&origin, &route.tenants).inspect_err(|rejection| {
+        if let (Rejection::Origin(OriginRefusal::Untrusted), RequestOrigin::Origin(origin)) = (rejection, &origin) {
+            arriving.foreign(origin, judgement.meant());
+        }
+    })?;
     Ok(Arrival { head, route, origin, admitted, preflight })
 }
 

@@ -11,6 +11,7 @@ mod cases;
 mod client_address;
 mod client_address_file;
 mod client_identity;
+mod fetch_metadata;
 mod finding;
 #[cfg(test)]
 mod fixtures;
@@ -18,6 +19,7 @@ mod gateway;
 mod gateway_file;
 mod hsts;
 mod keywords;
+mod kin;
 mod limits;
 mod limits_file;
 mod lints;
@@ -49,6 +51,7 @@ pub use cases::{
 };
 pub use client_address::{ProxyHeader, ProxyProtocol, TrustedProxies};
 pub use client_identity::{ClientIdentity, ClientIdentityError};
+pub use fetch_metadata::FetchMetadataRule;
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
     AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, OnFailure,
@@ -63,7 +66,7 @@ pub use profile_file::parse_profile;
 pub use reader::Keyword;
 pub use schemas::schemas;
 pub use set::{PolicyFiles, PolicySet, parse};
-pub use source::Source;
+pub use source::{FileLine, Source};
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use units::duration as parse_duration;
 pub use workspace::{

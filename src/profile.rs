@@ -16,7 +16,9 @@ mod shipped;
 use std::sync::Arc;
 
 pub use answer::{Exchange, RoleAnswer, SessionRole, Teaches};
-pub use operation::{Body, Class, Document, DocumentAt, FieldAttribute, Operation, Replaces, Upgrade, WhenEmpty};
+pub use operation::{
+    Body, Class, Document, DocumentAt, FieldAttribute, Operation, Replaces, Serves, Upgrade, WhenEmpty,
+};
 pub use path::{Path, PathError, PathParams, PathPattern};
 pub use place::{Place, PlaceError, Pointer};
 pub use platform::{Platform, PlatformSource, Platforms};

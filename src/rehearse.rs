@@ -18,7 +18,7 @@ use crate::edge::hygiene;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
 use crate::epoch::{Epoch, RehearsalEpoch, Tenant};
-use crate::gateway::{Arrival, Cleared, Judgement, arrive};
+use crate::gateway::{Arrival, Cleared, Judgement, Witness, arrive};
 use crate::identity::Sessions;
 use crate::policy::{Case, Passage};
 use crate::rejection::Rejection;
@@ -107,8 +107,11 @@ fn walk(
         };
     }
     if PassPermit::of(operation).is_some() {
-        let (tenant, _) = judgement.unopened(&origin)?;
+        let (tenant, _) = judgement.unopened(&origin, notes)?;
         notes.unopened(tenant);
+        if let Some(code) = judgement.fetch_observed(&origin, tenant) {
+            notes.would_refuse(code);
+        }
         return Ok(Passage::Passed);
     }
     if drafted.body.len() > limits.body_bytes_max {

@@ -6,6 +6,7 @@
 use http::{Method, StatusCode};
 
 use crate::edge::ClientCertificateRefusal;
+use crate::edge::fetch_metadata::FetchRefusal;
 use crate::edge::hygiene::HygieneError;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
@@ -28,6 +29,9 @@ pub enum Rejection {
     /// From this address nobody may call the operation.
     #[error("the address is not allowed")]
     AddressNotAllowed,
+    /// What the browser says of the request by itself speaks against it.
+    #[error(transparent)]
+    Fetch(#[from] FetchRefusal),
     /// A server-to-server operation was called from a browser.
     #[error("a browser's origin on a server's operation")]
     ServerOnly,
@@ -107,6 +111,10 @@ impl Rejection {
             Rejection::Origin(OriginRefusal::Malformed) => "origin_malformed",
             Rejection::Origin(OriginRefusal::Untrusted) => "origin_untrusted",
             Rejection::AddressNotAllowed => "address_not_allowed",
+            Rejection::Fetch(FetchRefusal::Malformed) => "fetch_malformed",
+            Rejection::Fetch(FetchRefusal::Site) => "fetch_site",
+            Rejection::Fetch(FetchRefusal::Mode) => "fetch_mode",
+            Rejection::Fetch(FetchRefusal::Dest) => "fetch_dest",
             Rejection::ServerOnly => "server_only",
             Rejection::ClientCertificate(ClientCertificateRefusal::Missing) => "client_certificate_missing",
             Rejection::ClientCertificate(ClientCertificateRefusal::Unlisted) => "client_certificate_unlisted",
@@ -167,6 +175,7 @@ impl Rejection {
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown => StatusCode::NOT_FOUND,
             Rejection::Origin(_)
             | Rejection::AddressNotAllowed
+            | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::ClientCertificate(_)
             | Rejection::Sealed
@@ -213,7 +222,7 @@ impl Rejection {
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown | Rejection::WorkspaceTwice => "Nothing here",
             Rejection::MethodNotAllowed(_) => "Not a method of this resource",
             Rejection::AddressNotAllowed => "Not from this address",
-            Rejection::Origin(_) | Rejection::ServerOnly => "Not from this origin",
+            Rejection::Origin(_) | Rejection::Fetch(_) | Rejection::ServerOnly => "Not from this origin",
             Rejection::ClientCertificate(_) => "Not from this client",
             Rejection::Body(BodyError::TooLarge) | Rejection::Upstream(UpstreamError::RequestBodyTooLong) => {
                 "The body is too large"
@@ -278,6 +287,7 @@ impl Rejection {
             | Rejection::Handshake(_) => "countersign; error=http_request_error",
             Rejection::Origin(_)
             | Rejection::AddressNotAllowed
+            | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::ClientCertificate(_)
             | Rejection::Identity(_)
@@ -319,6 +329,7 @@ impl Rejection {
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
             | Rejection::AddressNotAllowed
+            | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::ClientCertificate(_)
             | Rejection::Body(_)
@@ -366,6 +377,7 @@ impl Rejection {
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
             | Rejection::AddressNotAllowed
+            | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::ClientCertificate(_)
             | Rejection::Envelope(_)

@@ -186,7 +186,15 @@ mod tests {
                 since: UNIX_EPOCH,
                 workspaces: 2,
                 upstreams: vec!["attributes".into()],
-                facts: vec![WorkspaceFacts { workspace: "acme".into(), keys: vec!["web".into()], enforces: true }],
+                facts: vec![WorkspaceFacts {
+                    workspace: "acme".into(),
+                    keys: vec!["web".into()],
+                    enforces: true,
+                    mode: "enforce",
+                    trusted_domains: crate::policy::TrustedDomains::default(),
+                    trusted_domains_at: crate::policy::FileLine { file: "workspaces/acme.toml".into(), line: 7 },
+                }],
+                connections_max: 100,
             });
         }
 
@@ -224,7 +232,12 @@ mod tests {
         admin.epoch();
         assert_eq!(admin.check(&get("/readyz"), 200).await, "ready\n");
         // A reload that failed leaves the last good epoch in force.
-        admin.state.reloaded(ReloadFacts { at: UNIX_EPOCH, result: ReloadResult::Failed, findings: 3 });
+        admin.state.reloaded(ReloadFacts {
+            at: UNIX_EPOCH,
+            result: ReloadResult::Failed,
+            findings: 3,
+            mistakes: vec![],
+        });
         assert_eq!(admin.check(&get("/readyz"), 200).await, "ready\n");
         admin.state.drain();
         assert_eq!(admin.check(&get("/readyz"), 503).await, "draining\n");
@@ -250,7 +263,7 @@ mod tests {
         let empty: serde_json::Value = admin.check(&get("/status"), 200).await.parse().unwrap();
         assert!(empty["epoch"].is_null() && empty["reload"].is_null());
         admin.epoch();
-        admin.state.reloaded(ReloadFacts { at: UNIX_EPOCH, result: ReloadResult::Ok, findings: 1 });
+        admin.state.reloaded(ReloadFacts { at: UNIX_EPOCH, result: ReloadResult::Ok, findings: 1, mistakes: vec![] });
         admin.state.certificates_in_force(vec![CertificateReading { name: "site".into(), not_after: UnixSeconds(0) }]);
         admin.metrics.read_connections(|| ConnectionsReading { open: 1, ..Default::default() });
         let event = admin.recorder.begin(Begin {
@@ -268,7 +281,7 @@ mod tests {
         assert_eq!(status["state"], "ready");
         let epoch = serde_json::json!({"digest": "3fa9", "since": "1970-01-01T00:00:00Z", "workspaces": 2});
         assert_eq!(status["epoch"], epoch);
-        let reload = serde_json::json!({"at": "1970-01-01T00:00:00Z", "result": "ok", "findings": 1});
+        let reload = serde_json::json!({"at": "1970-01-01T00:00:00Z", "result": "ok", "findings": 1, "mistakes": []});
         assert_eq!(status["reload"], reload);
         assert_eq!(status["upstreams"], serde_json::json!(["attributes"]));
         assert_eq!(status["certificates"][0]["name"], "site");

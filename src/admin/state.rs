@@ -7,9 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 
+use super::overview::{Overview, Seen};
 use crate::audit::{Change, Numbers, Recorder};
 use crate::clock::UnixSeconds;
 use crate::observe::{AuditReading, CertificateReading, KeySetReading, Metrics, ReloadResult, UsageReport};
+use crate::policy::{FileLine, TrustedDomains};
 
 /// The epoch in force.
 #[derive(Clone, Debug)]
@@ -19,9 +21,11 @@ pub struct EpochFacts {
     pub workspaces: usize,
     pub upstreams: Vec<String>,
     pub facts: Vec<WorkspaceFacts>,
+    /// Connections at once, on all listeners.
+    pub connections_max: usize,
 }
 
-/// What can be taken back in a workspace, and whether that refuses anything there.
+/// What there is of a workspace to speak of: what can be taken back, whether that refuses anything there, whose pages it trusts.
 #[derive(Clone, Debug)]
 pub struct WorkspaceFacts {
     pub workspace: String,
@@ -29,16 +33,25 @@ pub struct WorkspaceFacts {
     pub keys: Vec<String>,
     /// Whether its mode is `enforce`.
     pub enforces: bool,
+    pub mode: &'static str,
+    pub trusted_domains: TrustedDomains,
+    /// Where they are listed.
+    pub trusted_domains_at: FileLine,
 }
 
 /// How the last reload went.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ReloadFacts {
     pub at: SystemTime,
     pub result: ReloadResult,
     /// Mistakes and warnings in the policy files.
     pub findings: usize,
+    /// The first mistakes, a line each.
+    pub mistakes: Vec<String>,
 }
+
+/// Mistakes of a reload that are told.
+pub const MISTAKES_TOLD_MAX: usize = 20;
 
 /// Whether to send requests here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,8 +164,19 @@ impl AdminState {
 
     pub(super) fn status(&self, now: SystemTime) -> Status {
         let epoch = self.epoch.load_full();
-        let Numbers { written, lost, disk_errors } = self.recorder.numbers();
+        let audit = self.recorder.numbers();
+        let Numbers { written, lost, disk_errors } = audit;
+        let overview = Overview::of(&Seen {
+            readiness: self.readiness(),
+            epoch: epoch.as_deref(),
+            reload: self.reload.load().as_deref(),
+            certificates: &self.certificates.load(),
+            audit,
+            metrics: &self.metrics,
+            now,
+        });
         Status {
+            overview,
             version: env!("CARGO_PKG_VERSION"),
             started: rfc3339(self.started),
             state: self.readiness().as_str(),
@@ -160,6 +184,7 @@ impl AdminState {
                 at: rfc3339(facts.at),
                 result: facts.result.as_str(),
                 findings: facts.findings,
+                mistakes: facts.mistakes.clone(),
             }),
             certificates: self
                 .certificates
@@ -198,6 +223,8 @@ pub(super) struct Status {
     audit: AuditStatus,
     connections_open: u64,
     requests_in_flight: i64,
+    #[serde(flatten)]
+    overview: Overview,
 }
 
 #[derive(Serialize)]
@@ -212,6 +239,7 @@ struct ReloadStatus {
     at: String,
     result: &'static str,
     findings: usize,
+    mistakes: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -250,14 +278,14 @@ struct AuditStatus {
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
-fn days_left(certificate: &CertificateReading, now: SystemTime) -> i64 {
+pub(super) fn days_left(certificate: &CertificateReading, now: SystemTime) -> i64 {
     let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let seconds = certificate.not_after.0.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
     // Rounded down, so that one that ended a second ago is not said to have 0 days left.
     seconds.div_euclid(DAY_SECONDS)
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.0}"))
 }
 

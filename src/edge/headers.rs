@@ -2,16 +2,8 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
+use super::relayed;
 use crate::policy::Hsts;
-
-/// What an upstream's answer says about the upstream rather than about us: banners, and alternative services (RFC 7838) that would lead
-/// around the gateway.
-const UPSTREAM_ONLY: [HeaderName; 4] = [
-    header::SERVER,
-    HeaderName::from_static("x-powered-by"),
-    header::ALT_SVC,
-    HeaderName::from_static("public-key-pins"),
-];
 
 /// The headers of every answer, whoever made it.
 #[derive(Clone, Debug)]
@@ -31,14 +23,10 @@ impl From<&Hsts> for SecurityHeaders {
 impl SecurityHeaders {
     /// Writes them over whatever the upstream said.
     pub fn apply(&self, headers: &mut HeaderMap) {
-        for name in &UPSTREAM_ONLY {
-            headers.remove(name);
-        }
+        relayed::remove_banners(headers);
         headers.insert(header::STRICT_TRANSPORT_SECURITY, self.hsts.clone());
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        headers
-            .entry(header::REFERRER_POLICY)
-            .or_insert_with(|| HeaderValue::from_static("strict-origin-when-cross-origin"));
+        relayed::keep_strict_referrer_policy(headers);
     }
 
     /// The value of `Strict-Transport-Security`.
@@ -54,6 +42,7 @@ pub fn apply_to_own_answer(headers: &mut HeaderMap) {
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
     );
+    headers.insert(HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 }
 

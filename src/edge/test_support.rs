@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::decision::{Catalogue, Folding, Mode, TokenReader, Unlisted};
 use crate::policy::{
-    Admission, EncryptedPayload, Expiry, IdentityPolicy, OnMisfit, OnReplace, OnSessionEnd, Replay, Require,
-    TrustedDomain, TrustedDomains, Workspace,
+    Admission, EncryptedPayload, Expiry, FetchMetadataRule, FileLine, IdentityPolicy, OnMisfit, OnReplace,
+    OnSessionEnd, Replay, Require, TrustedDomain, TrustedDomains, Workspace,
 };
 use crate::profile::{IdentityPlaces, PlatformSource, Profile, RefusalShapes, Shape, TokenPlaces};
 
@@ -38,8 +38,10 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
         hosts: Vec::new(),
         upstream: "attributes".into(),
         trusted_domains: TrustedDomains::new(domains.collect()),
+        trusted_domains_at: FileLine::default(),
         missing_origin: Admission::Refuse,
         null_origin: Admission::Refuse,
+        fetch_metadata: FetchMetadataRule::Enforce,
         identity: IdentityPolicy {
             require: Require::Never,
             expiry: Expiry::Required,

@@ -410,8 +410,8 @@ pub(super) mod tests {
     use super::*;
     use crate::decision::{Folding, NoSecrets, TokenReader};
     use crate::profile::{
-        Accepts, Class, IdentityPlaces, Members, Nested, Place, PlatformSource, RefusalShapes, Replaces, Rest, Teaches,
-        TokenPlaces, Upgrade, WhenEmpty,
+        Accepts, Class, IdentityPlaces, Members, Nested, Place, PlatformSource, RefusalShapes, Replaces, Rest, Serves,
+        Teaches, TokenPlaces, Upgrade, WhenEmpty,
     };
 
     pub(in crate::envelope) fn place(text: &str) -> Place {
@@ -439,6 +439,7 @@ pub(super) mod tests {
             when_empty: WhenEmpty::Send,
             replaces: Replaces::Nothing,
             upgrade: Upgrade::Never,
+            serves: Serves::Anything,
             teaches: Teaches::Nothing,
             exchange: None,
         }

@@ -12,13 +12,14 @@ use zeroize::Zeroizing;
 
 use super::key_sets::{self, KeySetBuildError};
 use super::secrets::{self, SecretError};
+use crate::edge::frames::{FrameAncestors, OwnPages};
 use crate::edge::headers::SecurityHeaders;
 use crate::envelope::Guard;
 use crate::identity::{ConfiguredSecrets, DRAWN_BYTES, KeyError, KeyMaterial, PublishedKeys, Verifier};
 use crate::issuers::Issuers;
 use crate::observe::{Metrics, WorkspaceMetrics};
 use crate::policy::{Gateway, KeyPolicy, KeySetPolicy, PolicySet, Workspace};
-use crate::profile::{Operation, Path, PathParams, Place, RouteError, Routes};
+use crate::profile::{Operation, Path, PathParams, Place, RouteError, Routes, WidgetOrigin};
 use crate::upstream::{SystemRoots, UpstreamSetupError, Upstreams};
 
 /// One tenant with its verifier and counters.
@@ -28,6 +29,8 @@ pub struct Tenant {
     pub metrics: Arc<WorkspaceMetrics>,
     /// The headers in which it takes a token for us alone.
     pub token_headers: Vec<HeaderName>,
+    /// Whose pages may put its widget's page into a frame.
+    pub frame_ancestors: FrameAncestors,
 }
 
 /// One set of policy files, ready to serve.
@@ -197,7 +200,12 @@ fn tenant(
         .map_err(|source| BuildError::Key { workspace: workspace.id.clone(), source })?;
     let metrics = Arc::new(WorkspaceMetrics::new(metrics, &workspace));
     let token_headers = token_headers(workspace.identity.token_at.iter().chain(&workspace.identity.ticket_at));
-    Ok(Tenant { workspace, verifier, metrics, token_headers })
+    let own_pages = match workspace.profile.widget_origin {
+        WidgetOrigin::Gateway => OwnPages::MayFrame,
+        WidgetOrigin::Page => OwnPages::MayNot,
+    };
+    let frame_ancestors = FrameAncestors::of(&workspace.trusted_domains, own_pages);
+    Ok(Tenant { workspace, verifier, metrics, token_headers, frame_ancestors })
 }
 
 fn token_headers<'p>(places: impl Iterator<Item = &'p Place>) -> Vec<HeaderName> {

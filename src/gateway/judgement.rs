@@ -23,7 +23,7 @@ use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, Sa
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
 use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SignedPayload, demand};
-use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace};
+use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace, Origin};
 use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
 use crate::rejection::Rejection;
 use crate::state::{StateError, Store};
@@ -48,6 +48,8 @@ pub trait Witness {
     fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>);
     /// What became of a collector ticket, and the key that signed it, where it holds.
     fn ticket(&mut self, _: &Tenant, _: &'static str, _: Option<&str>) {}
+    /// The page that it comes from is not the workspace's.
+    fn foreign(&mut self, _: &Tenant, _: &Origin) {}
     /// Why it would have been refused, were the workspace enforcing.
     fn would_refuse(&mut self, code: &'static str);
     /// The verdicts.
@@ -83,13 +85,20 @@ impl<'j> Judgement<'j> {
     ///
     /// # Errors
     ///
-    /// None of them does, or the operation is for servers and a browser calls it; or none lets in the client's address.
+    /// None of them does, or none lets in the client's address; the operation is for servers and a browser calls it; or the browser's own
+    /// words speak against the request.
     pub fn admit(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
         // Before the origin: whoever may not be here at all learns nothing of whom else we trust.
         let admits = |tenant: &&Tenant, client| tenant.workspace.admits_address(&self.route.operation.name, client);
         if self.client.is_some_and(|client| !tenants.iter().any(|tenant| admits(tenant, client))) {
             return Err(Rejection::AddressNotAllowed);
         }
+        let admitted = self.admit_origin(origin, tenants)?;
+        self.admit_fetch(origin, tenants)?;
+        Ok(admitted)
+    }
+
+    fn admit_origin(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
         let missing = *origin == RequestOrigin::Missing;
         match self.route.operation.class {
             Class::ServerApi if missing => {
@@ -153,7 +162,10 @@ impl<'j> Judgement<'j> {
         witness.tenant(tenant, self.route.operation);
         let workspace = &tenant.workspace;
         let enforcing = workspace.catalogue.mode() == Mode::Enforce;
-        let origin = self.admit(from, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
+        let origin = self.admit_to(tenant, from, witness)?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
+        if let Some(code) = self.fetch_observed(from, tenant) {
+            witness.would_refuse(code);
+        }
 
         let mut presented = self.presented(&envelope, tenant)?;
         let in_session = InSession::read(self.route.operation, tenant, &envelope, state, now)?;
@@ -295,17 +307,58 @@ impl<'j> Judgement<'j> {
     /// # Errors
     ///
     /// It could be for several upstreams, or the origin is somebody else's.
-    pub fn unopened(&self, origin: &RequestOrigin) -> Result<(&'j Tenant, Option<AdmittedOrigin>), Rejection> {
+    pub fn unopened(
+        &self,
+        origin: &RequestOrigin,
+        witness: &mut impl Witness,
+    ) -> Result<(&'j Tenant, Option<AdmittedOrigin>), Rejection> {
         let (tenant, meant) = self.unopened_tenant()?;
         if self.route.operation.class == Class::ServerApi {
             // What is not opened may be for any of them: each must let this server in.
             meant.iter().try_for_each(|tenant| self.admit(origin, &[tenant]).map(drop))?;
         }
-        Ok((tenant, self.admit(origin, &[tenant])?))
+        Ok((tenant, self.admit_to(tenant, origin, witness)?))
+    }
+
+    /// The second pass: the origin as the tenant itself admits it.
+    fn admit_to(
+        &self,
+        tenant: &Tenant,
+        origin: &RequestOrigin,
+        witness: &mut impl Witness,
+    ) -> Result<Option<AdmittedOrigin>, Rejection> {
+        self.admit(origin, &[tenant]).inspect_err(|rejection| {
+            if let (Rejection::Origin(OriginRefusal::Untrusted), RequestOrigin::Origin(origin)) = (rejection, origin) {
+                witness.foreign(tenant, origin);
+            }
+        })
+    }
+
+    /// The tenant that is meant, where that is known before the body is read.
+    pub(super) fn meant(&self) -> Option<&'j Tenant> {
+        match (self.route.tenants.as_slice(), self.named_tenant()) {
+            ([tenant], _) => Some(*tenant),
+            (_, Ok(named)) => named,
+            (_, Err(_)) => None,
+        }
     }
 
     /// Named by its path or query, or the one whose upstream they all share; and all that it may be for.
     fn unopened_tenant(&self) -> Result<(&'j Tenant, Vec<&'j Tenant>), Rejection> {
+        if let Some(tenant) = self.named_tenant()? {
+            return Ok((tenant, vec![tenant]));
+        }
+        let mut tenants = self.route.tenants.iter();
+        let first = tenants.next().ok_or(Rejection::RouteUnknown)?;
+        if tenants.all(|tenant| tenant.workspace.upstream == first.workspace.upstream) {
+            Ok((first, self.route.tenants.clone()))
+        } else {
+            Err(Rejection::WorkspaceUnknown)
+        }
+    }
+
+    /// The tenant that path and query name, where they name one.
+    pub(super) fn named_tenant(&self) -> Result<Option<&'j Tenant>, Rejection> {
         let profile = &*self.route.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
         let mut named: Vec<Cow<'_, str>> = Vec::new();
         for place in &profile.workspace_at {
@@ -330,17 +383,7 @@ impl<'j> Judgement<'j> {
                 | Place::Cookie(_) => {}
             }
         }
-        if !named.is_empty() {
-            let tenant = self.tenant(&named)?;
-            return Ok((tenant, vec![tenant]));
-        }
-        let mut tenants = self.route.tenants.iter();
-        let first = tenants.next().ok_or(Rejection::RouteUnknown)?;
-        if tenants.all(|tenant| tenant.workspace.upstream == first.workspace.upstream) {
-            Ok((first, self.route.tenants.clone()))
-        } else {
-            Err(Rejection::WorkspaceUnknown)
-        }
+        if named.is_empty() { Ok(None) } else { self.tenant(&named).map(Some) }
     }
 
     /// Headers in which one of the tenants takes its token.

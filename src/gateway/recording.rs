@@ -9,7 +9,7 @@ use crate::clock::UnixSeconds;
 use crate::decision::{Judged, Update};
 use crate::epoch::Tenant;
 use crate::identity::{ProofError, ProofVerdict, Proofs, Times, TokenError};
-use crate::observe::{CountedProof, CountedToken, OperationMetrics, TokenRisk, Upheld};
+use crate::observe::{CountedProof, CountedToken, Metrics, OperationMetrics, TokenRisk, Upheld};
 use crate::policy::Origin;
 use crate::profile::{Operation, Profile};
 use crate::state::StateError;
@@ -18,6 +18,7 @@ use crate::state::StateError;
 pub(super) struct Recording<'r> {
     pub(super) event: &'r mut Event,
     pub(super) progress: &'r mut Progress,
+    pub(super) metrics: &'r Metrics,
 }
 
 impl Arriving for Recording<'_> {
@@ -28,6 +29,11 @@ impl Arriving for Recording<'_> {
 
     fn origin(&mut self, origin: &Origin) {
         self.event.origin(origin.as_str());
+    }
+
+    fn foreign(&mut self, origin: &Origin, meant: Option<&Tenant>) {
+        let workspace = meant.map(|tenant| tenant.workspace.id.as_str());
+        self.metrics.refused_origins().count(workspace, origin, UnixSeconds::of(self.event.time()));
     }
 }
 
@@ -69,6 +75,10 @@ impl Witness for Event {
         if let Some(key_id) = key_id {
             tenant.metrics.ticket(key_id, UnixSeconds::of(self.time()));
         }
+    }
+
+    fn foreign(&mut self, tenant: &Tenant, origin: &Origin) {
+        tenant.metrics.refused_origin(origin, UnixSeconds::of(self.time()));
     }
 
     fn would_refuse(&mut self, code: &'static str) {

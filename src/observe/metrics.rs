@@ -1,6 +1,7 @@
 //! All metrics of the process, by name.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -12,7 +13,9 @@ use super::latency::Latency;
 use super::readings::{
     AuditReading, CertificateReading, ConnectionsReading, KeySetReading, Readings, ReadingsCollector, StateReading,
 };
+use super::refused_origins::RefusedOrigins;
 use super::shared_tokens::SharedTokens;
+use super::upstream_health::{UpstreamHealths, UpstreamReading};
 use super::usage::Usages;
 use super::usage_report::WorkspaceReport;
 use super::workspace::OperationMetrics;
@@ -37,6 +40,10 @@ pub struct Metrics {
     readings: Arc<Readings>,
     pub(super) usages: Arc<Usages>,
     pub(super) shared_tokens: SharedTokens,
+    refused_origins: RefusedOrigins,
+    pub(super) upstream_healths: UpstreamHealths,
+    /// Requests that carried the secret of a key.
+    pub(super) leaked_secrets: AtomicU64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -134,6 +141,9 @@ impl Metrics {
             readings: Arc::new(Readings::default()),
             usages: Arc::new(Usages::default()),
             shared_tokens: SharedTokens::new(),
+            refused_origins: RefusedOrigins::default(),
+            upstream_healths: UpstreamHealths::default(),
+            leaked_secrets: AtomicU64::new(0),
         };
         let registry = &mut metrics.registry;
         registry.register("requests", "Requests by outcome", metrics.requests.clone());
@@ -264,6 +274,36 @@ impl Metrics {
     /// Who knows how the state is doing. The first to say so stays.
     pub fn read_state(&self, read: impl Fn() -> StateReading + Send + Sync + 'static) {
         self.readings.state.get_or_init(|| Arc::new(read));
+    }
+
+    /// The origins that were refused.
+    #[must_use]
+    pub fn refused_origins(&self) -> &RefusedOrigins {
+        &self.refused_origins
+    }
+
+    /// How the upstreams are doing, as the requests to them find out.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<UpstreamReading> {
+        self.upstream_healths.report()
+    }
+
+    /// How the connections are doing, where somebody knows.
+    #[must_use]
+    pub fn connections(&self) -> ConnectionsReading {
+        self.readings.connections.get().map_or_else(ConnectionsReading::default, |read| read())
+    }
+
+    /// How the state is doing, where somebody knows.
+    #[must_use]
+    pub fn state(&self) -> Option<StateReading> {
+        self.readings.state.get().map(|read| read())
+    }
+
+    /// Requests that carried the secret of a key, since the start.
+    #[must_use]
+    pub fn leaked_secrets(&self) -> u64 {
+        self.leaked_secrets.load(Ordering::Relaxed)
     }
 
     /// Connections that are open, on all listeners.

@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::alarm::Alarm;
@@ -10,10 +11,11 @@ use super::handles::Handles;
 use super::latency::Latency;
 use super::metrics::{LeakLabels, Metrics, ProofLabels, RequestLabels, VerdictLabels, WorkspaceLabels};
 use super::shared_tokens::Sighting;
+use super::upstream_health::UpstreamHealth;
 use super::usage::{KeyUsage, LONG_LIFE_SECONDS, TokenRisk, Upheld, WorkspaceUsage};
 use crate::clock::{self, UnixSeconds};
 use crate::decision::{Code, Force, Judged, Leak};
-use crate::policy::{KeyUse, Workspace};
+use crate::policy::{KeyUse, Origin, Workspace};
 use crate::profile::Class;
 
 /// The label of every attribute that the catalogue does not have. An attribute of this name counts as one of them.
@@ -38,6 +40,7 @@ pub struct WorkspaceMetrics {
     token_salt: u64,
     leaks: Alarms,
     state: Alarm,
+    upstream: Arc<UpstreamHealth>,
 }
 
 /// What became of the proof of a request.
@@ -107,6 +110,7 @@ impl WorkspaceMetrics {
         let id: Arc<str> = id.into();
         let now = clock::now_seconds();
         let usage = metrics.usages.workspace(&id, now);
+        let health = metrics.upstream_healths.of(upstream);
         let upstream = metrics.upstream_seconds(upstream);
         let operation = |name: &str, class: Option<Class>| {
             Arc::new(OperationMetrics::new(metrics, &id, name, class, Some(upstream.clone())))
@@ -123,6 +127,7 @@ impl WorkspaceMetrics {
             token_salt: metrics.shared_tokens.hasher().hash_one(&*id),
             leaks: Alarms::default(),
             state: Alarm::default(),
+            upstream: health,
             metrics: metrics.clone(),
             id,
         }
@@ -160,7 +165,10 @@ impl WorkspaceMetrics {
         let labels = LeakLabels { workspace: (*self.id).to_owned(), kind: leak.as_str() };
         self.metrics.leaks.get_or_create_owned(&labels).inc();
         match leak {
-            Leak::ConfiguredSecret(_) => self.leaks.configured_secret.raise(now),
+            Leak::ConfiguredSecret(_) => {
+                self.metrics.leaked_secrets.fetch_add(1, Ordering::Relaxed);
+                self.leaks.configured_secret.raise(now)
+            }
             Leak::PrivateKey => self.leaks.private_key.raise(now),
         }
     }
@@ -171,6 +179,17 @@ impl WorkspaceMetrics {
         let labels = WorkspaceLabels { workspace: (*self.id).to_owned() };
         self.metrics.state_failures.get_or_create_owned(&labels).inc();
         self.state.raise(now)
+    }
+
+    /// Counts a request from a page that the workspace does not trust.
+    pub fn refused_origin(&self, origin: &Origin, at: UnixSeconds) {
+        self.metrics.refused_origins().count(Some(&self.id), origin, at);
+    }
+
+    /// How the workspace's upstream is doing.
+    #[must_use]
+    pub fn upstream(&self) -> &UpstreamHealth {
+        &self.upstream
     }
 
     /// Counts one proof. In the metrics a key that the policy does not have counts as none: its id came from a peer.

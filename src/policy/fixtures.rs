@@ -11,7 +11,8 @@ use super::source::Source;
 use crate::decision::{Folding, Spelling, TokenReader};
 use crate::profile::{
     Accepts, Body, Class, Document, DocumentAt, GroupRule, IdentityPlaces, Members, Nested, Operation, PathPattern,
-    Platform, PlatformSource, Profile, RefusalShapes, Replaces, Rest, Shape, Teaches, TokenPlaces, Upgrade, WhenEmpty,
+    Platform, PlatformSource, Profile, RefusalShapes, Replaces, Rest, Serves, Shape, Teaches, TokenPlaces, Upgrade,
+    WhenEmpty,
 };
 
 pub(super) const GATEWAY: &str = r#"
@@ -95,6 +96,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         when_empty: WhenEmpty::Send,
         replaces: Replaces::Nothing,
         upgrade: Upgrade::Never,
+        serves: Serves::Anything,
         teaches: Teaches::Nothing,
         exchange: None,
     };

@@ -486,6 +486,16 @@ mod tests {
             "on = \"GET HEAD /a\"\nclass = \"pass\"\nbody = \"none\"\nupgrade = \"websocket\"",
             &["operation `o`: `upgrade`: expected `class = \"pass\"` and `GET` alone"],
         );
+        check_operation("on = \"GET HEAD /a\"\nclass = \"pass\"\nbody = \"none\"\nserves = \"frame\"", &[]);
+        for call in [
+            "on = \"POST /a\"\nclass = \"pass\"\nbody = \"stream\"",
+            "on = \"GET /a\"\nclass = \"event\"\nbody = \"none\"",
+        ] {
+            check_operation(
+                &format!("{call}\nserves = \"frame\""),
+                &["operation `o`: `serves`: a frame is loaded: expected `class = \"pass\"` and `GET` or `HEAD`"],
+            );
+        }
     }
 
     #[test]

@@ -18,6 +18,15 @@ impl fmt::Debug for Source {
     }
 }
 
+/// A line of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileLine {
+    /// Its path as operators know it.
+    pub file: String,
+    /// From one.
+    pub line: usize,
+}
+
 impl Source {
     /// A file of this name and text.
     #[must_use]
@@ -40,6 +49,11 @@ impl Source {
         let end = after.find('\n').map_or(self.text.len(), |newline| offset + newline);
         let line = self.text.get(start..end).unwrap_or_default();
         start..start + line.trim_end_matches('\r').len()
+    }
+
+    /// The line in which `offset` stands.
+    pub(super) fn file_line(&self, offset: usize) -> FileLine {
+        FileLine { file: self.name.clone(), line: self.position(offset).0 }
     }
 
     /// Line and column of `offset`, both from one, the column in characters.

@@ -70,8 +70,23 @@ impl Origin {
         Some(Self { text: text.into(), scheme, host_end: scheme.prefix().len() + host.len(), port })
     }
 
-    fn host(&self) -> &str {
+    pub(super) fn host(&self) -> &str {
         self.text.get(self.scheme.prefix().len()..self.host_end).unwrap_or_default()
+    }
+
+    /// Whether its host has nothing but letters, digits, dots, hyphens and underscores, or is an address. Browsers allow more: quotes, say.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let host = self.host();
+        let is_ipv6 = host.starts_with('[');
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        host.bytes().all(|byte| is_plain(byte) || (is_ipv6 && b"[:]".contains(&byte)))
+    }
+
+    /// Whether it is that of pages which this host serves over TLS; `authority` leaves the default port out.
+    #[must_use]
+    pub fn is_of_host(&self, authority: &str) -> bool {
+        self.text.strip_prefix(Scheme::Https.prefix()) == Some(authority)
     }
 
     /// The spelling, as browsers send it.
@@ -203,6 +218,20 @@ impl TrustedDomain {
                 .strip_suffix(self.origin.host())
                 .is_some_and(|labels| labels.len() > 1 && labels.ends_with('.'));
         self.origin.scheme == origin.scheme && self.origin.port == origin.port && (same_host || below)
+    }
+}
+
+impl TrustedDomain {
+    /// The entry as sources of a Content Security Policy (Level 3 §2.3.1), where `*.` does not cover the domain itself. There are none for
+    /// a host that the grammar has no form for: an IPv6 address, or a name with a semicolon in it.
+    pub fn csp_sources(&self) -> impl Iterator<Item = String> {
+        let has_form = self.origin.is_plain() && !self.origin.host().starts_with('[');
+        let below = self.subdomains.then(|| self.to_string());
+        below.into_iter().chain([self.origin.to_string()]).filter(move |_| has_form)
+    }
+
+    pub(super) fn origin(&self) -> &Origin {
+        &self.origin
     }
 }
 

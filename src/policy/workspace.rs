@@ -8,6 +8,8 @@ use std::time::Duration;
 use super::address_lists::AddressRule;
 use super::algorithm::Algorithm;
 use super::client_identity::ClientIdentity;
+use super::fetch_metadata::FetchMetadataRule;
+use super::source::FileLine;
 use super::trusted_domains::TrustedDomains;
 use crate::decision::{Catalogue, Mode};
 use crate::profile::{Operation, Place, Platforms, Profile};
@@ -25,10 +27,14 @@ pub struct Workspace {
     /// The name of an upstream in `gateway.toml`.
     pub upstream: String,
     pub trusted_domains: TrustedDomains,
+    /// Where that list stands, for whoever adds to it.
+    pub trusted_domains_at: FileLine,
     /// A request without `Origin`: native applications send none.
     pub missing_origin: Admission,
     /// `Origin: null`: sandboxed frames and web views send it.
     pub null_origin: Admission,
+    /// What browsers say of a request by themselves.
+    pub fetch_metadata: FetchMetadataRule,
     pub identity: IdentityPolicy,
     pub server: ServerPolicy,
     pub catalogue: Catalogue,

@@ -24,6 +24,7 @@ use self::routes::RawRoute;
 pub(super) use self::routes::share_a_call;
 use self::server::RawServer;
 use super::address_lists::AddressLists;
+use super::fetch_metadata::FetchMetadataRule;
 use super::finding::Findings;
 use super::keywords::keywords;
 use super::reader::{self, Named, Placed, Value, closest, one_of, quoted};
@@ -58,6 +59,8 @@ pub(super) struct RawWorkspace {
     missing_origin: Option<Placed<Admission>>,
     /// `Origin: null`: sandboxed frames send it. Default: refuse.
     null_origin: Option<Placed<Admission>>,
+    /// A request that its browser's own words (`Sec-Fetch-…`) speak against. Default: enforce, so that it is refused.
+    fetch_metadata: Option<Placed<FetchMetadataRule>>,
     /// What happens to attributes that are not listed below. Default: drop.
     unlisted: Option<Placed<Unlisted>>,
     /// What happens to unlisted attributes that a token signs. Default: drop.
@@ -127,6 +130,7 @@ impl RawWorkspace {
             }),
             missing_origin: table.required("missing_origin", Value::keyword),
             null_origin: table.optional("null_origin", Value::keyword),
+            fetch_metadata: table.optional("fetch_metadata", Value::keyword),
             unlisted: table.optional("unlisted", Value::keyword),
             signed_unlisted: table.optional("signed_unlisted", Value::keyword),
             on_misfit: table.optional("on_misfit", Value::keyword),
@@ -177,6 +181,7 @@ impl RawWorkspace {
             trusted_domains,
             missing_origin,
             null_origin,
+            fetch_metadata,
             unlisted,
             signed_unlisted,
             on_misfit,
@@ -215,15 +220,19 @@ impl RawWorkspace {
         if let Err(error) = &catalogue {
             findings.error(source, source.line_at(0), error.to_string());
         }
-        let domains = trusted_domains?.value.into_iter().map(|domain| domain.value).collect();
+        let trusted_domains = trusted_domains?;
+        let trusted_domains_at = source.file_line(trusted_domains.span.start);
+        let domains = trusted_domains.value.into_iter().map(|domain| domain.value).collect();
         Some(Workspace {
             id: source.stem().to_owned(),
             app_ids: plain(app_ids),
             hosts: plain(hosts),
             upstream: upstream?,
             trusted_domains: TrustedDomains::new(domains),
+            trusted_domains_at,
             missing_origin: missing_origin?.value,
             null_origin: null_origin.map_or(Admission::Refuse, |word| word.value),
+            fetch_metadata: fetch_metadata.map_or_else(FetchMetadataRule::default, |word| word.value),
             identity: identity?,
             server: server?,
             catalogue: catalogue.ok()?,

@@ -112,6 +112,14 @@ pub enum Upgrade {
     WebSocket,
 }
 
+/// What the operation's answer is, where browsers have to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Serves {
+    Anything,
+    /// The widget's page, which a customer's page puts into a frame.
+    Frame,
+}
+
 /// One kind of request of a profile.
 #[derive(Clone, Debug)]
 pub struct Operation {
@@ -129,6 +137,7 @@ pub struct Operation {
     pub when_empty: WhenEmpty,
     pub replaces: Replaces,
     pub upgrade: Upgrade,
+    pub serves: Serves,
     /// What the upstream's answer teaches.
     pub teaches: Teaches,
     /// Where it exchanges a token for a session.

@@ -89,7 +89,7 @@ impl<T> Routes<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::profile::{Body, Replaces, Teaches, Upgrade, WhenEmpty};
+    use crate::profile::{Body, Replaces, Serves, Teaches, Upgrade, WhenEmpty};
 
     fn routes() -> Routes<()> {
         let operation = |on: &str, class| {
@@ -106,6 +106,7 @@ mod tests {
                 when_empty: WhenEmpty::Send,
                 replaces: Replaces::Nothing,
                 upgrade: Upgrade::Never,
+                serves: Serves::Anything,
                 teaches: Teaches::Nothing,
                 exchange: None,
             };

@@ -195,7 +195,8 @@ impl Witness for Notes {
     }
 
     fn would_refuse(&mut self, code: &'static str) {
-        self.would_refuse = Some(code);
+        // The first, as in records.
+        self.would_refuse.get_or_insert(code);
     }
 
     fn judged(&mut self, _: &Tenant, update: &Update<'_>, judged: &Judged<'_>) {

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::StartError;
 use super::offer::load_offer;
-use crate::admin::{AdminState, EpochFacts, ReloadFacts, WorkspaceFacts};
+use crate::admin::{AdminState, EpochFacts, MISTAKES_TOLD_MAX, ReloadFacts, WorkspaceFacts};
 use crate::audit::Recorder;
 use crate::clock::{self, UnixSeconds};
 use crate::edge::certificates::{Certificate, Certificates};
@@ -55,7 +55,7 @@ impl Reloader {
         self.recorder.reopen();
         let prepared = self.prepare();
         self.begins = prepared.as_ref().err().and_then(StartError::begins);
-        let (result, findings) = match prepared {
+        let (result, mistakes) = match prepared {
             Ok((epoch, offers)) => {
                 for ((_, tls), offer) in self.shown.iter().zip(offers) {
                     if let Err(error) = tls.replace(offer) {
@@ -68,7 +68,7 @@ impl Reloader {
                 for table in epoch.gateway.awaiting_restart(&self.started) {
                     tracing::warn!(table, "a change in this table of `gateway.toml` takes a restart");
                 }
-                (ReloadResult::Ok, 0)
+                (ReloadResult::Ok, Vec::new())
             }
             Err(error) => {
                 let mistakes = error.mistakes();
@@ -78,10 +78,12 @@ impl Reloader {
                 for mistake in &mistakes {
                     tracing::error!(%mistake, "policy_mistake");
                 }
-                (ReloadResult::Failed, mistakes.len())
+                (ReloadResult::Failed, mistakes)
             }
         };
-        self.state.reloaded(ReloadFacts { at: clock::now(), result, findings });
+        let findings = mistakes.len();
+        let mistakes = mistakes.into_iter().take(MISTAKES_TOLD_MAX).collect();
+        self.state.reloaded(ReloadFacts { at: clock::now(), result, findings, mistakes });
     }
 
     fn prepare(&self) -> Result<(Arc<Epoch>, Vec<Offer>), StartError> {
@@ -104,6 +106,7 @@ pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str
         workspaces: epoch.tenants().len(),
         upstreams: epoch.gateway.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
         facts: epoch.tenants().iter().map(|tenant| facts_of(&tenant.workspace)).collect(),
+        connections_max: epoch.gateway.limits.connections_max,
     });
     let certificates = shown.iter().flat_map(|(name, tls)| {
         let certificates = tls.certificates();
@@ -125,6 +128,9 @@ fn facts_of(workspace: &policy::Workspace) -> WorkspaceFacts {
             workspace.identity.keys.iter().map(|key| key.id.clone()).chain(sets).collect()
         },
         enforces: workspace.enforces(),
+        mode: policy::word(workspace.catalogue.mode()),
+        trusted_domains: workspace.trusted_domains.clone(),
+        trusted_domains_at: workspace.trusted_domains_at.clone(),
     }
 }
 

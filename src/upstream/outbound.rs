@@ -120,6 +120,7 @@ pub(super) mod tests {
             when_empty: WhenEmpty::Send,
             replaces: Replaces::Nothing,
             upgrade,
+            serves: crate::profile::Serves::Anything,
             teaches: Teaches::Nothing,
             exchange: None,
         }

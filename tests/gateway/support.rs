@@ -1,6 +1,7 @@
 //! A gateway of its own for each test: made in a temporary directory, on ports that the system gives, stopped on drop.
 
 pub mod bench;
+pub mod chromium;
 pub mod client;
 pub mod forms;
 pub mod gateway;

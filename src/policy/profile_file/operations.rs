@@ -12,7 +12,7 @@ use super::shapes::Shapes;
 use crate::decision::Spelling;
 use crate::profile::{
     Accepts, Body, Class, Document, DocumentAt, Exchange, FieldAttribute, Members, Operation, PathPattern, Place,
-    Pointer, Replaces, Rest, Shape, Teaches, Upgrade, WhenEmpty,
+    Pointer, Replaces, Rest, Serves, Shape, Teaches, Upgrade, WhenEmpty,
 };
 
 /// Builds every operation. Those with mistakes are left out; the mistakes are among the findings.
@@ -62,6 +62,7 @@ impl Builder<'_> {
             when_empty,
             replaces,
             upgrade,
+            serves,
             teaches,
             exchange,
         } = raw;
@@ -79,6 +80,14 @@ impl Builder<'_> {
             if class.value != Class::Pass || on.value.methods != [Method::GET] {
                 self.error(upgrade.span.clone(), "`upgrade`: expected `class = \"pass\"` and `GET` alone");
             }
+        }
+        if let Some(serves) = serves.as_ref().filter(|serves| serves.value == Serves::Frame)
+            && (class.value != Class::Pass || !on.value.methods.iter().all(Method::is_safe))
+        {
+            self.error(
+                serves.span.clone(),
+                "`serves`: a frame is loaded: expected `class = \"pass\"` and `GET` or `HEAD`",
+            );
         }
         if let Some(teaches) = teaches.as_ref().filter(|teaches| teaches.value != Teaches::Nothing)
             && matches!(class.value, Class::Pass | Class::ServerApi)
@@ -102,6 +111,7 @@ impl Builder<'_> {
             when_empty: when_empty.map_or(WhenEmpty::Send, |when_empty| when_empty.value),
             replaces: replaces.map_or(Replaces::Nothing, |replaces| replaces.value),
             upgrade: upgrade.map_or(Upgrade::Never, |upgrade| upgrade.value),
+            serves: serves.map_or(Serves::Anything, |serves| serves.value),
             teaches: teaches.map_or(Teaches::Nothing, |teaches| teaches.value),
             exchange,
         })

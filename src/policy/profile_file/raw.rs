@@ -11,8 +11,8 @@ use super::super::reader::{self, Named, Placed, Table, Value};
 use super::super::source::Source;
 use crate::decision::{Spelling, TokenReader};
 use crate::profile::{
-    Body, Class, PathPattern, Place, Platform, Pointer, Replaces, Rest, SessionRole, Teaches, Upgrade, WhenEmpty,
-    WidgetOrigin,
+    Body, Class, PathPattern, Place, Platform, Pointer, Replaces, Rest, Serves, SessionRole, Teaches, Upgrade,
+    WhenEmpty, WidgetOrigin,
 };
 
 /// What one messenger looks like on the wire.
@@ -261,6 +261,8 @@ pub(super) struct RawOperation {
     pub(super) replaces: Option<Placed<Replaces>>,
     /// Whether the request may become a WebSocket. Default: never.
     pub(super) upgrade: Option<Placed<Upgrade>>,
+    /// What the answer is: `frame`, the widget's page, which only pages of trusted domains may put into a frame. Default: anything.
+    pub(super) serves: Option<Placed<Serves>>,
     /// What the answer teaches: the `role` of whoever asked. Default: nothing.
     pub(super) teaches: Option<Placed<Teaches>>,
     /// For `identify`: the request shows a token, and its answer gives a session token that stands for it.
@@ -432,6 +434,7 @@ impl RawOperation {
             when_empty: table.optional("when_empty", Value::keyword),
             replaces: table.optional("replaces", Value::keyword),
             upgrade: table.optional("upgrade", Value::keyword),
+            serves: table.optional("serves", Value::keyword),
             teaches: table.optional("teaches", Value::keyword),
             exchange: table.optional("exchange", |value| value.table(RawExchange::fill)),
         }
@@ -539,4 +542,5 @@ keywords!(
     "lead" => SessionRole::Lead,
     "user" => SessionRole::User,
 );
+keywords!(Serves: "anything" => Serves::Anything, "frame" => Serves::Frame);
 keywords!(Upgrade: "never" => Upgrade::Never, "websocket" => Upgrade::WebSocket);

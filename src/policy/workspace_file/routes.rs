@@ -11,7 +11,7 @@ use super::super::source::Source;
 use crate::decision::Spelling;
 use crate::profile::{
     Accepts, Body, Class, Document, DocumentAt, Members, Operation, PathPattern, Place, Pointer, Profile, Replaces,
-    Rest, Shape, Teaches, Upgrade, WhenEmpty,
+    Rest, Serves, Shape, Teaches, Upgrade, WhenEmpty,
 };
 
 /// The profile whose workspaces name their routes themselves.
@@ -87,6 +87,7 @@ impl RawRoute {
             when_empty: if replaces { WhenEmpty::Refuse } else { WhenEmpty::Send },
             replaces: if replaces { Replaces::All } else { Replaces::Nothing },
             upgrade: Upgrade::Never,
+            serves: Serves::Anything,
             teaches: Teaches::Nothing,
             exchange: None,
         })

@@ -25,6 +25,8 @@ fn the_least_file_means_the_strictest_workspace() {
     let workspace = workspace(WORKSPACE);
     assert_eq!(workspace.id, "a");
     assert_eq!(workspace.null_origin, Admission::Refuse);
+    assert_eq!(workspace.fetch_metadata, FetchMetadataRule::Enforce);
+    assert_eq!((workspace.trusted_domains_at.file.as_str(), workspace.trusted_domains_at.line), ("a.toml", 6));
     assert_eq!(workspace.on_replace, OnReplace::Refuse);
     assert_eq!(workspace.on_misfit, OnMisfit::Drop);
     assert_eq!(workspace.identity.leeway, std::time::Duration::from_secs(30));

@@ -29,6 +29,8 @@ pub struct Setup {
     workspaces: Vec<(String, String)>,
     profiles: Vec<(String, String)>,
     disk_may_fail: bool,
+    /// Host names of the certificate beside `localhost`.
+    names: Vec<String>,
 }
 
 /// The workspace of most tests: Intercom's web wire, everything enforced.
@@ -84,6 +86,7 @@ impl Setup {
             workspaces: Vec::new(),
             profiles: Vec::new(),
             disk_may_fail: false,
+            names: Vec::new(),
         }
     }
 
@@ -141,6 +144,12 @@ impl Setup {
         self
     }
 
+    /// The certificate is for these host names too.
+    pub fn named(mut self, names: &[&str]) -> Self {
+        self.names = names.iter().map(|name| (*name).to_owned()).collect();
+        self
+    }
+
     /// [`TestGateway::limit_files`] will be used: the signal that comes with it would end the process.
     pub fn whose_disk_fails(mut self) -> Self {
         self.disk_may_fail = true;
@@ -165,8 +174,9 @@ impl Setup {
         std::fs::create_dir_all(policies.join("workspaces")).expect("made");
         let certs = self.directory.path().join("certs");
         if !certs.exists() {
-            let status =
-                Command::new(BINARY).args(["certs", "dev", "--out"]).arg(&certs).stdout(Stdio::null()).status();
+            let names = self.names.iter().flat_map(|name| ["--name", name]);
+            let mut command = Command::new(BINARY);
+            let status = command.args(["certs", "dev", "--out"]).arg(&certs).args(names).stdout(Stdio::null()).status();
             assert!(status.expect("started").success(), "certs dev");
         }
         let gateway = format!(

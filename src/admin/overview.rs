@@ -1,0 +1,292 @@
+//! What of the process needs a look, and what an operator may want to know beside: the second half of `/status`.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::state::{EpochFacts, Readiness, ReloadFacts, WorkspaceFacts, rfc3339};
+use crate::audit::Numbers;
+use crate::clock::UnixSeconds;
+use crate::observe::{
+    CertificateReading, ConnectionsReading, Failing, KeySetReading, Metrics, RefusedOrigin, ReloadResult, StateReading,
+    UpstreamReading,
+};
+use crate::policy::{Origin, TrustedDomain};
+
+/// Refused origins that are told.
+pub(super) const ORIGINS_TOLD_MAX: usize = 20;
+
+/// A certificate that ends sooner needs a look, in days.
+const CERTIFICATE_DAYS_MIN: i64 = 14;
+
+/// What it is made from.
+pub(super) struct Seen<'s> {
+    pub(super) readiness: Readiness,
+    pub(super) epoch: Option<&'s EpochFacts>,
+    pub(super) reload: Option<&'s ReloadFacts>,
+    pub(super) certificates: &'s [CertificateReading],
+    pub(super) audit: Numbers,
+    pub(super) metrics: &'s Metrics,
+    pub(super) now: SystemTime,
+}
+
+/// The second half of the answer to `/status`.
+#[derive(Serialize)]
+pub(super) struct Overview {
+    at: String,
+    alarms: Vec<Alarm>,
+    workspaces: Vec<WorkspaceStatus>,
+    upstream_health: Vec<UpstreamStatus>,
+    connections_max: Option<usize>,
+    connections_refused: u64,
+    state_entries: Option<u64>,
+    revocations: Option<u64>,
+    refused_origins: Vec<OriginStatus>,
+}
+
+/// Something that needs a look.
+#[derive(Debug, Serialize)]
+struct Alarm {
+    /// The stable name.
+    code: &'static str,
+    words: String,
+}
+
+#[derive(Serialize)]
+struct WorkspaceStatus {
+    workspace: String,
+    mode: &'static str,
+}
+
+#[derive(Serialize)]
+struct UpstreamStatus {
+    upstream: String,
+    /// When it answered last.
+    answered: Option<String>,
+    failing_since: Option<String>,
+    /// Requests in a row that it did not answer.
+    failed_requests: u64,
+    last_error: Option<&'static str>,
+}
+
+/// An origin that is refused, and what would let it in. Whether that is right the operator alone knows.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct OriginStatus {
+    origin: String,
+    /// `null`: it was refused before the request said for whom it was.
+    workspace: Option<String>,
+    requests: u64,
+    first_seen: String,
+    last_seen: String,
+    /// Whether its domain is that of a trusted one. Of any other, somebody else is more likely to be the owner.
+    kin: bool,
+    /// The list that it is not on.
+    file: Option<String>,
+    line: Option<usize>,
+    /// The line with which it would be.
+    add: Option<String>,
+}
+
+impl Overview {
+    pub(super) fn of(seen: &Seen<'_>) -> Self {
+        let facts = seen.epoch.map(|epoch| epoch.facts.as_slice()).unwrap_or_default();
+        let in_force = |reading: &UpstreamReading| {
+            seen.epoch.is_some_and(|epoch| epoch.upstreams.iter().any(|name| *name == reading.upstream))
+        };
+        let upstreams: Vec<UpstreamReading> = seen.metrics.upstreams().into_iter().filter(in_force).collect();
+        let ConnectionsReading { refused: connections_refused, .. } = seen.metrics.connections();
+        let state = seen.metrics.state();
+        Self {
+            at: rfc3339(seen.now),
+            alarms: alarms(seen, &upstreams, state.as_ref()),
+            workspaces: facts
+                .iter()
+                .map(|facts| WorkspaceStatus { workspace: facts.workspace.clone(), mode: facts.mode })
+                .collect(),
+            upstream_health: upstreams.into_iter().map(UpstreamStatus::from).collect(),
+            connections_max: seen.epoch.map(|epoch| epoch.connections_max),
+            connections_refused,
+            state_entries: state.as_ref().map(|state| state.entries),
+            revocations: state.as_ref().map(|state| state.revocations),
+            refused_origins: seen
+                .metrics
+                .refused_origins()
+                .report()
+                .into_iter()
+                .filter_map(|refused| origin_status(refused, facts))
+                .take(ORIGINS_TOLD_MAX)
+                .collect(),
+        }
+    }
+}
+
+fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateReading>) -> Vec<Alarm> {
+    let mut alarms = Vec::new();
+    let mut raise = |code, words: String| alarms.push(Alarm { code, words });
+    match seen.readiness {
+        Readiness::Ready => {}
+        Readiness::NoEpoch | Readiness::Draining => {
+            raise("not_ready", format!("it is not ready: {}", seen.readiness.as_str()))
+        }
+    }
+    if let Some(reload) = seen.reload.filter(|reload| reload.result == ReloadResult::Failed) {
+        let mistakes = counted(reload.findings as u64, "mistake");
+        raise("reload_failed", format!("the last reload failed with {mistakes}: the policies of before stay in force"));
+    }
+    for certificate in seen.certificates {
+        let days = super::state::days_left(certificate, seen.now);
+        if days < 0 {
+            raise("certificate_ended", format!("the certificate `{}` has ended", certificate.name));
+        } else if days < CERTIFICATE_DAYS_MIN {
+            let days = counted(days.unsigned_abs(), "day");
+            raise("certificate_ends", format!("the certificate `{}` ends in {days}", certificate.name));
+        }
+    }
+    for UpstreamReading { upstream, failing, .. } in upstreams {
+        if let Some(Failing { requests, code, .. }) = failing {
+            let requests = counted(*requests, "request");
+            raise("upstream_fails", format!("the upstream `{upstream}` did not answer the last {requests}: `{code}`"));
+        }
+    }
+    for KeySetReading { workspace, set, is_stale, .. } in seen.metrics.key_sets() {
+        if is_stale {
+            raise(
+                "keys_stale",
+                format!("nobody confirms the keys of `{set}` of `{workspace}`: their tokens are refused"),
+            );
+        }
+    }
+    if seen.metrics.leaked_secrets() > 0 {
+        let requests = counted(seen.metrics.leaked_secrets(), "request");
+        raise("secret_leaked", format!("{requests} carried the secret of a key: look for `secret_leaked` in the log"));
+    }
+    if seen.audit.lost > 0 {
+        raise("records_lost", format!("{} of requests were lost", counted(seen.audit.lost, "record")));
+    }
+    if let Some(unwritten) = state.map(|state| state.unwritten).filter(|unwritten| *unwritten > 0) {
+        let things = counted(unwritten, "thing");
+        raise("state_unwritten", format!("{things} of the state found no room on the way to the disk"));
+    }
+    alarms
+}
+
+/// `None`: it is trusted by now.
+fn origin_status(refused: RefusedOrigin, facts: &[WorkspaceFacts]) -> Option<OriginStatus> {
+    let RefusedOrigin { workspace, origin, requests, first, last } = refused;
+    let own = workspace.as_ref().and_then(|id| facts.iter().find(|facts| facts.workspace == *id));
+    let trusts = |facts: &WorkspaceFacts| facts.trusted_domains.trust(&origin);
+    let is_kin = |facts: &&WorkspaceFacts| facts.trusted_domains.have_kin(&origin);
+    let (is_trusted, list, kin) = match (&workspace, own) {
+        (Some(_), Some(own)) => (trusts(own), Some(own), is_kin(&own)),
+        // The workspace is gone.
+        (Some(_), None) => (true, None, false),
+        (None, _) => {
+            let mut kin = facts.iter().filter(is_kin);
+            let first = kin.next();
+            // Of several lists it is not for us to say which.
+            let only = first.filter(|_| kin.next().is_none());
+            (facts.iter().any(trusts), only, first.is_some())
+        }
+    };
+    (!is_trusted).then(|| OriginStatus {
+        requests,
+        first_seen: moment(first),
+        last_seen: moment(last),
+        kin,
+        file: list.map(|list| list.trusted_domains_at.file.clone()),
+        line: list.map(|list| list.trusted_domains_at.line),
+        add: list.and_then(|list| line_to_add(list, &origin)),
+        origin: origin.to_string(),
+        workspace,
+    })
+}
+
+/// `None` where it cannot stand on the list: `http` to elsewhere.
+fn line_to_add(list: &WorkspaceFacts, origin: &Origin) -> Option<String> {
+    let can_stand = TrustedDomain::try_from(origin.as_str()).is_ok();
+    let others = if list.trusted_domains.entries().is_empty() { "" } else { "..., " };
+    can_stand.then(|| format!("trusted_domains = [{others}\"{origin}\"]"))
+}
+
+impl From<UpstreamReading> for UpstreamStatus {
+    fn from(reading: UpstreamReading) -> Self {
+        let UpstreamReading { upstream, answered, failing } = reading;
+        Self {
+            upstream,
+            answered: answered.map(moment),
+            failing_since: failing.map(|failing| moment(failing.since)),
+            failed_requests: failing.map_or(0, |failing| failing.requests),
+            last_error: failing.map(|failing| failing.code),
+        }
+    }
+}
+
+fn moment(at: UnixSeconds) -> String {
+    jiff::Timestamp::from_second(at.0).map_or_else(|_| String::new(), |time| time.to_string())
+}
+
+fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{FileLine, TrustedDomains};
+
+    fn facts(workspace: &str, domains: &[&str]) -> WorkspaceFacts {
+        let domains = domains.iter().map(|text| TrustedDomain::try_from(*text).expect("an entry")).collect();
+        WorkspaceFacts {
+            workspace: workspace.into(),
+            keys: vec![],
+            enforces: true,
+            mode: "enforce",
+            trusted_domains: TrustedDomains::new(domains),
+            trusted_domains_at: FileLine { file: format!("workspaces/{workspace}.toml"), line: 7 },
+        }
+    }
+
+    /// Whether it is kin, the list and the line.
+    #[track_caller]
+    fn check(workspace: &str, origin: &str, expected: Option<(bool, Option<&str>, Option<&str>)>) {
+        let all = [
+            facts("acme", &["https://app.acme.example"]),
+            facts("shop", &["https://*.shop.example"]),
+            facts("new", &[]),
+        ];
+        let refused = RefusedOrigin {
+            workspace: (!workspace.is_empty()).then(|| workspace.to_owned()),
+            origin: Origin::try_from(origin).expect("an origin"),
+            requests: 3,
+            first: UnixSeconds(0),
+            last: UnixSeconds(60),
+        };
+        let status = origin_status(refused, &all);
+        let found = status.as_ref().map(|status| (status.kin, status.file.as_deref(), status.add.as_deref()));
+        assert_eq!(found, expected, "{workspace} {origin}");
+    }
+
+    #[test]
+    fn what_is_told_of_a_refused_origin_is_the_list_that_it_is_not_on() {
+        let acme = Some("workspaces/acme.toml");
+        let line = Some("trusted_domains = [..., \"https://new.acme.example\"]");
+        check("acme", "https://new.acme.example", Some((true, acme, line)));
+        let line = Some("trusted_domains = [..., \"https://evil.test\"]");
+        check("acme", "https://evil.test", Some((false, acme, line)));
+        let line = Some("trusted_domains = [\"https://a.test\"]");
+        check("new", "https://a.test", Some((false, Some("workspaces/new.toml"), line)));
+        // In clear nothing is trusted.
+        check("acme", "http://new.acme.example", Some((true, acme, None)));
+        // Whose it is was not said: the looks decide, or nobody.
+        let line = Some("trusted_domains = [..., \"https://new.acme.example\"]");
+        check("", "https://new.acme.example", Some((true, acme, line)));
+        check("", "https://evil.test", Some((false, None, None)));
+    }
+
+    #[test]
+    fn what_is_trusted_by_now_or_of_a_workspace_that_is_gone_is_not_told() {
+        check("acme", "https://app.acme.example", None);
+        check("", "https://x.shop.example", None);
+        check("gone", "https://new.acme.example", None);
+    }
+}
