@@ -14,7 +14,7 @@ use rustls::sign::CertifiedKey;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 
-use super::certificates::Certificates;
+use super::certificates::{Certificate, Certificates};
 use super::client_authorities::ClientAuthorities;
 use super::client_certificate::ClientCertificate;
 use super::peer::{Alpn, Resumption, TlsFacts, TlsVersion};
@@ -149,8 +149,8 @@ impl Tls {
         config.require_ems = true;
         // Tickets rather than a table, so that sessions cost us no memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        let chains = certificates.iter().flat_map(|certificate| certificate.key().cert.iter().map(AsRef::as_ref));
-        let binding = Binding::new(&listener, chains, clients.digest());
+        let chains: Vec<_> = certificates.iter().flat_map(Certificate::chain).collect();
+        let binding = Binding::new(&listener, chains.iter().map(AsRef::as_ref), clients.digest());
         config.ticketer = Arc::new(Ticketer::new(tickets.clone(), binding));
         Ok(Self { config: Arc::new(config), certificates, tickets })
     }
@@ -193,7 +193,7 @@ struct ByServerName(Arc<Certificates>);
 
 impl ResolvesServerCert for ByServerName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.0.find(hello.server_name()).map(|certificate| Arc::clone(certificate.key()))
+        self.0.find(hello.server_name()).map(Certificate::key)
     }
 }
 

@@ -22,6 +22,7 @@ mod keys_command;
 mod leads;
 mod leaks;
 mod lifecycle;
+mod ocsp;
 mod platforms;
 mod policies;
 mod readers;
