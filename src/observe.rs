@@ -18,7 +18,7 @@ pub use latency::Latency;
 pub use metrics::{InFlight, Metrics, ReloadResult};
 pub use readings::{AuditReading, CertificateReading, ConnectionsReading, KeySetReading, StateReading};
 pub use shared_tokens::{ADDRESSES_MAX, ALONE_SECONDS, TOKENS_WATCHED_MAX, WATCHED_SECONDS_MAX};
-pub use tls_readings::{HandshakeReading, StapleReading, TicketReading, TlsReading};
+pub use tls_readings::{HandshakeReading, ListReading, StapleReading, TicketReading, TlsReading};
 pub use usage::{LONG_LIFE_SECONDS, TokenRisk, Upheld};
 pub use usage_report::{KeyReport, Kinds, Risks, UsageReport, WorkspaceReport};
 pub use workspace::{CountedProof, CountedToken, OperationMetrics, WorkspaceMetrics};

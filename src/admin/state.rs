@@ -154,7 +154,7 @@ impl AdminState {
 
     pub(super) fn status(&self, now: SystemTime) -> Status {
         let epoch = self.epoch.load_full();
-        let TlsReading { tickets, staples, handshakes: _ } = self.metrics.tls();
+        let TlsReading { tickets, staples, handshakes: _, lists: _ } = self.metrics.tls();
         let Numbers { written, lost, disk_errors } = self.recorder.numbers();
         Status {
             version: env!("CARGO_PKG_VERSION"),

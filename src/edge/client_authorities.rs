@@ -14,8 +14,10 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::tls::provider;
+use crate::clock::UnixSeconds;
 use crate::policy::{ClientCertificates, Demand};
 
 /// The authorities of one listener, ready to verify with.
@@ -23,6 +25,8 @@ use crate::policy::{ClientCertificates, Demand};
 pub struct ClientAuthorities {
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     digest: Vec<u8>,
+    /// When the first of the lists of revoked certificates is out of date.
+    lists_end: Option<UnixSeconds>,
 }
 
 /// Why clients cannot be asked for certificates.
@@ -46,7 +50,7 @@ impl ClientAuthorities {
     /// None: clients are not asked.
     #[must_use]
     pub fn none() -> Self {
-        Self { verifier: None, digest: Vec::new() }
+        Self { verifier: None, digest: Vec::new(), lists_end: None }
     }
 
     /// Reads what the policy names.
@@ -86,6 +90,7 @@ impl ClientAuthorities {
             of_file.iter().for_each(|list| tell(b"revoked", list));
             lists.extend(of_file);
         }
+        let lists_end = lists.iter().filter_map(|list| ends(list)).min();
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()))
             .with_crls(lists)
             .enforce_revocation_expiration();
@@ -101,7 +106,13 @@ impl ClientAuthorities {
             },
         );
         let verifier = builder.build().map_err(ClientAuthoritiesError::Lists)?;
-        Ok(Self { verifier: Some(verifier), digest: context.finish().as_ref().to_vec() })
+        Ok(Self { verifier: Some(verifier), digest: context.finish().as_ref().to_vec(), lists_end })
+    }
+
+    /// When the first of the lists of revoked certificates is out of date: from then on nobody's certificate holds whom it is about.
+    #[must_use]
+    pub fn lists_end(&self) -> Option<UnixSeconds> {
+        self.lists_end
     }
 
     pub(super) fn verifier(&self) -> Option<&Arc<dyn ClientCertVerifier>> {
@@ -112,6 +123,11 @@ impl ClientAuthorities {
     pub(super) fn digest(&self) -> &[u8] {
         &self.digest
     }
+}
+
+fn ends(list: &CertificateRevocationListDer<'_>) -> Option<UnixSeconds> {
+    let (_, list) = CertificateRevocationList::from_der(list).ok()?;
+    Some(UnixSeconds(list.next_update()?.timestamp()))
 }
 
 fn read<T: PemObject>(path: &Path) -> Result<Vec<T>, ClientAuthoritiesError> {

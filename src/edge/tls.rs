@@ -19,6 +19,7 @@ use super::client_authorities::ClientAuthorities;
 use super::client_certificate::ClientCertificate;
 use super::peer::{Alpn, Resumption, TlsFacts, TlsVersion};
 use super::tickets::{Binding, TicketSecrets, Ticketer};
+use crate::clock::UnixSeconds;
 
 /// What a listener shows to clients; replaced whole, while connections that exist keep theirs.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ pub(super) struct Tls {
     config: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
     tickets: TicketSecrets,
+    lists_end: Option<UnixSeconds>,
 }
 
 /// Why TLS cannot be set up.
@@ -90,6 +92,12 @@ impl ReloadableTls {
     #[must_use]
     pub fn certificates(&self) -> Arc<Certificates> {
         Arc::clone(&self.current.load().certificates)
+    }
+
+    /// When the first list of revoked client certificates is out of date, where there are any: for the gauge.
+    #[must_use]
+    pub fn lists_end(&self) -> Option<UnixSeconds> {
+        self.current.load().lists_end
     }
 
     pub(super) fn current(&self) -> Arc<Tls> {
@@ -152,7 +160,7 @@ impl Tls {
         let chains: Vec<_> = certificates.iter().flat_map(Certificate::chain).collect();
         let binding = Binding::new(&listener, chains.iter().map(AsRef::as_ref), clients.digest());
         config.ticketer = Arc::new(Ticketer::new(tickets.clone(), binding));
-        Ok(Self { config: Arc::new(config), certificates, tickets })
+        Ok(Self { config: Arc::new(config), certificates, tickets, lists_end: clients.lists_end() })
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {

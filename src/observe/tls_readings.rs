@@ -29,6 +29,14 @@ pub struct TicketReading {
     pub age_seconds: i64,
 }
 
+/// The lists of revoked client certificates of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListReading {
+    pub listener: String,
+    /// When the first of them is out of date.
+    pub ends: UnixSeconds,
+}
+
 /// What the issuer of one certificate said of it by OCSP, where it can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StapleReading {
@@ -49,6 +57,7 @@ pub struct TlsReading {
     pub handshakes: Vec<HandshakeReading>,
     pub tickets: Vec<TicketReading>,
     pub staples: Vec<StapleReading>,
+    pub lists: Vec<ListReading>,
 }
 
 /// Who knows it.
@@ -65,7 +74,8 @@ impl fmt::Debug for TlsCollector {
 
 impl Collector for TlsCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let TlsReading { handshakes, tickets, staples } = self.0.get().map_or_else(TlsReading::default, |read| read());
+        let TlsReading { handshakes, tickets, staples, lists } =
+            self.0.get().map_or_else(TlsReading::default, |read| read());
         if !handshakes.is_empty() {
             let help = "TLS handshakes that ended well";
             let mut family =
@@ -79,6 +89,9 @@ impl Collector for TlsCollector {
         let help = "For how long the newest secret for session tickets has been in use";
         encode_gauges(&mut encoder, "ticket_secret_age_seconds", help, "listener", ages)?;
         let now = clock::now_seconds().0;
+        let help = "Until the first list of revoked client certificates is out of date, and lets nobody in";
+        let left = lists.iter().map(|list| (list.listener.as_str(), list.ends.0.saturating_sub(now)));
+        encode_gauges(&mut encoder, "client_list_left_seconds", help, "listener", left)?;
         let known = |at: fn(&StapleReading) -> Option<UnixSeconds>| {
             staples.iter().filter_map(move |staple| Some((staple.certificate.as_str(), at(staple)?.0)))
         };
@@ -114,7 +127,8 @@ fn encode_gauges<'n>(
 
 #[cfg(test)]
 mod tests {
-    use crate::observe::{HandshakeReading, Metrics, StapleReading, TicketReading, TlsReading};
+    use crate::clock::UnixSeconds;
+    use crate::observe::{HandshakeReading, ListReading, Metrics, StapleReading, TicketReading, TlsReading};
 
     #[test]
     fn what_nobody_knows_is_not_said() {
@@ -131,6 +145,7 @@ mod tests {
             handshakes: vec![HandshakeReading { version: "TLSv1.3", group: "X25519", resumption: "full", number: 3 }],
             tickets: vec![TicketReading { listener: "public".into(), is_shared: true, age_seconds: 17 }],
             staples: vec![staple("a", false), staple("b", true)],
+            lists: vec![ListReading { listener: "public".into(), ends: UnixSeconds(0) }],
         };
         metrics.read_tls(move || reading.clone());
         metrics.ocsp_fetched("timeout");
@@ -145,5 +160,6 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
         }
         assert!(!text.contains("countersign_staple"), "{text}");
+        assert!(text.contains(r#"countersign_client_list_left_seconds{listener="public"} -"#), "{text}");
     }
 }

@@ -10,7 +10,7 @@ use crate::edge::connections::Connections;
 use crate::edge::tickets::{SECRET_SECONDS_MAX, TicketFileError, TicketSecrets};
 use crate::edge::tls::{Offer, ReloadableTls};
 use crate::epoch::Epoch;
-use crate::observe::{HandshakeReading, Metrics, TicketReading, TlsReading};
+use crate::observe::{HandshakeReading, ListReading, Metrics, TicketReading, TlsReading};
 use crate::policy::{self, Ocsp};
 use crate::stapling::{Shown, Stapler};
 
@@ -28,6 +28,13 @@ pub(super) fn load_offer(settings: &policy::Listener) -> Result<Offer, StartErro
     let certificates = load_certificates(settings)?;
     let failed = |source| StartError::Offer { name: settings.name.clone(), source };
     let clients = ClientAuthorities::load(&settings.tls.client_certificates).map_err(|error| failed(error.into()))?;
+    if clients.lists_end().is_some_and(|ends| ends < clock::now_seconds()) {
+        let listener = &settings.name;
+        tracing::error!(
+            listener,
+            "a list of revoked client certificates is out of date: nobody of its authority is let in"
+        );
+    }
     let tickets = match &settings.tls.tickets {
         Some(path) => {
             let secrets = TicketSecrets::load(path).map_err(|error| failed(error.into()))?;
@@ -74,12 +81,16 @@ pub(super) fn read_tls(
             let (is_shared, age_seconds) = (secrets.are_shared(), secrets.age_seconds(clock::now_seconds()));
             TicketReading { listener: name.to_string(), is_shared, age_seconds }
         });
+        let lists = shown
+            .iter()
+            .filter_map(|(name, tls)| Some(ListReading { listener: name.to_string(), ends: tls.lists_end()? }));
         TlsReading {
             handshakes: handshakes
                 .map(|(version, group, resumption, number)| HandshakeReading { version, group, resumption, number })
                 .collect(),
             tickets: tickets.collect(),
             staples: stapler.readings(),
+            lists: lists.collect(),
         }
     });
 }
