@@ -24,5 +24,6 @@ pub mod profile;
 pub mod rehearse;
 pub mod rejection;
 pub mod server;
+pub mod stapling;
 pub mod state;
 pub mod upstream;

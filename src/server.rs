@@ -33,8 +33,9 @@ use crate::gateway::Gateway;
 use crate::identity::KeySetState;
 use crate::observe::{ConnectionsReading, KeySetReading, Metrics, StateReading};
 use crate::policy::{PlainListener, ProxyProtocol, Severity, StateSettings};
+use crate::stapling::Stapler;
 use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, Numbers, OnDisk, Store};
-use offer::{OfferError, load_offer};
+use offer::{OfferError, follow_certificates, load_offer, read_tls};
 use reload::{Reloader, tell_in_force};
 use workers::Workers;
 
@@ -231,6 +232,8 @@ impl Server {
             let store = Arc::clone(&store);
             move || state_reading(&*store)
         });
+        let stapler = Stapler::new(&metrics);
+        let tls_metrics = Arc::clone(&metrics);
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&epochs),
             recorder.clone(),
@@ -260,6 +263,9 @@ impl Server {
             };
             acceptor.spawn(report(serve_tls(socket, Arc::new(edge))));
         }
+        read_tls(&tls_metrics, &connections, &stapler, &shown);
+        follow_certificates(&stapler, &epoch, &shown);
+        let stapling = tokio::spawn(Arc::clone(&stapler).run());
         if let Some((socket, PlainListener { address: _, redirect_port, proxy_protocol })) = plain {
             let (limits, drain) = (Arc::clone(&limits), drain.clone());
             let edge =
@@ -286,8 +292,15 @@ impl Server {
         let started = epoch.gateway.clone();
         drop(epoch);
 
-        let mut reloader =
-            Reloader { started, epochs: Arc::clone(&epochs), state: Arc::clone(&state), shown, recorder, begins: None };
+        let mut reloader = Reloader {
+            started,
+            epochs: Arc::clone(&epochs),
+            state: Arc::clone(&state),
+            shown,
+            stapler,
+            recorder,
+            begins: None,
+        };
         loop {
             tokio::select! {
                 () = watch.changed() => reloader.reload_if_changed(),
@@ -296,6 +309,7 @@ impl Server {
                     reloader.reload();
                     // Whoever asks by hand means the issuers too; a file that has changed asks none.
                     epochs.issuers().ask_all();
+                    reloader.stapler.ask_all();
                 }
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
@@ -319,6 +333,7 @@ impl Server {
             _ = signals.interrupt.recv() => {}
         }
         issuers.abort();
+        stapling.abort();
         workers.stop();
         admin_stop.cancel();
         if let Some(admin) = admin {
@@ -365,6 +380,7 @@ fn reading(connections: &Connections) -> ConnectionsReading {
         proxy_absent,
         proxy_malformed,
         proxy_timed_out,
+        handshakes: _,
     } = &connections.tally;
     let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     ConnectionsReading {

@@ -86,7 +86,13 @@ fn metrics() -> Vec<&'static str> {
     let names = registered.filter_map(|rest| rest.split('"').nth(1));
     let (_, collected) =
         include_str!("../src/observe/readings.rs").split_once("impl Collector").expect("the collector");
-    let words = collected.split('"').skip(1).step_by(2);
+    let (_, of_tls) =
+        include_str!("../src/observe/tls_readings.rs").split_once("impl Collector").expect("the collector");
+    let texts = |text: &'static str| {
+        let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((text, ""));
+        code.split('"').skip(1).step_by(2)
+    };
+    let words = texts(collected).chain(texts(of_tls));
     // Help is a sentence, and labels are listed here.
     let labels = [
         "version",
@@ -103,6 +109,10 @@ fn metrics() -> Vec<&'static str> {
         "unlisted",
         "absent",
         "malformed",
+        "version",
+        "group",
+        "resumption",
+        "listener",
     ];
     names.chain(words).filter(|word| !word.is_empty() && !word.contains(' ') && !labels.contains(word)).collect()
 }

@@ -134,7 +134,7 @@ fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateRe
         raise("reload_failed", format!("the last reload failed with {mistakes}: the policies of before stay in force"));
     }
     for certificate in seen.certificates {
-        let days = super::state::days_left(certificate, seen.now);
+        let days = certificate.days_left(UnixSeconds::of(seen.now));
         if days < 0 {
             raise("certificate_ended", format!("the certificate `{}` has ended", certificate.name));
         } else if days < CERTIFICATE_DAYS_MIN {

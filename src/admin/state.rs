@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
@@ -10,7 +10,10 @@ use serde::Serialize;
 use super::overview::{Overview, Seen};
 use crate::audit::{Change, Numbers, Recorder};
 use crate::clock::UnixSeconds;
-use crate::observe::{AuditReading, CertificateReading, KeySetReading, Metrics, ReloadResult, UsageReport};
+use crate::observe::{
+    AuditReading, CertificateReading, KeySetReading, Metrics, ReloadResult, StapleReading, TicketReading, TlsReading,
+    UsageReport,
+};
 use crate::policy::{FileLine, TrustedDomains};
 
 /// The epoch in force.
@@ -164,6 +167,7 @@ impl AdminState {
 
     pub(super) fn status(&self, now: SystemTime) -> Status {
         let epoch = self.epoch.load_full();
+        let TlsReading { tickets, staples, handshakes: _, lists: _ } = self.metrics.tls();
         let audit = self.recorder.numbers();
         let Numbers { written, lost, disk_errors } = audit;
         let overview = Overview::of(&Seen {
@@ -192,9 +196,14 @@ impl AdminState {
                 .iter()
                 .map(|certificate| CertificateStatus {
                     name: certificate.name.clone(),
-                    days_left: days_left(certificate, now),
+                    days_left: certificate.days_left(UnixSeconds::of(now)),
+                    ocsp: staples
+                        .iter()
+                        .find(|staple| staple.certificate == certificate.name)
+                        .map(|staple| OcspStatus::of(staple, UnixSeconds::of(now))),
                 })
                 .collect(),
+            tickets: tickets.into_iter().map(TicketStatus::from).collect(),
             upstreams: epoch.as_deref().map(|facts| facts.upstreams.clone()).unwrap_or_default(),
             key_sets: self.metrics.key_sets().into_iter().map(KeySetStatus::from).collect(),
             audit: AuditStatus { written, lost, disk_errors },
@@ -218,6 +227,7 @@ pub(super) struct Status {
     epoch: Option<EpochStatus>,
     reload: Option<ReloadStatus>,
     certificates: Vec<CertificateStatus>,
+    tickets: Vec<TicketStatus>,
     upstreams: Vec<String>,
     key_sets: Vec<KeySetStatus>,
     audit: AuditStatus,
@@ -247,6 +257,45 @@ struct CertificateStatus {
     name: String,
     /// Whole days; negative when it has ended.
     days_left: i64,
+    /// What its issuer says; `null` where nobody can be asked.
+    ocsp: Option<OcspStatus>,
+}
+
+#[derive(Serialize)]
+struct OcspStatus {
+    /// `null`: nothing is shown.
+    age_seconds: Option<i64>,
+    left_seconds: Option<i64>,
+    revoked: bool,
+    last_error: Option<&'static str>,
+}
+
+impl OcspStatus {
+    fn of(reading: &StapleReading, now: UnixSeconds) -> Self {
+        let StapleReading { certificate: _, this_update, next_update, is_revoked: revoked, failure: last_error } =
+            reading;
+        Self {
+            age_seconds: this_update.map(|time| now.0.saturating_sub(time.0)),
+            left_seconds: next_update.map(|time| time.0.saturating_sub(now.0)),
+            revoked: *revoked,
+            last_error: *last_error,
+        }
+    }
+}
+
+/// The secrets of a listener's session tickets.
+#[derive(Serialize)]
+struct TicketStatus {
+    listener: String,
+    shared: bool,
+    age_seconds: i64,
+}
+
+impl From<TicketReading> for TicketStatus {
+    fn from(reading: TicketReading) -> Self {
+        let TicketReading { listener, is_shared: shared, age_seconds } = reading;
+        Self { listener, shared, age_seconds }
+    }
 }
 
 #[derive(Serialize)]
@@ -276,36 +325,6 @@ struct AuditStatus {
     disk_errors: u64,
 }
 
-const DAY_SECONDS: i64 = 24 * 60 * 60;
-
-pub(super) fn days_left(certificate: &CertificateReading, now: SystemTime) -> i64 {
-    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let seconds = certificate.not_after.0.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
-    // Rounded down, so that one that ended a second ago is not said to have 0 days left.
-    seconds.div_euclid(DAY_SECONDS)
-}
-
 pub(super) fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.0}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-
-    #[track_caller]
-    fn check(not_after: i64, now: u64, days: i64) {
-        let certificate = CertificateReading { name: String::new(), not_after: UnixSeconds(not_after) };
-        assert_eq!(days_left(&certificate, UNIX_EPOCH + Duration::from_secs(now)), days);
-    }
-
-    #[test]
-    fn days_are_whole_and_negative_once_it_is_over() {
-        check(10 * DAY_SECONDS, 0, 10);
-        check(10 * DAY_SECONDS - 1, 0, 9);
-        check(100, 100, 0);
-        check(100, 101, -1);
-    }
 }

@@ -8,12 +8,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
 use super::certificate_names::CertificateNames;
+use super::ocsp::Staple;
 use super::private_file::PrivateFile;
 use super::signatures::Signed;
 use super::tls::provider;
@@ -23,7 +25,8 @@ use crate::policy::CertificateSource;
 /// One certificate chain with its key. The two belong together, and every certificate of the chain was valid when it was loaded.
 #[derive(Clone)]
 pub struct Certificate {
-    key: Arc<CertifiedKey>,
+    /// Replaced when the issuer's word of it is renewed.
+    key: Arc<ArcSwap<CertifiedKey>>,
     names: Arc<CertificateNames>,
     ends: UnixSeconds,
     source: PathBuf,
@@ -203,11 +206,29 @@ impl Certificate {
         let key = CertifiedKey::new(chain, key);
         // All keys of our provider can say their public half, so not knowing is a mismatch too.
         key.keys_match().map_err(|_| CertificateError::KeyMismatch { path: path(), key: source.key.clone() })?;
-        Ok(Self { key: Arc::new(key), names: Arc::new(names), ends, source: path(), open_key: None })
+        Ok(Self {
+            key: Arc::new(ArcSwap::from_pointee(key)),
+            names: Arc::new(names),
+            ends,
+            source: path(),
+            open_key: None,
+        })
     }
 
-    pub(super) fn key(&self) -> &Arc<CertifiedKey> {
-        &self.key
+    pub(super) fn key(&self) -> Arc<CertifiedKey> {
+        self.key.load_full()
+    }
+
+    /// The certificates, its own first.
+    #[must_use]
+    pub fn chain(&self) -> Vec<CertificateDer<'static>> {
+        self.key.load().cert.clone()
+    }
+
+    /// Shows the issuer's word that it is good, or none, from the next handshake on, wherever it is shown.
+    pub fn staple(&self, staple: Option<&Staple>) {
+        let ocsp = staple.map(|staple| staple.response().to_vec());
+        self.key.store(Arc::new(CertifiedKey { ocsp, ..(*self.key()).clone() }));
     }
 
     /// The hosts for which it speaks.

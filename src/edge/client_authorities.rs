@@ -14,8 +14,10 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
 use super::tls::provider;
+use crate::clock::UnixSeconds;
 use crate::policy::{ClientCertificates, Demand};
 
 /// The authorities of one listener, ready to verify with.
@@ -23,6 +25,8 @@ use crate::policy::{ClientCertificates, Demand};
 pub struct ClientAuthorities {
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     digest: Vec<u8>,
+    /// When the first of the lists of revoked certificates is out of date.
+    lists_end: Option<UnixSeconds>,
 }
 
 /// Why clients cannot be asked for certificates.
@@ -46,7 +50,7 @@ impl ClientAuthorities {
     /// None: clients are not asked.
     #[must_use]
     pub fn none() -> Self {
-        Self { verifier: None, digest: Vec::new() }
+        Self { verifier: None, digest: Vec::new(), lists_end: None }
     }
 
     /// Reads what the policy names.
@@ -83,9 +87,12 @@ impl ClientAuthorities {
             if of_file.is_empty() {
                 return Err(ClientAuthoritiesError::NoList(path.clone()));
             }
-            of_file.iter().for_each(|list| tell(b"revoked", list));
+            for list in &of_file {
+                tell(b"revoked", list);
+            }
             lists.extend(of_file);
         }
+        let lists_end = lists.iter().filter_map(|list| ends(list)).min();
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()))
             .with_crls(lists)
             .enforce_revocation_expiration();
@@ -101,7 +108,13 @@ impl ClientAuthorities {
             },
         );
         let verifier = builder.build().map_err(ClientAuthoritiesError::Lists)?;
-        Ok(Self { verifier: Some(verifier), digest: context.finish().as_ref().to_vec() })
+        Ok(Self { verifier: Some(verifier), digest: context.finish().as_ref().to_vec(), lists_end })
+    }
+
+    /// When the first of the lists of revoked certificates is out of date: from then on nobody's certificate holds whom it is about.
+    #[must_use]
+    pub fn lists_end(&self) -> Option<UnixSeconds> {
+        self.lists_end
     }
 
     pub(super) fn verifier(&self) -> Option<&Arc<dyn ClientCertVerifier>> {
@@ -112,6 +125,11 @@ impl ClientAuthorities {
     pub(super) fn digest(&self) -> &[u8] {
         &self.digest
     }
+}
+
+fn ends(list: &CertificateRevocationListDer<'_>) -> Option<UnixSeconds> {
+    let (_, list) = CertificateRevocationList::from_der(list).ok()?;
+    Some(UnixSeconds(list.next_update()?.timestamp()))
 }
 
 fn read<T: PemObject>(path: &Path) -> Result<Vec<T>, ClientAuthoritiesError> {
@@ -125,5 +143,78 @@ fn read<T: PemObject>(path: &Path) -> Result<Vec<T>, ClientAuthoritiesError> {
 impl fmt::Debug for ClientAuthorities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientAuthorities").field("asked", &self.verifier.is_some()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    fn settings(ca: &Path, crl: Option<&Path>) -> ClientCertificates {
+        ClientCertificates::Asked {
+            demand: Demand::Required,
+            ca: vec![ca.to_owned()],
+            crl: crl.into_iter().map(Path::to_owned).collect(),
+        }
+    }
+
+    #[test]
+    fn files_that_hold_something_else_are_said() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = |name: &str, text: &str| {
+            let path = directory.path().join(name);
+            fs::write(&path, text).expect("written");
+            path
+        };
+        let key = KeyPair::generate().expect("a key");
+        let pem = CertificateParams::default().self_signed(&key).expect("a certificate").pem();
+        let (good, empty) = (file("ca.pem", &pem), file("empty.pem", ""));
+        let key = file("key.pem", &key.serialize_pem());
+        let garbage = file("garbage.pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
+        let broken = file("broken.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
+        let absent = directory.path().join("absent.pem");
+        let check = |ca: &Path, crl: Option<&Path>, expected: &str| {
+            let loaded = ClientAuthorities::load(&settings(ca, crl));
+            let words = loaded.map_or_else(|error| error.to_string(), |_| "fine".to_owned());
+            assert!(words.contains(expected), "{words}");
+        };
+        check(&good, None, "fine");
+        check(&empty, None, "holds no certificate in PEM");
+        check(&key, None, "holds no certificate in PEM");
+        check(&garbage, None, "is not PEM");
+        check(&broken, None, "certificate 1 of");
+        check(&absent, None, "cannot read");
+        check(&good, Some(&good), "holds no list of revoked certificates in PEM");
+        check(&good, Some(&absent), "cannot read");
+        let list = file("broken.crl", "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
+        check(&good, Some(&list), "the lists of revoked certificates cannot be read");
+        assert!(ClientAuthorities::load(&ClientCertificates::Off).expect("nothing to read").verifier().is_none());
+    }
+
+    #[test]
+    fn another_demand_or_another_authority_is_told_apart() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let files = ["one.pem", "other.pem"].map(|name| {
+            let key = KeyPair::generate().expect("a key");
+            let path = directory.path().join(name);
+            fs::write(&path, CertificateParams::default().self_signed(&key).expect("a certificate").pem())
+                .expect("written");
+            path
+        });
+        let of = |demand, ca: &[PathBuf]| {
+            let settings = ClientCertificates::Asked { demand, ca: ca.to_vec(), crl: Vec::new() };
+            ClientAuthorities::load(&settings).expect("loaded").digest().to_vec()
+        };
+        let digests = [
+            of(Demand::Required, &files[..1]),
+            of(Demand::Optional, &files[..1]),
+            of(Demand::Required, &files[1..]),
+            of(Demand::Required, &files),
+            ClientAuthorities::none().digest().to_vec(),
+        ];
+        assert!(digests.iter().all(|digest| digests.iter().filter(|other| *other == digest).count() == 1));
+        assert_eq!(of(Demand::Required, &files[..1]), digests[0]);
     }
 }

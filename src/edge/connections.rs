@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
+use super::handshakes::Handshakes;
 use crate::policy::Limits;
 
 /// The connections of all listeners. One value for the process, so that several runtimes share one limit.
@@ -27,6 +28,8 @@ pub struct Tally {
     pub accept_errors: AtomicU64,
     pub handshakes_failed: AtomicU64,
     pub handshakes_timed_out: AtomicU64,
+    /// Those that ended well.
+    pub handshakes: Handshakes,
     /// Heads that were refused as bytes, see [`super::framing`].
     pub malformed: AtomicU64,
     /// Connections cut because the client did not do what was its turn.

@@ -97,6 +97,17 @@ pub enum Resumption {
     Resumed,
 }
 
+impl Resumption {
+    /// Its stable name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Resumption::Full => "full",
+            Resumption::Resumed => "resumed",
+        }
+    }
+}
+
 /// Who answers requests.
 pub trait Handle: Send + Sync + 'static {
     /// Answers one request. The future is dropped when the client goes away or the drain's deadline passes.

@@ -78,7 +78,7 @@ impl<'a> Signed<'a> {
 }
 
 /// The bytes of a bit string that has no odd bits.
-pub(super) fn bits<'a>(element: Element<'a>) -> Option<&'a [u8]> {
+pub(super) fn bits(element: Element<'_>) -> Option<&[u8]> {
     match element.content.split_first() {
         Some((0, bytes)) if element.tag == BIT_STRING => Some(bytes),
         Some(_) | None => None,

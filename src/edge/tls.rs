@@ -14,12 +14,13 @@ use rustls::sign::CertifiedKey;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
 use tokio_rustls::TlsAcceptor;
 
-use super::certificates::Certificates;
+use super::certificates::{Certificate, Certificates};
 use super::challenges::{self, ACME_TLS, Challenges};
 use super::client_authorities::ClientAuthorities;
 use super::client_certificate::ClientCertificate;
 use super::peer::{Alpn, Resumption, TlsFacts, TlsVersion};
 use super::tickets::{Binding, TicketSecrets, Ticketer};
+use crate::clock::UnixSeconds;
 
 /// What a listener shows to clients; replaced whole, while connections that exist keep theirs.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ pub(super) struct Tls {
     config: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
     tickets: TicketSecrets,
+    lists_end: Option<UnixSeconds>,
 }
 
 /// Why TLS cannot be set up.
@@ -107,6 +109,12 @@ impl ReloadableTls {
     #[must_use]
     pub fn certificates(&self) -> Arc<Certificates> {
         Arc::clone(&self.current.load().certificates)
+    }
+
+    /// When the first list of revoked client certificates is out of date, where there are any: for the gauge.
+    #[must_use]
+    pub fn lists_end(&self) -> Option<UnixSeconds> {
+        self.current.load().lists_end
     }
 
     pub(super) fn current(&self) -> Arc<Tls> {
@@ -171,10 +179,10 @@ impl Tls {
         config.require_ems = true;
         // Tickets rather than a table, so that sessions cost us no memory.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        let chains = certificates.iter().flat_map(|certificate| certificate.key().cert.iter().map(AsRef::as_ref));
-        let binding = Binding::new(&listener, chains, clients.digest());
+        let chains: Vec<_> = certificates.iter().flat_map(Certificate::chain).collect();
+        let binding = Binding::new(&listener, chains.iter().map(AsRef::as_ref), clients.digest());
         config.ticketer = Arc::new(Ticketer::new(tickets.clone(), binding));
-        Ok(Self { config: Arc::new(config), certificates, tickets })
+        Ok(Self { config: Arc::new(config), certificates, tickets, lists_end: clients.lists_end() })
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
@@ -228,7 +236,7 @@ impl ResolvesServerCert for ByServerName {
                 challenges::Offer::Mixed => return None,
             }
         }
-        self.certificates.find(hello.server_name()).map(|certificate| Arc::clone(certificate.key()))
+        self.certificates.find(hello.server_name()).map(Certificate::key)
     }
 }
 

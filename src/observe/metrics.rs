@@ -1,7 +1,7 @@
 //! All metrics of the process, by name.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -15,6 +15,7 @@ use super::readings::{
 };
 use super::refused_origins::RefusedOrigins;
 use super::shared_tokens::SharedTokens;
+use super::tls_readings::{ReadTls, TlsCollector, TlsReading};
 use super::upstream_health::{UpstreamHealths, UpstreamReading};
 use super::usage::Usages;
 use super::usage_report::WorkspaceReport;
@@ -30,6 +31,8 @@ pub struct Metrics {
     pub(super) proofs: Family<ProofLabels, Counter>,
     pub(super) leaks: Family<LeakLabels, Counter>,
     key_set_fetches: Family<FetchLabels, Counter>,
+    ocsp_fetches: Family<FetchLabels, Counter>,
+    tls: Arc<OnceLock<ReadTls>>,
     pub(super) state_failures: Family<WorkspaceLabels, Counter>,
     request_seconds: Family<ClassLabels, Latency, fn() -> Latency>,
     upstream_seconds: Family<UpstreamLabels, Latency, fn() -> Latency>,
@@ -131,6 +134,8 @@ impl Metrics {
             proofs: Family::default(),
             leaks: Family::default(),
             key_set_fetches: Family::default(),
+            ocsp_fetches: Family::default(),
+            tls: Arc::default(),
             state_failures: Family::default(),
             request_seconds: Family::new_with_constructor(Latency::of_network),
             upstream_seconds: Family::new_with_constructor(Latency::of_network),
@@ -155,6 +160,7 @@ impl Metrics {
         registry.register("proofs", "Proofs by verdict and key", metrics.proofs.clone());
         registry.register("leaks", "Secrets and private keys in updates, left out", metrics.leaks.clone());
         registry.register("key_set_fetches", "Fetches of sets of keys", metrics.key_set_fetches.clone());
+        registry.register("ocsp_fetches", "Questions about certificates by OCSP", metrics.ocsp_fetches.clone());
         registry.register(
             "state_failures",
             "Requests whose proof could not be looked up: the state was full or could not be reached",
@@ -186,6 +192,7 @@ impl Metrics {
             metrics.reload_failed.clone(),
         );
         let (readings, usages) = (metrics.readings.clone(), metrics.usages.clone());
+        registry.register_collector(Box::new(TlsCollector(Arc::clone(&metrics.tls))));
         registry.register_collector(Box::new(ReadingsCollector { readings, usages }));
         Arc::new(metrics)
     }
@@ -238,6 +245,22 @@ impl Metrics {
     /// Counts a fetch of a set of keys by its result: `ok`, or the stable name of a failure.
     pub fn key_set_fetched(&self, result: &'static str) {
         self.key_set_fetches.get_or_create(&FetchLabels { result }).inc();
+    }
+
+    /// Counts a question about a certificate by its result: `ok`, or the stable name of a failure.
+    pub fn ocsp_fetched(&self, result: &'static str) {
+        self.ocsp_fetches.get_or_create(&FetchLabels { result }).inc();
+    }
+
+    /// How TLS is doing: who knows, is asked at each look. The first to say so stays.
+    pub fn read_tls(&self, read: impl Fn() -> TlsReading + Send + Sync + 'static) {
+        self.tls.get_or_init(|| Arc::new(read));
+    }
+
+    /// How TLS is doing.
+    #[must_use]
+    pub fn tls(&self) -> TlsReading {
+        self.tls.get().map_or_else(TlsReading::default, |read| read())
     }
 
     /// How the sets of keys are doing: who knows, is asked at each look. The first to say so stays.

@@ -12,7 +12,7 @@ use prometheus_client::metrics::info::Info;
 
 use super::usage::{TokenRisk, Usages};
 use super::usage_report::{Risks, WorkspaceReport};
-use crate::clock::UnixSeconds;
+use crate::clock::{self, UnixSeconds};
 
 /// When one certificate in force ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +20,16 @@ pub struct CertificateReading {
     /// Its name for operators, such as the file's.
     pub name: String,
     pub not_after: UnixSeconds,
+}
+
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+impl CertificateReading {
+    /// Whole days, rounded down: one that ended a second ago is not said to have 0 days left.
+    #[must_use]
+    pub fn days_left(&self, now: UnixSeconds) -> i64 {
+        self.not_after.0.saturating_sub(now.0).div_euclid(DAY_SECONDS)
+    }
 }
 
 /// How one set of keys of one workspace is doing.
@@ -123,6 +133,16 @@ impl Collector for ReadingsCollector {
             for certificate in certificates.iter() {
                 let labels = [("certificate", certificate.name.as_str())];
                 ConstGauge::new(certificate.not_after.0).encode(family.encode_family(&labels)?)?;
+            }
+        }
+        if let Some(first) = certificates.first() {
+            let now = clock::now_seconds();
+            let help = "Whole days until a certificate in force ends; negative once it has";
+            let gauge_type = ConstGauge::new(first.days_left(now)).metric_type();
+            let mut family = encoder.encode_descriptor("certificate_days_left", help, None, gauge_type)?;
+            for certificate in certificates.iter() {
+                let labels = [("certificate", certificate.name.as_str())];
+                ConstGauge::new(certificate.days_left(now)).encode(family.encode_family(&labels)?)?;
             }
         }
         let key_sets = self.readings.key_sets.get().map_or_else(Vec::new, |read| read());
@@ -249,4 +269,23 @@ fn encode_counters(encoder: &mut DescriptorEncoder, counters: &[(&str, &str, u64
         counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(not_after: i64, now: i64, days: i64) {
+        let certificate = CertificateReading { name: String::new(), not_after: UnixSeconds(not_after) };
+        assert_eq!(certificate.days_left(UnixSeconds(now)), days);
+    }
+
+    #[test]
+    fn days_are_whole_and_negative_once_it_is_over() {
+        check(10 * DAY_SECONDS, 0, 10);
+        check(10 * DAY_SECONDS - 1, 0, 9);
+        check(100, 100, 0);
+        check(100, 101, -1);
+    }
 }

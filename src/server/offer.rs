@@ -1,12 +1,18 @@
 //! What a listener shows clients and asks of them, from the files that its settings name: all of it, or the reason why not.
 
+use std::sync::Arc;
+
 use super::StartError;
 use super::reload::load_certificates;
 use crate::clock;
 use crate::edge::client_authorities::{ClientAuthorities, ClientAuthoritiesError};
+use crate::edge::connections::Connections;
 use crate::edge::tickets::{SECRET_SECONDS_MAX, TicketFileError, TicketSecrets};
-use crate::edge::tls::Offer;
-use crate::policy;
+use crate::edge::tls::{Offer, ReloadableTls};
+use crate::epoch::Epoch;
+use crate::observe::{HandshakeReading, ListReading, Metrics, TicketReading, TlsReading};
+use crate::policy::{self, Ocsp};
+use crate::stapling::{Shown, Stapler};
 
 /// Why a listener's further TLS cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +28,13 @@ pub(super) fn load_offer(settings: &policy::Listener) -> Result<Offer, StartErro
     let certificates = load_certificates(settings)?;
     let failed = |source| StartError::Offer { name: settings.name.clone(), source };
     let clients = ClientAuthorities::load(&settings.tls.client_certificates).map_err(|error| failed(error.into()))?;
+    if clients.lists_end().is_some_and(|ends| ends < clock::now_seconds()) {
+        let listener = &settings.name;
+        tracing::error!(
+            listener,
+            "a list of revoked client certificates is out of date: nobody of its authority is let in"
+        );
+    }
     let tickets = match &settings.tls.tickets {
         Some(path) => {
             let secrets = TicketSecrets::load(path).map_err(|error| failed(error.into()))?;
@@ -34,4 +47,50 @@ pub(super) fn load_offer(settings: &policy::Listener) -> Result<Offer, StartErro
         None => None,
     };
     Ok(Offer { listener: settings.name.clone(), certificates, clients, tickets })
+}
+
+/// Has the issuers asked of the certificates that are shown, but where a listener wants none of it.
+pub(super) fn follow_certificates(stapler: &Stapler, epoch: &Epoch, shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
+    let wants = |name: &str| {
+        let settings = epoch.gateway.listeners.iter().find(|listener| listener.name == name);
+        settings.is_some_and(|listener| listener.tls.ocsp == Ocsp::On)
+    };
+    let wanted = shown.iter().filter(|(name, _)| wants(name)).flat_map(|(name, tls)| {
+        let certificates = tls.certificates();
+        let shown = certificates.iter().map(|certificate| Shown {
+            name: format!("{name}: {}", certificate.source().display()),
+            certificate: certificate.clone(),
+        });
+        shown.collect::<Vec<_>>()
+    });
+    stapler.follow(wanted.collect());
+}
+
+/// Has the metrics look up how TLS is doing.
+pub(super) fn read_tls(
+    metrics: &Metrics,
+    connections: &Arc<Connections>,
+    stapler: &Arc<Stapler>,
+    shown: &[(Arc<str>, Arc<ReloadableTls>)],
+) {
+    let (connections, stapler, shown) = (Arc::clone(connections), Arc::clone(stapler), shown.to_vec());
+    metrics.read_tls(move || {
+        let handshakes = connections.tally.handshakes.read();
+        let tickets = shown.iter().map(|(name, tls)| {
+            let secrets = tls.tickets();
+            let (is_shared, age_seconds) = (secrets.are_shared(), secrets.age_seconds(clock::now_seconds()));
+            TicketReading { listener: name.to_string(), is_shared, age_seconds }
+        });
+        let lists = shown
+            .iter()
+            .filter_map(|(name, tls)| Some(ListReading { listener: name.to_string(), ends: tls.lists_end()? }));
+        TlsReading {
+            handshakes: handshakes
+                .map(|(version, group, resumption, number)| HandshakeReading { version, group, resumption, number })
+                .collect(),
+            tickets: tickets.collect(),
+            staples: stapler.readings(),
+            lists: lists.collect(),
+        }
+    });
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::StartError;
-use super::offer::load_offer;
+use super::offer::{follow_certificates, load_offer};
 use crate::admin::{AdminState, EpochFacts, MISTAKES_TOLD_MAX, ReloadFacts, WorkspaceFacts};
 use crate::audit::Recorder;
 use crate::clock::{self, UnixSeconds};
@@ -18,6 +18,7 @@ use crate::edge::tls::{Offer, ReloadableTls};
 use crate::epoch::{Epoch, Epochs};
 use crate::observe::{CertificateReading, ReloadResult};
 use crate::policy;
+use crate::stapling::Stapler;
 
 /// What is reloaded together: policies and certificates. All of it comes into force, or none.
 pub(super) struct Reloader {
@@ -26,6 +27,7 @@ pub(super) struct Reloader {
     pub(super) epochs: Arc<Epochs>,
     pub(super) state: Arc<AdminState>,
     pub(super) shown: Vec<(Arc<str>, Arc<ReloadableTls>)>,
+    pub(super) stapler: Arc<Stapler>,
     pub(super) recorder: Recorder,
     /// When the first certificate begins that was refused because its time is to come.
     pub(super) begins: Option<UnixSeconds>,
@@ -62,6 +64,7 @@ impl Reloader {
                         tracing::error!(error = %error, "the certificates of before stay");
                     }
                 }
+                follow_certificates(&self.stapler, &epoch, &self.shown);
                 self.epochs.enforce(Arc::clone(&epoch));
                 tell_in_force(&self.state, &epoch, &self.shown);
                 tracing::info!(epoch = &**epoch.digest(), "policy_reloaded");

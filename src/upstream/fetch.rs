@@ -10,10 +10,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, HOST, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
@@ -32,6 +32,9 @@ pub struct Fetcher {
     connector: Connector,
     target: PathAndQuery,
     host: HeaderValue,
+    accept: HeaderValue,
+    /// What is asked in the body, and of which type. `None`: the address alone says it.
+    question: Option<(HeaderValue, Bytes)>,
 }
 
 /// Why an address cannot be asked.
@@ -132,7 +135,15 @@ impl Fetcher {
             connector: Connector { host: bare, port, security, connect_timeout },
             target: format!("{}{query}", url.path()).parse().map_err(|_| FetcherError::Url)?,
             host: HeaderValue::try_from(with_port).map_err(|_| FetcherError::Url)?,
+            accept: HeaderValue::from_static("application/jwk-set+json, application/json"),
+            question: None,
         })
+    }
+
+    /// The same for another document than a set of keys: the answer, of the type `accept`, to a question that is posted.
+    #[must_use]
+    pub fn asking(self, question: Bytes, content_type: HeaderValue, accept: HeaderValue) -> Self {
+        Self { accept, question: Some((content_type, question)), ..self }
     }
 
     /// Fetches the document, all of it, over a connection of its own: at most `bytes_max` of it, and for no longer than `deadline` from the
@@ -170,12 +181,17 @@ impl Fetcher {
         .await
     }
 
-    fn request(&self) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
+    fn request(&self) -> Request<Full<Bytes>> {
+        let body = self.question.as_ref().map(|(_, question)| question.clone()).unwrap_or_default();
+        let mut request = Request::new(Full::new(body));
+        if let Some((content_type, _)) = &self.question {
+            *request.method_mut() = Method::POST;
+            request.headers_mut().insert(CONTENT_TYPE, content_type.clone());
+        }
         *request.uri_mut() = Uri::from(self.target.clone());
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
-        headers.insert(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
+        headers.insert(ACCEPT, self.accept.clone());
         // What is not compressed cannot grow in our hands.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("countersign/", env!("CARGO_PKG_VERSION"))));

@@ -15,7 +15,7 @@ struct Place {
     times: usize,
 }
 
-const PLACES: [Place; 5] = [
+const PLACES: [Place; 6] = [
     Place {
         what: "claims are vouched for by whoever verified them",
         tokens: &["::", "vouched"],
@@ -34,6 +34,13 @@ const PLACES: [Place; 5] = [
         what: "connections are handed to the upstream",
         tokens: &["upstreams", ".", "upgrade", "("],
         only_in: "src/gateway.rs",
+        times: 1,
+    },
+    // Nobody speaks for a server who has not shown its certificate; what is rehearsed is not sent.
+    Place {
+        what: "client certificates are made up",
+        tokens: &["ClientCertificate", "::", "rehearsed"],
+        only_in: "src/rehearse.rs",
         times: 1,
     },
     // It reads what nobody signed, and tries keys of other tenants: for people, and for nothing that serves.

@@ -124,11 +124,11 @@ impl Setup {
         self.settings.push('\n');
         self
     }
-        self.listener.push_str(lines);
-        self.listener.push('\n');
+
     /// More of the listener `public`.
     pub fn listener(mut self, lines: &str) -> Self {
         self.listener.push_str(lines);
+        self.listener.push('\n');
         self
     }
 
