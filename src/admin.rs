@@ -4,6 +4,7 @@
 //! served: whoever loads policies and drains tells it so.
 
 mod listener;
+mod orders;
 mod revocations;
 mod routes;
 mod state;

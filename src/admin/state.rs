@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 
+use super::orders::OrderStatus;
 use crate::audit::{Change, Numbers, Recorder};
 use crate::clock::UnixSeconds;
 use crate::observe::{AuditReading, CertificateReading, KeySetReading, Metrics, ReloadResult, UsageReport};
@@ -45,6 +46,8 @@ pub struct ReloadFacts {
 pub enum Readiness {
     Ready,
     NoEpoch,
+    /// A listener has none to show: the first that it ordered is still to come.
+    NoCertificate,
     Draining,
 }
 
@@ -55,6 +58,7 @@ impl Readiness {
         match self {
             Readiness::Ready => "ready",
             Readiness::NoEpoch => "no policies in force",
+            Readiness::NoCertificate => "a certificate is awaited",
             Readiness::Draining => "draining",
         }
     }
@@ -69,6 +73,7 @@ pub struct AdminState {
     certificates: ArcSwap<Vec<CertificateReading>>,
     reload: ArcSwapOption<ReloadFacts>,
     draining: AtomicBool,
+    awaits_certificate: AtomicBool,
 }
 
 impl AdminState {
@@ -90,6 +95,7 @@ impl AdminState {
             certificates: ArcSwap::default(),
             reload: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
+            awaits_certificate: AtomicBool::new(false),
         })
     }
 
@@ -103,6 +109,11 @@ impl AdminState {
     pub fn certificates_in_force(&self, certificates: Vec<CertificateReading>) {
         self.metrics.certificates(certificates.clone());
         self.certificates.store(Arc::new(certificates));
+    }
+
+    /// Whether a listener has no certificate yet.
+    pub fn certificates_awaited(&self, awaited: bool) {
+        self.awaits_certificate.store(awaited, Ordering::Release);
     }
 
     /// A reload has ended, well or not.
@@ -123,6 +134,8 @@ impl AdminState {
             Readiness::Draining
         } else if self.epoch.load().is_none() {
             Readiness::NoEpoch
+        } else if self.awaits_certificate.load(Ordering::Acquire) {
+            Readiness::NoCertificate
         } else {
             Readiness::Ready
         }
@@ -170,6 +183,7 @@ impl AdminState {
                     days_left: days_left(certificate, now),
                 })
                 .collect(),
+            acme: self.metrics.orders().into_iter().map(OrderStatus::from).collect(),
             upstreams: epoch.as_deref().map(|facts| facts.upstreams.clone()).unwrap_or_default(),
             key_sets: self.metrics.key_sets().into_iter().map(KeySetStatus::from).collect(),
             audit: AuditStatus { written, lost, disk_errors },
@@ -193,6 +207,7 @@ pub(super) struct Status {
     epoch: Option<EpochStatus>,
     reload: Option<ReloadStatus>,
     certificates: Vec<CertificateStatus>,
+    acme: Vec<OrderStatus>,
     upstreams: Vec<String>,
     key_sets: Vec<KeySetStatus>,
     audit: AuditStatus,
@@ -257,7 +272,7 @@ fn days_left(certificate: &CertificateReading, now: SystemTime) -> i64 {
     seconds.div_euclid(DAY_SECONDS)
 }
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map_or_else(|_| String::new(), |time| format!("{time:.0}"))
 }
 

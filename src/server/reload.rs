@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::StartError;
+use super::{StartError, ordered};
+use crate::acme::{Office, Renewals};
 use crate::admin::{AdminState, EpochFacts, ReloadFacts, WorkspaceFacts};
 use crate::audit::Recorder;
 use crate::clock::{self, UnixSeconds};
@@ -26,6 +27,7 @@ pub(super) struct Reloader {
     pub(super) state: Arc<AdminState>,
     pub(super) shown: Vec<(Arc<str>, Arc<ReloadableTls>)>,
     pub(super) recorder: Recorder,
+    pub(super) renewals: Arc<Renewals>,
     /// When the first certificate begins that was refused because its time is to come.
     pub(super) begins: Option<UnixSeconds>,
 }
@@ -55,7 +57,8 @@ impl Reloader {
         let prepared = self.prepare();
         self.begins = prepared.as_ref().err().and_then(StartError::begins);
         let (result, findings) = match prepared {
-            Ok((epoch, certificates)) => {
+            Ok((epoch, certificates, office)) => {
+                self.renewals.enforce(office);
                 for ((_, tls), certificates) in self.shown.iter().zip(certificates) {
                     if let Err(error) = tls.replace(certificates) {
                         tracing::error!(error = %error, "the certificates of before stay");
@@ -83,16 +86,17 @@ impl Reloader {
         self.state.reloaded(ReloadFacts { at: clock::now(), result, findings });
     }
 
-    fn prepare(&self) -> Result<(Arc<Epoch>, Vec<Certificates>), StartError> {
+    fn prepare(&self) -> Result<(Arc<Epoch>, Vec<Certificates>, Option<Arc<Office>>), StartError> {
         let epoch = self.epochs.prepare()?;
         let mut certificates = Vec::new();
-        for (name, _) in &self.shown {
+        let office = Renewals::prepare(&epoch.gateway)?;
+        for (name, tls) in &self.shown {
             let settings = epoch.gateway.listeners.iter().find(|listener| *listener.name == **name);
             // Listeners come and go with the process: their sockets were bound when it had the right to.
             let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
-            certificates.push(load_certificates(settings)?);
+            certificates.push(load_certificates(settings, Some(&tls.certificates()))?);
         }
-        Ok((epoch, certificates))
+        Ok((epoch, certificates, office))
     }
 }
 
@@ -113,6 +117,7 @@ pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str
         certificates.iter().map(reading).collect::<Vec<_>>()
     });
     state.certificates_in_force(certificates.collect());
+    state.certificates_awaited(shown.iter().any(|(_, tls)| tls.certificates().is_awaited()));
     warn_of_open_keys(shown);
 }
 
@@ -137,7 +142,10 @@ fn warn_of_open_keys(shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
     }
 }
 
-pub(super) fn load_certificates(settings: &policy::Listener) -> Result<Certificates, StartError> {
-    Certificates::load(&settings.certificates, clock::now_seconds())
+pub(super) fn load_certificates(
+    settings: &policy::Listener,
+    shown: Option<&Certificates>,
+) -> Result<Certificates, StartError> {
+    ordered::load(settings, shown)
         .map_err(|mistakes| StartError::Certificates { name: settings.name.clone(), mistakes })
 }

@@ -1,0 +1,63 @@
+//! Ordered certificates (ACME) in the hands of the listeners: loaded like those that operators bring, but never a reason to refuse.
+//!
+//! One that is not there yet, or broken, keeps nobody from starting and no policy from coming into force: what was shown stays, and the
+//! listener shows the others until it comes.
+
+use super::StartError;
+use super::reload::{Reloader, tell_in_force};
+use crate::clock;
+use crate::edge::certificates::{Certificate, CertificateError, Certificates};
+use crate::policy;
+
+/// All certificates of a listener that can be shown. `shown`: what it shows until now.
+pub(super) fn load(
+    settings: &policy::Listener,
+    shown: Option<&Certificates>,
+) -> Result<Certificates, Vec<CertificateError>> {
+    let now = clock::now_seconds();
+    if settings.ordered.is_empty() {
+        return Certificates::load(&settings.certificates, now);
+    }
+    let is_ordered =
+        |source: &policy::CertificateSource| settings.ordered.iter().any(|order| order.file == source.certificate);
+    let (mut sources, mut kept) = (Vec::new(), Vec::new());
+    for source in &settings.certificates {
+        if !is_ordered(source) || Certificate::load(source, now).is_ok() {
+            sources.push(source.clone());
+        } else {
+            let shown = shown.into_iter().flat_map(Certificates::iter);
+            kept.extend(shown.filter(|certificate| certificate.source() == source.certificate).cloned());
+        }
+    }
+    let mut certificates: Vec<Certificate> = Vec::new();
+    if !sources.is_empty() {
+        certificates.extend(Certificates::load(&sources, now)?.iter().cloned());
+    }
+    certificates.extend(kept);
+    Ok(Certificates::new(certificates).unwrap_or_else(|_| Certificates::awaited()))
+}
+
+impl Reloader {
+    /// Shows a certificate that was issued, also while the policy files are broken.
+    pub(super) fn show_issued(&self) {
+        let epoch = self.epochs.current();
+        for (name, tls) in &self.shown {
+            let listeners = &epoch.gateway.listeners;
+            let settings = listeners.iter().find(|listener| *listener.name == **name && !listener.ordered.is_empty());
+            let Some(settings) = settings else { continue };
+            match load(settings, Some(&tls.certificates())) {
+                Ok(certificates) => {
+                    if let Err(error) = tls.replace(certificates) {
+                        tracing::error!(error = %error, "the certificates of before stay");
+                    }
+                }
+                Err(mistakes) => {
+                    let name = name.to_string();
+                    let error = StartError::Certificates { name, mistakes };
+                    tracing::error!(%error, "the certificates of before stay");
+                }
+            }
+        }
+        tell_in_force(&self.state, &epoch, &self.shown);
+    }
+}
