@@ -236,6 +236,7 @@ impl Renewals {
         match outcome {
             Ok(held) => {
                 self.book.succeeded(order, &office.store, held.life, now);
+                self.book.found(order, &Ok(held.clone()), now);
                 tracing::info!(certificate = name, days = days(held.ends, now), "acme_certificate_issued");
                 self.renewed.notify_one();
             }

@@ -81,10 +81,28 @@ async fn tls(
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
+fn alpn_of(protocol: Protocol) -> &'static [u8] {
+    match protocol {
+        Protocol::Http1 => b"http/1.1",
+        Protocol::Http2 => b"h2",
+    }
+}
+
 impl Client {
     pub async fn connect(address: SocketAddr, ca_pem: &str, protocol: Protocol) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
-        Self::over(stream, ca_pem, protocol).await
+        Self::over(stream, ca_pem, "localhost", protocol).await
+    }
+
+    /// To another name than `localhost`; fails where the handshake does.
+    pub async fn connect_to(
+        name: &str,
+        address: SocketAddr,
+        ca_pem: &str,
+        protocol: Protocol,
+    ) -> std::io::Result<Self> {
+        let stream = tls(TcpStream::connect(address).await?, ca_pem, name, &[alpn_of(protocol)]).await?;
+        Ok(Self::speak(stream, format!("{name}:{}", address.port()), protocol).await)
     }
 
     /// From another address of this machine: all of 127.0.0.0/8 are its own.
@@ -92,16 +110,16 @@ impl Client {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(SocketAddr::from((source, 0))).expect("an address of this machine");
         let stream = socket.connect(address).await.expect("a connection");
-        Self::over(stream, ca_pem, Protocol::Http1).await
+        Self::over(stream, ca_pem, "localhost", Protocol::Http1).await
     }
 
-    async fn over(stream: TcpStream, ca_pem: &str, protocol: Protocol) -> Self {
-        let alpn: &[u8] = match protocol {
-            Protocol::Http1 => b"http/1.1",
-            Protocol::Http2 => b"h2",
-        };
+    async fn over(stream: TcpStream, ca_pem: &str, name: &str, protocol: Protocol) -> Self {
         let address = stream.peer_addr().expect("a peer");
-        let stream = tls(stream, ca_pem, "localhost", &[alpn]).await.expect("a TLS connection");
+        let stream = tls(stream, ca_pem, name, &[alpn_of(protocol)]).await.expect("a TLS connection");
+        Self::speak(stream, format!("{name}:{}", address.port()), protocol).await
+    }
+
+    async fn speak(stream: TlsStream<TcpStream>, host: String, protocol: Protocol) -> Self {
         let io = TokioIo::new(stream);
         let (sender, connection) = match protocol {
             Protocol::Http1 => {
@@ -114,7 +132,7 @@ impl Client {
                 (Sender::Http2(sender), tokio::spawn(async { drop(connection.await) }))
             }
         };
-        Self { sender, connection, host: format!("localhost:{}", address.port()) }
+        Self { sender, connection, host }
     }
 
     /// Sends a request; its target is a path. `Host` or `:authority` are set here.

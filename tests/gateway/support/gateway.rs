@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Setup {
     directory: Arc<tempfile::TempDir>,
     upstream: String,
+    listener: String,
     settings: String,
     gateway: String,
     admin: String,
@@ -29,6 +30,10 @@ pub struct Setup {
     profiles: Vec<(String, String)>,
     disk_may_fail: bool,
 }
+
+/// Where most tests listen, and with which certificate.
+const LISTENER: &str = r#"address = "127.0.0.1:0"
+certificates = [{ certificate = "../certs/dev.pem", key = "../certs/dev-key.pem" }]"#;
 
 /// The workspace of most tests: Intercom's web wire, everything enforced.
 pub const ACME: &str = r#"
@@ -76,6 +81,7 @@ impl Setup {
         Self {
             directory: Arc::new(tempfile::tempdir().expect("a directory")),
             upstream: format!("url = \"http://{upstream}\""),
+            listener: LISTENER.into(),
             settings: String::new(),
             gateway: String::new(),
             admin: String::new(),
@@ -111,6 +117,12 @@ impl Setup {
     #[track_caller]
     pub fn text(&self, name: &str) -> String {
         self.workspaces.iter().find(|(other, _)| other == name).expect("a workspace").1.clone()
+    }
+
+    /// Another address and other certificates for the listener `public`.
+    pub fn listener(mut self, lines: &str) -> Self {
+        self.listener = lines.into();
+        self
     }
 
     /// More of `gateway.toml`: keys that stand in no table.
@@ -166,8 +178,7 @@ impl Setup {
 {}
 [[listeners]]
 name = "public"
-address = "127.0.0.1:0"
-certificates = [{{ certificate = "../certs/dev.pem", key = "../certs/dev-key.pem" }}]
+{}
 
 [admin]
 address = "127.0.0.1:0"
@@ -180,7 +191,7 @@ address = "127.0.0.1:0"
 file = "../audit.jsonl"
 {}
 "#,
-            self.settings, self.admin, self.upstream, self.gateway
+            self.settings, self.listener, self.admin, self.upstream, self.gateway
         );
         write_whole(&policies.join("gateway.toml"), &gateway);
         for (name, text) in &self.profiles {

@@ -1,0 +1,290 @@
+//! Certificates by ACME, against a real server of it.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::CertificateDer;
+use serde_json::Value;
+use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+
+use crate::support::client::{connect_tls, form_request};
+use crate::support::gateway::{status_of, write_whole};
+use crate::support::pebble::{Pebble, Place, Wish};
+use crate::support::{Client, Protocol, Setup, TestGateway, TestUpstream, ping_form};
+
+const PING: &str = "/messenger/web/ping";
+const CHAT: &str = "chat.example.com";
+
+/// An order takes a second or two.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A gateway whose listener orders `names` of the authority at `directory`, believing `ca_pem` there.
+fn ordering(upstream: &TestUpstream, place: Place, names: &[&str], directory: &str, ca_pem: &str, more: &str) -> Setup {
+    let setup = Setup::acme(upstream.address)
+        .listener(&listener(place, names))
+        .gateway(&format!(
+            "[acme]\ndirectory = \"{directory}\"\nterms_of_service = \"agreed\"\nstore = \"../acme\"\nca = \"../acme-ca.pem\"\n\
+             contact = [\"mailto:ops@example.com\"]\n{more}\n"
+        ));
+    write_whole(&beside(&setup, "acme-ca.pem"), ca_pem);
+    setup
+}
+
+fn listener(place: Place, names: &[&str]) -> String {
+    format!("address = \"{}\"\ncertificates = [{{ acme = {names:?} }}]", place.tls())
+}
+
+fn beside(setup: &Setup, name: &str) -> PathBuf {
+    setup.policies().with_file_name(name)
+}
+
+/// The certificate that a new connection for `name` sees.
+async fn shown(gateway: &TestGateway, root_pem: &str, name: &str) -> std::io::Result<CertificateDer<'static>> {
+    let stream = connect_tls(gateway.address, root_pem, name, &[b"http/1.1"]).await?;
+    let (_, connection) = stream.get_ref();
+    Ok(connection.peer_certificates().expect("certificates")[0].clone().into_owned())
+}
+
+fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let (_, certificate) = X509Certificate::from_der(certificate).expect("a certificate");
+    let mut names: Vec<String> = certificate
+        .extensions()
+        .iter()
+        .filter_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
+            _ => None,
+        })
+        .flatten()
+        .map(|name| match name {
+            GeneralName::DNSName(name) => (*name).to_owned(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+fn serial(certificate: &CertificateDer<'_>) -> Vec<u8> {
+    X509Certificate::from_der(certificate).expect("a certificate").1.raw_serial().to_vec()
+}
+
+fn status(gateway: &TestGateway) -> Value {
+    let answer = gateway.admin_get("/status");
+    answer.split_once("\r\n\r\n").expect("an answer").1.parse().expect("JSON")
+}
+
+/// Waits until what `/status` says of the one ordered certificate is as `wanted`.
+fn await_status(gateway: &TestGateway, wanted: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let status = status(gateway);
+        if wanted(&status["acme"][0]) {
+            return status["acme"][0].clone();
+        }
+        assert!(Instant::now() < deadline, "{status}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn await_ready(gateway: &TestGateway) {
+    let deadline = Instant::now() + PATIENCE;
+    while status_of(&gateway.admin_get("/readyz")) != 200 {
+        assert!(Instant::now() < deadline, "not ready");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+async fn works(gateway: &TestGateway, root_pem: &str, name: &str) {
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let mut client = Client::connect_to(name, gateway.address, root_pem, protocol).await.expect("a connection");
+        assert_eq!(client.post_form(PING, ping_form(r#"{"nickname":"bob"}"#)).await.status, 200);
+    }
+}
+
+/// No key has come out of its file.
+fn assert_silent(gateway: &mut TestGateway, log_only: &[&str]) {
+    let log = gateway.log();
+    for secret in log_only.iter().chain(&["PRIVATE KEY", "key_pkcs8", "panicked"]) {
+        assert!(!log.contains(secret), "`{secret}` in:\n{log}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_is_issued_by_tls_alpn_01_kept_and_used_again() {
+    let place = Place::new();
+    let pebble = Pebble::start(place, &Wish::default()).await;
+    let upstream = TestUpstream::start().await;
+    let names = [CHAT, "www.example.com"];
+    let mut gateway = ordering(&upstream, place, &names, &pebble.directory(), &pebble.ca_pem, "").start();
+    gateway.await_log("acme_certificate_issued");
+    await_ready(&gateway);
+    let certificate = shown(&gateway, &pebble.root_pem, CHAT).await.expect("a certificate");
+    assert_eq!(names_of(&certificate), names);
+    assert!(shown(&gateway, &pebble.root_pem, "other.example.com").await.is_err(), "nobody's name");
+    works(&gateway, &pebble.root_pem, "www.example.com").await;
+
+    // Everything in the store is for its owner alone.
+    let folder = beside(&gateway.setup, "acme").join(format!("{}-dir", place.directory()).replace(':', "-"));
+    let mode = |path: &std::path::Path| std::fs::metadata(path).expect("there").permissions().mode() & 0o777;
+    assert_eq!((mode(&beside(&gateway.setup, "acme")), mode(&folder)), (0o700, 0o700));
+    let mut files: Vec<_> =
+        std::fs::read_dir(&folder).expect("listed").map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    let file_names: Vec<_> = files.iter().map(|path| path.file_name().expect("a name").to_string_lossy()).collect();
+    assert_eq!(file_names, ["account.json", "chat.example.com.pem", "chat.example.com.tries.json", "lock"]);
+    assert!(files.iter().all(|path| mode(path) == 0o600));
+    assert_silent(&mut gateway, &[]);
+
+    // A certificate's challenge is over: strangers are refused, whatever else they offer.
+    for offered in [&[&b"acme-tls/1"[..]][..], &[b"acme-tls/1", b"http/1.1"]] {
+        assert!(connect_tls(gateway.address, &pebble.root_pem, CHAT, offered).await.is_err());
+    }
+
+    let told = await_status(&gateway, |order| order["failures"] == 0);
+    assert_eq!((&told["name"], &told["names"], &told["last_error"]), (&CHAT.into(), &2.into(), &Value::Null));
+    let metrics = gateway.admin_get("/metrics");
+    assert!(metrics.contains("countersign_acme_certificate_usable{certificate=\"chat.example.com\"} 1"), "{metrics}");
+    assert!(metrics.contains("countersign_acme_failures_total{certificate=\"chat.example.com\"} 0"), "{metrics}");
+    for name in ["next_order", "last_success"] {
+        assert!(
+            metrics.contains(&format!("countersign_acme_{name}_timestamp_seconds{{certificate=")),
+            "{name}\n{metrics}"
+        );
+    }
+
+    // A restart orders nothing.
+    assert_eq!((pebble.orders(), pebble.count("POST /sign-me-up -> calling handler()")), (1, 1));
+    gateway.kill_and_start();
+    await_ready(&gateway);
+    assert_eq!(serial(&shown(&gateway, &pebble.root_pem, CHAT).await.expect("a certificate")), serial(&certificate));
+    await_status(&gateway, |order| order["ends"].is_string());
+    assert_eq!(pebble.orders(), 1);
+}
+
+#[tokio::test]
+async fn a_certificate_is_issued_by_http_01_and_the_plain_listener_stays_what_it_is() {
+    let place = Place::new();
+    let pebble = Pebble::start(place, &Wish::default()).await;
+    let upstream = TestUpstream::start().await;
+    let more = format!("challenge = \"http-01\"\n[plain]\naddress = \"{}\"\n", place.plain());
+    let mut gateway = ordering(&upstream, place, &[CHAT], &pebble.directory(), &pebble.ca_pem, &more).start();
+    gateway.await_log("acme_certificate_issued");
+    await_ready(&gateway);
+    works(&gateway, &pebble.root_pem, CHAT).await;
+    assert!(pebble.count("/.well-known/acme-challenge/") > 0, "pebble looked");
+    // No listener speaks a protocol that nobody needs.
+    assert!(connect_tls(gateway.address, &pebble.root_pem, CHAT, &[b"acme-tls/1"]).await.is_err());
+    let ask = |path: &str| {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect(place.plain()).expect("the plain listener");
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {CHAT}\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        status_of(&answer)
+    };
+    assert_eq!(ask("/.well-known/acme-challenge/unknown"), 308);
+    assert_eq!(ask("/.well-known/acme-challenge/"), 400);
+}
+
+#[tokio::test]
+async fn certificates_are_renewed_in_time_and_nobody_notices_though_the_policies_are_broken() {
+    let place = Place::new();
+    let pebble = Pebble::start(place, &Wish { validity_seconds: Some(12), ..Wish::default() }).await;
+    let upstream = TestUpstream::start().await;
+    let mut gateway = ordering(&upstream, place, &[CHAT], &pebble.directory(), &pebble.ca_pem, "").start();
+    await_ready(&gateway);
+    let mut kept = [
+        Client::connect_to(CHAT, gateway.address, &pebble.root_pem, Protocol::Http1).await.expect("a connection"),
+        Client::connect_to(CHAT, gateway.address, &pebble.root_pem, Protocol::Http2).await.expect("a connection"),
+    ];
+    // What cannot come into force keeps no certificate from being shown.
+    write_whole(&gateway.setup.policies().join("workspaces/acme.toml"), "profile = ");
+    gateway.await_log("policy_reload_failed");
+    let mut seen = vec![serial(&shown(&gateway, &pebble.root_pem, CHAT).await.expect("a certificate"))];
+    let deadline = Instant::now() + PATIENCE;
+    while seen.len() < 3 {
+        for connection in &mut kept {
+            let sent = connection.send(form_request(PING, ping_form(r#"{"nickname":"bob"}"#))).await;
+            assert_eq!(sent.status, 200);
+        }
+        let serial = serial(&shown(&gateway, &pebble.root_pem, CHAT).await.expect("a certificate that is good"));
+        if seen.last() != Some(&serial) {
+            assert!(!seen.contains(&serial), "an old one came back");
+            seen.push(serial);
+        }
+        assert!(Instant::now() < deadline, "{} certificates\n{}", seen.len(), gateway.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(pebble.orders() <= 4, "{} orders for three certificates", pebble.orders());
+    assert_silent(&mut gateway, &[]);
+}
+
+#[tokio::test]
+async fn who_starts_before_the_authority_waits_and_one_that_forgot_us_gets_a_new_account() {
+    let place = Place::new();
+    let upstream = TestUpstream::start().await;
+    let directory = format!("https://{}/dir", place.directory());
+    let unknown = countersign::edge::dev_certificates::make_dev(&[], countersign::clock::now_seconds());
+    let unknown = unknown.expect("certificates").ca_pem;
+    let mut gateway = ordering(&upstream, place, &[CHAT], &directory, &unknown, "").start();
+    let failed = gateway.await_log("acme_order_failed");
+    assert!(failed.contains("\"reason\":\"connect\"") && failed.contains("\"ERROR\""), "{failed}");
+    let ready = gateway.admin_get("/readyz");
+    assert!(status_of(&ready) == 503 && ready.ends_with("a certificate is awaited\n"), "{ready}");
+    assert_eq!(status_of(&gateway.admin_get("/livez")), 200);
+    assert!(shown(&gateway, &unknown, CHAT).await.is_err(), "nothing to show");
+    let order = await_status(&gateway, |order| order["failures"] == 1);
+    assert_eq!((&order["ends"], &order["last_error"]), (&Value::Null, &"connect".into()));
+
+    // It comes, but nobody vouches for it; then somebody does. A file that is named is taken up by itself.
+    let first = Pebble::start(place, &Wish::default()).await;
+    gateway.signal("HUP");
+    let failed = gateway.await_log("acme_order_failed");
+    assert!(failed.contains("\"reason\":\"tls\""), "{failed}");
+    write_whole(&beside(&gateway.setup, "acme-ca.pem"), &first.ca_pem);
+    gateway.await_log("acme_certificate_issued");
+    await_ready(&gateway);
+    let before = shown(&gateway, &first.root_pem, CHAT).await.expect("a certificate");
+
+    // Another that knows no account of ours, and one more name: what was good is shown until the new one is there.
+    let (root, ca) = (first.root_pem.clone(), first.ca_pem.clone());
+    drop(first);
+    let settings = gateway.setup.policies().join("gateway.toml");
+    let text = std::fs::read_to_string(&settings).expect("there");
+    write_whole(&settings, &text.replace(&format!("{:?}", [CHAT]), &format!("{:?}", [CHAT, "www.example.com"])));
+    gateway.await_log("acme_order_failed");
+    assert_eq!(shown(&gateway, &root, CHAT).await.expect("the last good one"), before);
+    let second = Pebble::start(place, &Wish::default()).await;
+    assert_ne!(second.ca_pem, ca);
+    write_whole(&beside(&gateway.setup, "acme-ca.pem"), &second.ca_pem);
+    gateway.await_log("acme_account_created");
+    gateway.await_log("acme_certificate_issued");
+    let deadline = Instant::now() + PATIENCE;
+    while shown(&gateway, &second.root_pem, "www.example.com").await.is_err() {
+        assert!(Instant::now() < deadline, "still the old one");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_silent(&mut gateway, &[]);
+}
+
+#[tokio::test]
+async fn an_authority_of_customers_wants_their_key_and_a_wrong_one_is_told() {
+    const KEY: &str = "zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W";
+    const WRONG: &str = "b10lLJs8l1GPIzsLP0s6pMt8O0XVGnfTaCeROxQM0BIt2XrJMDHJZBM5NuQmQJQH";
+    let place = Place::new();
+    let pebble = Pebble::start(place, &Wish { customer_key: Some(KEY.into()), ..Wish::default() }).await;
+    let upstream = TestUpstream::start().await;
+    let more = "eab = { key_id = \"kid-1\", secret = { file = \"../eab.key\" } }";
+    let setup = ordering(&upstream, place, &[CHAT], &pebble.directory(), &pebble.ca_pem, more);
+    write_whole(&beside(&setup, "eab.key"), WRONG);
+    let mut gateway = setup.start();
+    let failed = gateway.await_log("acme_order_failed");
+    assert!(failed.contains("\"reason\":\"unauthorized\""), "{failed}");
+    assert_eq!(pebble.orders(), 0);
+    write_whole(&beside(&gateway.setup, "eab.key"), KEY);
+    gateway.await_log("acme_certificate_issued");
+    await_ready(&gateway);
+    works(&gateway, &pebble.root_pem, CHAT).await;
+    assert_silent(&mut gateway, &[KEY, WRONG]);
+}
