@@ -84,7 +84,8 @@ fn metrics() -> Vec<&'static str> {
     let names = registered.filter_map(|rest| rest.split('"').nth(1));
     let (_, collected) =
         include_str!("../src/observe/readings.rs").split_once("impl Collector").expect("the collector");
-    let words = collected.split('"').skip(1).step_by(2);
+    let (_, ordered) = include_str!("../src/observe/orders.rs").split_once("fn encode").expect("the encoder");
+    let words = [collected, ordered].map(|source| source.split('"').skip(1).step_by(2)).into_iter().flatten();
     // Help is a sentence, and labels are listed here.
     let labels = [
         "version",

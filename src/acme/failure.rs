@@ -159,8 +159,8 @@ impl From<Error> for Failure {
             },
             Error::Json(_) => Self::Answer("the answer is not the JSON that the protocol has here"),
             Error::Str(words) | Error::Unsupported(words) => Self::Answer(words),
-            // Non-exhaustive; what is left are addresses and headers that an answer made impossible.
-            _ => Self::Answer("the answer names an impossible address"),
+            // And what later versions of the library bring.
+            Error::Http(_) | Error::InvalidUri(_) | _ => Self::Answer("the answer names an impossible address"),
         }
     }
 }

@@ -27,12 +27,15 @@ pub struct OrderReading {
     pub failure: Option<&'static str>,
 }
 
+/// Name, help, and the value where there is one.
+type Gauge = (&'static str, &'static str, fn(&OrderReading) -> Option<i64>);
+
 /// The metrics of all of them.
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, orders: &[OrderReading]) -> fmt::Result {
     if orders.is_empty() {
         return Ok(());
     }
-    let gauges: [(&str, &str, fn(&OrderReading) -> Option<i64>); 4] = [
+    let gauges: [Gauge; 4] = [
         ("acme_certificate_usable", "1 while there is a certificate that can be shown", |order| {
             Some(i64::from(order.ends.is_some()))
         }),

@@ -32,6 +32,14 @@ pub(super) struct Reloader {
     pub(super) begins: Option<UnixSeconds>,
 }
 
+/// What comes into force together.
+struct Prepared {
+    epoch: Arc<Epoch>,
+    /// Of each listener, in their order.
+    certificates: Vec<Certificates>,
+    office: Option<Arc<Office>>,
+}
+
 impl Reloader {
     /// For events on the file system: most of them change nothing that we read.
     pub(super) fn reload_if_changed(&mut self) {
@@ -57,7 +65,7 @@ impl Reloader {
         let prepared = self.prepare();
         self.begins = prepared.as_ref().err().and_then(StartError::begins);
         let (result, findings) = match prepared {
-            Ok((epoch, certificates, office)) => {
+            Ok(Prepared { epoch, certificates, office }) => {
                 self.renewals.enforce(office);
                 for ((_, tls), certificates) in self.shown.iter().zip(certificates) {
                     if let Err(error) = tls.replace(certificates) {
@@ -86,7 +94,7 @@ impl Reloader {
         self.state.reloaded(ReloadFacts { at: clock::now(), result, findings });
     }
 
-    fn prepare(&self) -> Result<(Arc<Epoch>, Vec<Certificates>, Option<Arc<Office>>), StartError> {
+    fn prepare(&self) -> Result<Prepared, StartError> {
         let epoch = self.epochs.prepare()?;
         let mut certificates = Vec::new();
         let office = Renewals::prepare(&epoch.gateway)?;
@@ -96,7 +104,7 @@ impl Reloader {
             let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
             certificates.push(load_certificates(settings, Some(&tls.certificates()))?);
         }
-        Ok((epoch, certificates, office))
+        Ok(Prepared { epoch, certificates, office })
     }
 }
 

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 use serde_json::Value;
-use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::support::acme_front::{AcmeFront, Says};
 use crate::support::client::{connect_tls, form_request};
 use crate::support::gateway::{status_of, write_whole};
 use crate::support::pebble::{Pebble, Place, Wish};
@@ -48,19 +49,8 @@ async fn shown(gateway: &TestGateway, root_pem: &str, name: &str) -> std::io::Re
 
 fn names_of(certificate: &CertificateDer<'_>) -> Vec<String> {
     let (_, certificate) = X509Certificate::from_der(certificate).expect("a certificate");
-    let mut names: Vec<String> = certificate
-        .extensions()
-        .iter()
-        .filter_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::SubjectAlternativeName(names) => Some(&names.general_names),
-            _ => None,
-        })
-        .flatten()
-        .map(|name| match name {
-            GeneralName::DNSName(name) => (*name).to_owned(),
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    let names = certificate.subject_alternative_name().expect("readable").expect("names").value;
+    let mut names: Vec<String> = names.general_names.iter().map(ToString::to_string).collect();
     names.sort();
     names
 }
@@ -120,7 +110,7 @@ async fn a_certificate_is_issued_by_tls_alpn_01_kept_and_used_again() {
     gateway.await_log("acme_certificate_issued");
     await_ready(&gateway);
     let certificate = shown(&gateway, &pebble.root_pem, CHAT).await.expect("a certificate");
-    assert_eq!(names_of(&certificate), names);
+    assert_eq!(names_of(&certificate), names.map(|name| format!("DNSName({name})")));
     assert!(shown(&gateway, &pebble.root_pem, "other.example.com").await.is_err(), "nobody's name");
     works(&gateway, &pebble.root_pem, "www.example.com").await;
 
@@ -287,4 +277,178 @@ async fn an_authority_of_customers_wants_their_key_and_a_wrong_one_is_told() {
     await_ready(&gateway);
     works(&gateway, &pebble.root_pem, CHAT).await;
     assert_silent(&mut gateway, &[KEY, WRONG]);
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_when_the_authority_says_so() {
+    let place = Place::new();
+    let pebble = Pebble::start(place, &Wish { validity_seconds: Some(3600), ..Wish::default() }).await;
+    let front = AcmeFront::start(place.directory(), &pebble.ca_pem);
+    // Far away, and then one that is past already.
+    front.advise(1800, 2400);
+    let upstream = TestUpstream::start().await;
+    let mut gateway = ordering(&upstream, place, &[CHAT], &front.directory(), &front.ca_pem, "").start();
+    gateway.await_log("acme_certificate_issued");
+    await_ready(&gateway);
+    let first = shown(&gateway, &pebble.root_pem, CHAT).await.expect("a certificate");
+    // The moment lies in the window.
+    let deadline = Instant::now() + PATIENCE;
+    while front.asked("/renewal-info/").is_empty() {
+        assert!(Instant::now() < deadline, "{}", gateway.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let advised = await_status(&gateway, |order| {
+        let next: jiff::Timestamp = order["next_order"].as_str().expect("a moment").parse().expect("a moment");
+        (1700..2500).contains(&(next.as_second() - countersign::clock::now_seconds().0))
+    });
+    assert_eq!(advised["failures"], 0);
+    let asked = front.asked("/renewal-info/");
+    let (_, parsed) = X509Certificate::from_der(&first).expect("a certificate");
+    let serial_of_id = asked[0].path.rsplit('.').next().expect("an id").to_owned();
+    assert_eq!(
+        base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, serial_of_id).expect("base64url"),
+        parsed.raw_serial(),
+        "RFC 9773 §4.1"
+    );
+    assert_eq!(asked[0].method, "GET");
+
+    // The authority must take it back soon. However that is asked for, one that was just issued is kept for a while.
+    front.advise(-7200, -3600);
+    gateway.signal("HUP");
+    let advised = await_status(&gateway, |order| {
+        let next: jiff::Timestamp = order["next_order"].as_str().expect("a moment").parse().expect("a moment");
+        next.as_second() - countersign::clock::now_seconds().0 <= 900
+    });
+    let next: jiff::Timestamp = advised["next_order"].as_str().expect("a moment").parse().expect("a moment");
+    assert!(next.as_second() - countersign::clock::now_seconds().0 > 600, "a quarter of an hour's life");
+    assert_eq!(pebble.orders(), 1);
+}
+
+#[tokio::test]
+async fn a_renewal_says_which_certificate_it_replaces() {
+    let place = Place::new();
+    let pebble = Pebble::start(place, &Wish { validity_seconds: Some(40), ..Wish::default() }).await;
+    let front = AcmeFront::start(place.directory(), &pebble.ca_pem);
+    front.advise(-7200, -3600);
+    let upstream = TestUpstream::start().await;
+    let more = "profile = \"shortlived\"";
+    let mut gateway = ordering(&upstream, place, &[CHAT], &front.directory(), &front.ca_pem, more).start();
+    gateway.await_log("acme_certificate_issued");
+    gateway.await_log("acme_certificate_issued");
+    let mut orders = front.asked("/order-plz");
+    // One whose nonce Pebble has refused, as it likes to do, came twice.
+    orders.dedup_by(|one, other| one.payload == other.payload);
+    assert_eq!(orders.len(), 2, "{orders:#?}\n{}", gateway.log());
+    let id = front.asked("/renewal-info/")[0].path.trim_start_matches("/renewal-info/").to_owned();
+    assert!(orders[0].payload["replaces"].is_null());
+    assert_eq!(orders[1].payload["replaces"], id.as_str());
+    for order in &orders {
+        assert_eq!(order.payload["identifiers"], serde_json::json!([{ "type": "dns", "value": CHAT }]));
+        assert_eq!(order.payload["profile"], "shortlived");
+    }
+    let accounts = front.asked("/sign-me-up");
+    assert_eq!(accounts[0].payload["contact"], serde_json::json!(["mailto:ops@example.com"]));
+    assert_eq!(accounts[0].payload["termsOfServiceAgreed"], true);
+}
+
+#[tokio::test]
+async fn what_no_honest_authority_says_harms_nobody_and_the_last_good_certificate_stays() {
+    let place = Place::new();
+    let pebble = Pebble::start(place, &Wish::default()).await;
+    let front = AcmeFront::start(place.directory(), &pebble.ca_pem);
+    let upstream = TestUpstream::start().await;
+    let mut gateway = ordering(&upstream, place, &[CHAT], &front.directory(), &front.ca_pem, "").start();
+    gateway.await_log("acme_certificate_issued");
+    await_ready(&gateway);
+    let good = shown(&gateway, &pebble.root_pem, CHAT).await.expect("a certificate");
+    let says = |path, status, header: (&'static str, &str), body: &str| Says {
+        path,
+        status,
+        headers: vec![(header.0, header.1.to_owned())],
+        body: body.to_owned(),
+    };
+    let none = ("x-nothing", "");
+    let directory =
+        |address: &str| format!(r#"{{"newNonce":"{address}","newAccount":"{address}","newOrder":"{address}"}}"#);
+    let order = |authorizations: &str| {
+        format!(
+            r#"{{"status":"pending","authorizations":[{authorizations}],"finalize":"https://{}/x","identifiers":[]}}"#,
+            front.address
+        )
+    };
+    let location = ("location", &*format!("https://{}/my-order/x", front.address));
+    let mut failures = 0;
+    for (what, expected) in [
+        (says("/dir", 200, none, "<html>"), "answer"),
+        (says("/dir", 200, none, "{}"), "answer"),
+        (says("/dir", 200, none, &"{".repeat(300 * 1024)), "too_long"),
+        (says("/dir", 200, ("content-encoding", "gzip"), "{}"), "coding"),
+        (says("/dir", 200, none, &directory("not an address")), "answer"),
+        (says("/dir", 200, none, &directory("http://127.0.0.1:1/")), "address"),
+        (says("/dir", 302, ("location", "https://127.0.0.1:1/"), ""), "answer"),
+        (says("/order-plz", 500, none, "gone"), "answer"),
+        (says("/order-plz", 400, none, r#"{"type":"urn:ietf:params:acme:error:badNonce"}"#), "bad_nonce"),
+        (says("/order-plz", 201, location, &order("")), "answer"),
+        (says("/order-plz", 201, location, &order(r#""a","b","c","d""#)), "answer"),
+        (
+            says(
+                "/authZ/",
+                200,
+                none,
+                r#"{"status":"pending","identifier":{"type":"dns","value":"bank.example"},"challenges":[{"type":"tls-alpn-01","url":"https://127.0.0.1/","token":"x","status":"pending"}]}"#,
+            ),
+            "answer",
+        ),
+        (
+            says(
+                "/authZ/",
+                200,
+                none,
+                &format!(
+                    r#"{{"status":"pending","identifier":{{"type":"dns","value":"{CHAT}"}},"challenges":[{{"type":"dns-01","url":"https://127.0.0.1/","token":"x","status":"pending"}}]}}"#
+                ),
+            ),
+            "no_challenge",
+        ),
+        (says("/my-order/", 200, ("retry-after", "18446744073709551615"), &order("")), "timeout"),
+        (says("/certZ/", 200, none, &good_chain_of_another()), "certificate"),
+        (
+            says(
+                "/order-plz",
+                429,
+                ("retry-after", "7"),
+                r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"enough"}"#,
+            ),
+            "rate_limited",
+        ),
+    ] {
+        let (path, body) = (what.path, what.body.chars().take(60).collect::<String>());
+        front.say(Some(what));
+        // Another name each time, so that each is an order of its own and none waits for the last.
+        failures += 1;
+        let settings = gateway.setup.policies().join("gateway.toml");
+        let names = [CHAT.to_owned(), format!("n{failures}.example.com")];
+        let text = std::fs::read_to_string(&settings).expect("there");
+        let (before, rest) = text.split_once("acme = [").expect("an entry");
+        let (_, after) = rest.split_once(']').expect("its end");
+        write_whole(&settings, &format!("{before}acme = {names:?}{after}"));
+        let failed = gateway.await_log("acme_order_failed");
+        assert!(failed.contains(&format!("\"reason\":\"{expected}\"")), "{path} {body}\n{failed}");
+        assert_eq!(shown(&gateway, &pebble.root_pem, CHAT).await.expect("the last good one"), good, "{path} {body}");
+    }
+    let order = await_status(&gateway, |order| order["failures"] == failures);
+    assert_eq!(order["last_error"], "rate_limited");
+    works(&gateway, &pebble.root_pem, CHAT).await;
+    // Once it is itself again, whoever runs the gateway says so.
+    front.say(None);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    gateway.signal("HUP");
+    gateway.await_log("acme_certificate_issued");
+    assert_silent(&mut gateway, &[]);
+}
+
+/// A chain that is good, for a key that is not ours.
+fn good_chain_of_another() -> String {
+    let made = countersign::edge::dev_certificates::make_dev(&[CHAT.to_owned()], countersign::clock::now_seconds());
+    made.expect("certificates").chain_pem
 }

@@ -1,5 +1,6 @@
 //! A gateway of its own for each test: made in a temporary directory, on ports that the system gives, stopped on drop.
 
+pub mod acme_front;
 pub mod bench;
 pub mod client;
 pub mod forms;

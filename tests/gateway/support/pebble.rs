@@ -160,8 +160,9 @@ impl Pebble {
                 // Go ends the connection without a word.
                 drop(stream.read_to_end(&mut answer).await);
                 let answer = String::from_utf8(answer).expect("text");
-                let at = answer.find("-----BEGIN").unwrap_or_else(|| panic!("no root: {answer}"));
-                return answer[at..].to_owned();
+                let (_, root) = answer.split_once("\r\n\r\n").expect("an answer");
+                assert!(root.starts_with("-----BEGIN"), "no root: {answer}");
+                return root.to_owned();
             }
             assert!(
                 Instant::now() < deadline,
