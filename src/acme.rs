@@ -69,6 +69,9 @@ pub struct Office {
 /// A store that another process writes to is looked at again after this.
 const LOCK_RETRY: Duration = Duration::from_secs(20);
 
+/// Should all of it break off, it does not do so over and over.
+const AFTER_BREAK: Duration = Duration::from_secs(60);
+
 /// The longest sleep: a clock that was set is noticed by then.
 const LOOK_AGAIN: Duration = Duration::from_secs(15 * 60);
 
@@ -148,24 +151,32 @@ impl Renewals {
     pub async fn run(self: Arc<Self>) {
         loop {
             match self.office.load_full() {
-                Some(office) => tokio::select! {
-                    () = self.changed.notified() => {}
-                    () = self.attend(&office) => {}
-                },
+                Some(office) => {
+                    // It ends with what it attends to.
+                    let mut task = JoinSet::new();
+                    task.spawn(Arc::clone(&self).attend(office));
+                    tokio::select! {
+                        () = self.changed.notified() => {}
+                        _ = task.join_next() => {
+                            tracing::error!("acme_broken: the looking after certificates broke off, and begins anew");
+                            sleep(AFTER_BREAK).await;
+                        }
+                    }
+                }
                 None => self.changed.notified().await,
             }
         }
     }
 
     /// Looks after the certificates of one office until it is dropped.
-    async fn attend(&self, office: &Arc<Office>) {
+    async fn attend(self: Arc<Self>, office: Arc<Office>) {
         // Held to the end.
-        let _lock = self.become_the_one(office).await;
+        let _lock = self.become_the_one(&office).await;
         self.book.recall(&office.store, &office.wanted);
         loop {
             let mut wait = LOOK_AGAIN;
             for order in &office.wanted {
-                wait = wait.min(self.attend_to(office, order).await);
+                wait = wait.min(self.attend_to(&office, order).await);
             }
             tokio::select! {
                 () = sleep(wait.max(Duration::from_secs(1))) => {}

@@ -18,22 +18,28 @@ pub(super) fn load(
     if settings.ordered.is_empty() {
         return Certificates::load(&settings.certificates, now);
     }
-    let is_ordered =
-        |source: &policy::CertificateSource| settings.ordered.iter().any(|order| order.file == source.certificate);
-    let (mut sources, mut kept) = (Vec::new(), Vec::new());
+    let (mut sources, mut kept): (_, Vec<Certificate>) = (Vec::new(), Vec::new());
     for source in &settings.certificates {
-        if !is_ordered(source) || Certificate::load(source, now).is_ok() {
-            sources.push(source.clone());
-        } else {
-            let shown = shown.into_iter().flat_map(Certificates::iter);
-            kept.extend(shown.filter(|certificate| certificate.source() == source.certificate).cloned());
+        let order = settings.ordered.iter().find(|order| order.file == source.certificate);
+        match order {
+            Some(order) if Certificate::load(source, now).is_err() => {
+                // Also one that came from elsewhere: a listener that begins to order, or orders of another authority, shows what it has
+                // until there is another.
+                let speaks = |shown: &&Certificate| order.names.iter().any(|name| shown.names().cover(name));
+                kept.extend(shown.into_iter().flat_map(Certificates::iter).filter(speaks).cloned());
+            }
+            Some(_) | None => sources.push(source.clone()),
         }
     }
     let mut certificates: Vec<Certificate> = Vec::new();
     if !sources.is_empty() {
         certificates.extend(Certificates::load(&sources, now)?.iter().cloned());
     }
-    certificates.extend(kept);
+    for kept in kept {
+        if !certificates.iter().any(|other| other.source() == kept.source()) {
+            certificates.push(kept);
+        }
+    }
     Ok(Certificates::new(certificates).unwrap_or_else(|_| Certificates::awaited()))
 }
 

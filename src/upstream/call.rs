@@ -2,7 +2,7 @@
 //! leaves, each on a connection of its own and within limits.
 //!
 //! No judged request leaves this way and no client waits for it. Where to go is a stranger's word, so the scheme is that of the address that
-//! the policy says, and an answer is read to its limit and no further.
+//! the policy says, in the clear it is that very host, and an answer is read to its limit and no further.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -29,6 +29,8 @@ use super::tls::{self, Alpn};
 /// Whom single requests may be sent to, and whom to believe there.
 pub struct Caller {
     scheme: Scheme,
+    /// The one host that is asked without TLS, where there is none.
+    plain_host: Option<String>,
     config: Option<Arc<ClientConfig>>,
     limits: CallLimits,
 }
@@ -68,7 +70,8 @@ impl Caller {
             }
             _ => return Err(FetcherError::Url),
         };
-        Ok(Self { scheme, config, limits })
+        let plain_host = if config.is_none() { like.host_str().map(str::to_owned) } else { None };
+        Ok(Self { scheme, plain_host, config, limits })
     }
 
     /// Sends a request to its absolute address and gives the whole answer, whatever its status. Headers of the connection are ours.
@@ -106,7 +109,8 @@ impl Caller {
         // The user part of an address, where a stranger could put a name that looks like ours, is none of HTTP's business.
         let authority = address.authority().filter(|authority| !authority.as_str().contains('@'));
         let authority = authority.ok_or(FetchError::Address)?;
-        if address.scheme() != Some(&self.scheme) {
+        let is_elsewhere = |host: &String| !authority.host().eq_ignore_ascii_case(host);
+        if address.scheme() != Some(&self.scheme) || self.plain_host.as_ref().is_some_and(is_elsewhere) {
             return Err(FetchError::Address);
         }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -162,8 +166,15 @@ mod tests {
             caller.connector(&Uri::from_static(address)).ok().map(|connector| (connector.host, connector.port))
         };
         assert_eq!(to(&plain, "http://127.0.0.1:1/a"), Some(("127.0.0.1".into(), 1)));
-        assert_eq!(to(&plain, "http://[::1]/a"), Some(("::1".into(), 80)));
-        for address in ["https://127.0.0.1:1/a", "/a", "http://acme.example@127.0.0.1/a", "file://localhost/etc"] {
+        assert_eq!(to(&caller("http://[::1]/dir"), "http://[::1]/a"), Some(("::1".into(), 80)));
+        for address in [
+            "http://127.0.0.2:1/a",
+            "http://192.0.2.1/a",
+            "https://127.0.0.1:1/a",
+            "/a",
+            "http://acme.example@127.0.0.1/a",
+            "file://localhost/etc",
+        ] {
             assert_eq!(to(&plain, address), None, "{address}");
         }
     }

@@ -10,7 +10,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::support::acme_front::{AcmeFront, Says};
 use crate::support::client::{connect_tls, form_request};
-use crate::support::gateway::{status_of, write_whole};
+use crate::support::gateway::{BINARY, status_of, write_whole};
 use crate::support::pebble::{Pebble, Place, Wish};
 use crate::support::{Client, Protocol, Setup, TestGateway, TestUpstream, ping_form};
 
@@ -256,6 +256,59 @@ async fn who_starts_before_the_authority_waits_and_one_that_forgot_us_gets_a_new
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_silent(&mut gateway, &[]);
+}
+
+#[tokio::test]
+async fn a_listener_of_files_begins_to_order_and_shows_what_it_has_until_then() {
+    let place = Place::new();
+    let upstream = TestUpstream::start().await;
+    let made = countersign::edge::dev_certificates::make_dev(&[CHAT.to_owned()], countersign::clock::now_seconds());
+    let made = made.expect("certificates");
+    let files = "certificates = [{ certificate = \"../own/dev.pem\", key = \"../own/dev-key.pem\" }]";
+    let setup = Setup::acme(upstream.address).listener(&format!("address = \"{}\"\n{files}", place.tls()));
+    made.write(&beside(&setup, "own")).expect("written");
+    let mut gateway = setup.start();
+    let own = shown(&gateway, &made.ca_pem, CHAT).await.expect("its own");
+    // A listener that orders nothing speaks no protocol of challenges.
+    assert!(connect_tls(gateway.address, &made.ca_pem, CHAT, &[b"acme-tls/1"]).await.is_err());
+
+    let settings = gateway.setup.policies().join("gateway.toml");
+    let text = std::fs::read_to_string(&settings).expect("there");
+    write_whole(&beside(&gateway.setup, "acme-ca.pem"), &made.ca_pem);
+    let acme = format!(
+        "\n[acme]\ndirectory = \"https://{}/dir\"\nterms_of_service = \"agreed\"\nstore = \"../acme\"\nca = \"../acme-ca.pem\"\n",
+        place.directory()
+    );
+    write_whole(&settings, &(text.replace(files, &format!("certificates = [{{ acme = [{CHAT:?}] }}]")) + &acme));
+    gateway.await_log("acme_order_failed");
+    assert_eq!(shown(&gateway, &made.ca_pem, CHAT).await.expect("its own still"), own);
+    assert_eq!(status_of(&gateway.admin_get("/readyz")), 200);
+    let pebble = Pebble::start(place, &Wish::default()).await;
+    write_whole(&beside(&gateway.setup, "acme-ca.pem"), &pebble.ca_pem);
+    gateway.await_log("acme_certificate_issued");
+    let deadline = Instant::now() + PATIENCE;
+    while shown(&gateway, &pebble.root_pem, CHAT).await.is_err() {
+        assert!(Instant::now() < deadline, "still its own");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn check_tells_of_mistakes_and_asks_nobody() {
+    let upstream = TestUpstream::start().await;
+    let check = |names: &[&str], more: &str| {
+        let place = Place::new();
+        let setup = ordering(&upstream, place, names, "https://127.0.0.1:1/dir", "no certificate", more);
+        setup.write();
+        let output = std::process::Command::new(BINARY).arg("check").arg(setup.policies()).output().expect("started");
+        assert!(!beside(&setup, "acme").exists(), "nothing is made");
+        (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+    };
+    assert_eq!(check(&[CHAT], "").0, Some(0));
+    let (code, told) = check(&["*.example.com"], "challenge = \"http-01\"");
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("a wildcard takes the challenge dns-01"), "{told}");
+    assert!(told.contains("`http-01` is answered on the plain listener"), "{told}");
 }
 
 #[tokio::test]
