@@ -229,19 +229,21 @@ impl Renewals {
             held.as_ref().ok().and_then(|held| self.book.is_advised(order).then(|| held.id.clone())).flatten();
         let because = held.as_ref().err().map_or_else(|| "its time has come".to_owned(), held::Unusable::words);
         tracing::info!(certificate = name, names = order.names.len(), because, "acme_order_begun");
-        self.book.begun(order, &office.store, clock::now_seconds());
+        let begun = self.book.begun(order, &office.store, clock::now_seconds());
         let renewal = Renewal {
             office: Arc::clone(office),
             order: order.clone(),
             challenges: Arc::clone(&self.challenges),
             replaced,
         };
-        // In a task of its own, which ends with this one: the library breaks off where an authority's answer is not what it expects.
-        let mut task = JoinSet::new();
-        task.spawn(order::within_deadline(renewal));
-        let outcome = match task.join_next().await {
-            Some(Ok(outcome)) => outcome,
-            Some(Err(_)) | None => Err(Failure::Broken),
+        let outcome = match begun {
+            Ok(()) => {
+                // In a task of its own, which ends with this one: the library breaks off where an authority's answer is not what it expects.
+                let mut task = JoinSet::new();
+                task.spawn(order::within_deadline(renewal));
+                task.join_next().await.and_then(Result::ok).unwrap_or(Err(Failure::Broken))
+            }
+            Err(error) => Err(error.into()),
         };
         let now = clock::now_seconds();
         match outcome {

@@ -13,7 +13,7 @@ use super::ByFile;
 use super::failure::Failure;
 use super::held::{Held, Unusable};
 use super::schedule::{self, Span};
-use super::store::Store;
+use super::store::{Store, StoreError};
 use crate::clock::UnixSeconds;
 use crate::observe::OrderReading;
 use crate::policy::OrderedCertificate;
@@ -192,14 +192,18 @@ impl Book {
     }
 
     /// A try begins. Should it never end, it has failed.
-    pub(super) fn begun(&self, order: &OrderedCertificate, store: &Store, now: UnixSeconds) {
+    ///
+    /// # Errors
+    ///
+    /// The store takes nothing: what is issued would be lost, and authorities count.
+    pub(super) fn begun(&self, order: &OrderedCertificate, store: &Store, now: UnixSeconds) -> Result<(), StoreError> {
         let tries = self.with(order, |entry| {
             entry.tried = Some(now.0);
             let failures = entry.failures.saturating_add(1);
             let next = schedule::after_failure(now.0, failures, false, None, drawn());
             Tries { failures, next, last_failure: Some(now.0), last_success: entry.last_success }
         });
-        keep(order, store, tries);
+        keep(order, store, tries)
     }
 
     pub(super) fn succeeded(&self, order: &OrderedCertificate, store: &Store, life: Span, now: UnixSeconds) {
@@ -209,7 +213,7 @@ impl Book {
             entry.last_success = Some(now.0);
             Tries { failures: 0, next: 0, last_failure: entry.last_failure, last_success: Some(now.0) }
         });
-        keep(order, store, tries);
+        tell(keep(order, store, tries));
     }
 
     /// Gives when it is tried again.
@@ -234,7 +238,7 @@ impl Book {
             }
         });
         let next = tries.as_ref().map_or(now.0, |tries| tries.next);
-        keep(order, store, tries);
+        tell(keep(order, store, tries));
         UnixSeconds(next)
     }
 
@@ -273,10 +277,16 @@ fn name_of(order: &OrderedCertificate) -> &str {
     order.names.first().map_or("", String::as_str)
 }
 
-fn keep(order: &OrderedCertificate, store: &Store, tries: Option<Tries>) {
-    let Some(text) = tries.and_then(|tries| serde_json::to_vec(&tries).ok()) else { return };
-    if let Err(error) = store.keep_tries(name_of(order), &text) {
-        tracing::warn!(reason = %error, "acme_store_not_written");
+fn keep(order: &OrderedCertificate, store: &Store, tries: Option<Tries>) -> Result<(), StoreError> {
+    match tries.and_then(|tries| serde_json::to_vec(&tries).ok()) {
+        Some(text) => store.keep_tries(name_of(order), &text),
+        None => Ok(()),
+    }
+}
+
+fn tell(kept: Result<(), StoreError>) {
+    if let Err(error) = kept {
+        tracing::warn!(reason = %error, "acme_store_not_written: after a restart less is known of the last tries");
     }
 }
 
@@ -356,7 +366,7 @@ mod tests {
         let Desk { book, store, _directory } = desk(&order);
         let now = crate::clock::now_seconds();
         let later = |seconds: i64| UnixSeconds(now.0 + seconds);
-        book.begun(&order, &store, now);
+        book.begun(&order, &store, now).expect("kept");
         let next = book.failed(&order, &store, &Failure::Timeout, None, now);
         assert!(next.0 >= now.0 + 300);
         book.retain(std::iter::once(&order));
@@ -367,12 +377,12 @@ mod tests {
         assert!(!restarted.is_due(&order, later(299)) && restarted.is_due(&order, later(331)));
         restarted.hasten(later(5));
         assert!(restarted.is_due(&order, later(5)), "whoever runs the gateway may try at once");
-        restarted.begun(&order, &store, later(5));
+        restarted.begun(&order, &store, later(5)).expect("kept");
         restarted.failed(&order, &store, &Failure::Timeout, None, later(5));
         restarted.hasten(later(6));
         assert!(!restarted.is_due(&order, later(7)) && restarted.is_due(&order, later(8)), "within reason");
         // One that ended midway has failed.
-        restarted.begun(&order, &store, later(20));
+        restarted.begun(&order, &store, later(20)).expect("kept");
         let third = Book::default();
         third.retain(std::iter::once(&order));
         third.recall(&store, std::slice::from_ref(&order));

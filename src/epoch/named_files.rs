@@ -131,7 +131,16 @@ mod tests {
             [[listeners]]
             name = "public"
             address = "127.0.0.1:8443"
-            certificates = [{ certificate = "a.pem", key = "a.key" }, { certificate = "b.pem", key = "a.key" }]
+            certificates = [
+                { certificate = "a.pem", key = "a.key" }, { certificate = "b.pem", key = "a.key" },
+                { acme = ["chat.example"] }
+            ]
+            [acme]
+            directory = "https://acme.example/dir"
+            terms_of_service = "agreed"
+            store = "acme"
+            ca = "acme-ca.pem"
+            eab = { key_id = "1", secret = { file = "eab.key" } }
             [upstreams.attributes]
             url = "https://attributes.example"
             ca = "ca.pem"
@@ -162,8 +171,19 @@ mod tests {
             base: "base".into(),
         });
         let named = NamedFiles::of(&set.unwrap_or_else(|| panic!("{findings:?}")));
-        let expected = ["a.key", "a.pem", "acme.secret", "b.pem", "ca.pem", "issuer.pem", "keys.json"]
-            .map(|name| Path::new("base").join(name));
+        let expected = [
+            "a.key",
+            "a.pem",
+            "acme/acme.example-dir/chat.example.pem",
+            "acme-ca.pem",
+            "acme.secret",
+            "b.pem",
+            "ca.pem",
+            "eab.key",
+            "issuer.pem",
+            "keys.json",
+        ]
+        .map(|name| Path::new("base").join(name));
         assert_eq!(named.paths().collect::<Vec<_>>(), expected);
     }
 

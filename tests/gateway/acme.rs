@@ -144,7 +144,7 @@ async fn a_certificate_is_issued_by_tls_alpn_01_kept_and_used_again() {
     }
 
     // A restart orders nothing.
-    assert_eq!((pebble.orders(), pebble.count("POST /sign-me-up -> calling handler()")), (1, 1));
+    assert_eq!((pebble.orders(), pebble.count("There are now 1 accounts in memory")), (1, 1));
     gateway.kill_and_start();
     await_ready(&gateway);
     assert_eq!(serial(&shown(&gateway, &pebble.root_pem, CHAT).await.expect("a certificate")), serial(&certificate));
@@ -291,6 +291,68 @@ async fn a_listener_of_files_begins_to_order_and_shows_what_it_has_until_then() 
         assert!(Instant::now() < deadline, "still its own");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test]
+async fn of_two_processes_on_one_store_one_orders_and_both_show_it() {
+    let (place, elsewhere) = (Place::new(), Place::new());
+    let pebble = Pebble::start(place, &Wish { validity_seconds: Some(20), ..Wish::default() }).await;
+    let upstream = TestUpstream::start().await;
+    let mut first = ordering(&upstream, place, &[CHAT], &pebble.directory(), &pebble.ca_pem, "").start();
+    first.await_log("acme_certificate_issued");
+    await_ready(&first);
+    // On another address, where no authority looks, with the same store.
+    let setup = ordering(&upstream, elsewhere, &[CHAT], &pebble.directory(), &pebble.ca_pem, "");
+    std::os::unix::fs::symlink(beside(&first.setup, "acme"), beside(&setup, "acme")).expect("linked");
+    let mut second = setup.start();
+    second.await_log("acme_store_in_use");
+    assert_eq!(status_of(&second.admin_get("/readyz")), 200);
+    let before = shown(&second, &pebble.root_pem, CHAT).await.expect("a certificate");
+    first.await_log("acme_certificate_issued");
+    let deadline = Instant::now() + PATIENCE;
+    while shown(&second, &pebble.root_pem, CHAT).await.expect("a certificate that is good") == before {
+        assert!(Instant::now() < deadline, "still the old one");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!second.log().contains("acme_order_begun"));
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_is_found_before_anything_is_ordered() {
+    let place = Place::new();
+    let pebble = Pebble::start(place, &Wish::default()).await;
+    let upstream = TestUpstream::start().await;
+    let setup = ordering(&upstream, place, &[CHAT], &pebble.directory(), &pebble.ca_pem, "");
+    // A folder where a file is to be: root may write everywhere else.
+    let folder = beside(&setup, "acme").join(format!("{}-dir", place.directory()).replace(':', "-"));
+    std::fs::create_dir_all(folder.join(format!("{CHAT}.tries.json"))).expect("made");
+    for path in [&beside(&setup, "acme"), &folder] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).expect("mode set");
+    }
+    let mut gateway = setup.start();
+    let failed = gateway.await_log("acme_order_failed");
+    assert!(failed.contains("\"reason\":\"store\""), "{failed}");
+    assert_eq!(pebble.orders(), 0);
+    std::fs::remove_dir(folder.join(format!("{CHAT}.tries.json"))).expect("removed");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    gateway.signal("HUP");
+    gateway.await_log("acme_certificate_issued");
+}
+
+#[tokio::test]
+async fn a_store_that_others_can_write_starts_nothing() {
+    let upstream = TestUpstream::start().await;
+    let setup = ordering(&upstream, Place::new(), &[CHAT], "https://127.0.0.1:1/dir", "", "");
+    let ca_pem = setup.write();
+    write_whole(&beside(&setup, "acme-ca.pem"), &ca_pem);
+    std::fs::create_dir(beside(&setup, "acme")).expect("made");
+    std::fs::set_permissions(beside(&setup, "acme"), std::fs::Permissions::from_mode(0o777)).expect("mode set");
+    let mut serve = std::process::Command::new(BINARY);
+    serve.args(["serve", "--policies"]).arg(setup.policies()).env("TEST_SECRET", crate::support::SECRET);
+    let output = serve.output().expect("started");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("can be written by others: run `chmod go-w"), "{told}");
 }
 
 #[tokio::test]

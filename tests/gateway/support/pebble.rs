@@ -139,7 +139,7 @@ impl Pebble {
 
     /// How many orders were begun.
     pub fn orders(&self) -> usize {
-        self.count("POST /order-plz -> calling handler()")
+        self.count("Added order ")
     }
 
     /// How often a line of its log has `text`.
