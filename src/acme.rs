@@ -236,6 +236,7 @@ impl Renewals {
             challenges: Arc::clone(&self.challenges),
             replaced,
         };
+        let looks_before = self.challenges.looks();
         let outcome = match begun {
             Ok(()) => {
                 // In a task of its own, which ends with this one: the library breaks off where an authority's answer is not what it expects.
@@ -256,14 +257,22 @@ impl Renewals {
             Err(failure) => {
                 let held_until = office.authority.held_until();
                 let next = self.book.failed(order, &office.store, &failure, held_until, now);
-                tell_failure(&name, &failure, held.ok().map(|held| held.ends), next, now);
+                let looks = self.challenges.looks().saturating_sub(looks_before);
+                tell_failure(&name, &failure, looks, held.ok().map(|held| held.ends), next, now);
             }
         }
     }
 }
 
-/// One line for each attempt: they are hours apart. It is an error once clients see it, or will soon.
-fn tell_failure(name: &str, failure: &Failure, ends: Option<UnixSeconds>, next: UnixSeconds, now: UnixSeconds) {
+/// One line for each attempt: they are hours apart. `looks`: how often the challenge was looked at meanwhile. It is an error once clients see it, or will soon.
+fn tell_failure(
+    name: &str,
+    failure: &Failure,
+    looks: u64,
+    ends: Option<UnixSeconds>,
+    next: UnixSeconds,
+    now: UnixSeconds,
+) {
     let (reason, detail, seconds) = (failure.code(), failure.detail(), next.0.saturating_sub(now.0));
     match ends {
         Some(ends) if ends.0.saturating_sub(now.0) > ALARM_SECONDS => {
@@ -272,6 +281,7 @@ fn tell_failure(name: &str, failure: &Failure, ends: Option<UnixSeconds>, next: 
                 certificate = name,
                 reason,
                 detail,
+                looks,
                 days,
                 next_try_seconds = seconds,
                 "acme_order_failed: the last good certificate stays"
@@ -283,6 +293,7 @@ fn tell_failure(name: &str, failure: &Failure, ends: Option<UnixSeconds>, next: 
                 certificate = name,
                 reason,
                 detail,
+                looks,
                 days,
                 next_try_seconds = seconds,
                 "acme_order_failed: the certificate ends soon"
@@ -293,6 +304,7 @@ fn tell_failure(name: &str, failure: &Failure, ends: Option<UnixSeconds>, next: 
                 certificate = name,
                 reason,
                 detail,
+                looks,
                 next_try_seconds = seconds,
                 "acme_order_failed: there is no certificate that can be shown"
             );

@@ -356,6 +356,20 @@ async fn a_store_that_others_can_write_starts_nothing() {
 }
 
 #[tokio::test]
+async fn a_name_that_leads_elsewhere_is_told_in_the_authority_s_words() {
+    let (place, elsewhere) = (Place::new(), Place::new());
+    let pebble = Pebble::start(place, &Wish::default()).await;
+    let upstream = TestUpstream::start().await;
+    // Pebble finds nobody where it looks.
+    let mut gateway = ordering(&upstream, elsewhere, &[CHAT], &pebble.directory(), &pebble.ca_pem, "").start();
+    let failed: Value = gateway.await_log("acme_order_failed").parse().expect("JSON");
+    let fields = &failed["fields"];
+    assert_eq!((&fields["reason"], &fields["looks"]), (&"unauthorized".into(), &0.into()), "{failed}");
+    assert!(fields["detail"].as_str().expect("text").starts_with("Failed to connect to 127."), "{failed}");
+    assert!(fields["next_try_seconds"].as_i64().expect("a number") >= 300, "{failed}");
+}
+
+#[tokio::test]
 async fn check_tells_of_mistakes_and_asks_nobody() {
     let upstream = TestUpstream::start().await;
     let check = |names: &[&str], more: &str| {
