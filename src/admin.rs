@@ -4,6 +4,7 @@
 //! served: whoever loads policies and drains tells it so.
 
 mod listener;
+mod orders;
 mod overview;
 mod revocations;
 mod routes;

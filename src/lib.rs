@@ -6,6 +6,7 @@
 //! accept ─ TLS ─ hygiene ─ route ─ origin ─ body ─ envelope ─ workspace ─ proofs ─ judge ─ rewrite ─ send ─ relay ─ record
 //! ```
 
+pub mod acme;
 pub mod admin;
 pub mod audit;
 pub mod cli;

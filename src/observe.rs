@@ -7,6 +7,7 @@ mod alarm;
 mod handles;
 mod latency;
 mod metrics;
+mod orders;
 mod readings;
 mod refused_origins;
 mod shared_tokens;
@@ -18,6 +19,7 @@ mod workspace;
 
 pub use latency::Latency;
 pub use metrics::{InFlight, Metrics, ReloadResult};
+pub use orders::OrderReading;
 pub use readings::{AuditReading, CertificateReading, ConnectionsReading, KeySetReading, StateReading};
 pub use refused_origins::{ORIGINS_MAX, ORIGINS_PER_WORKSPACE_MAX, RefusedOrigin, RefusedOrigins};
 pub use shared_tokens::{ADDRESSES_MAX, ALONE_SECONDS, TOKENS_WATCHED_MAX, WATCHED_SECONDS_MAX};

@@ -3,6 +3,7 @@
 //! It owns signals, the reload and the drain. It decides nothing about requests: that is [`gateway`](crate::gateway).
 
 mod offer;
+mod ordered;
 mod reload;
 mod workers;
 
@@ -18,10 +19,12 @@ use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use crate::acme::{AcmeError, Renewals};
 use crate::admin::{self, AdminError, AdminState, AdminToken, AdminTokenError, Revoking};
 use crate::audit::{AuditError, Recorder, RecorderTask, SubjectKey, SubjectKeyError};
 use crate::clock::{self, UnixSeconds};
 use crate::edge::certificates::CertificateError;
+use crate::edge::challenges::Challenges;
 use crate::edge::connections::{Connections, Tally};
 use crate::edge::drain::{Drain, Finished};
 use crate::edge::listener::{TlsEdge, serve_tls};
@@ -68,6 +71,8 @@ pub enum StartError {
     State(#[from] DiskError),
     #[error(transparent)]
     Admin(#[from] AdminError),
+    #[error(transparent)]
+    Acme(#[from] AcmeError),
     #[error("signals or sockets cannot be used: {0}")]
     Signals(io::Error),
     #[error(
@@ -98,6 +103,7 @@ impl StartError {
             | StartError::AdminToken(_)
             | StartError::State(_)
             | StartError::Admin(_)
+            | StartError::Acme(_)
             | StartError::Signals(_)
             | StartError::Workers { .. }
             | StartError::ListenerGone { .. } => self.to_string().lines().map(str::to_owned).collect(),
@@ -125,6 +131,8 @@ pub struct Server {
     admin_token: Option<AdminToken>,
     store: Arc<dyn Store>,
     disk_task: Option<DiskTask>,
+    challenges: Arc<Challenges>,
+    renewals: Arc<Renewals>,
 }
 
 /// A listener of `gateway.toml` on its socket.
@@ -156,11 +164,16 @@ impl Server {
         let epochs = Arc::new(Epochs::start(policies, &metrics)?);
         let epoch = epochs.current();
         let gateway = &epoch.gateway;
+        // Before the certificates are loaded: their store is there then, and the listeners know which challenges may come.
+        let challenges = Arc::new(Challenges::default());
+        let renewals = Renewals::new(Arc::clone(&challenges));
+        renewals.enforce(Renewals::prepare(gateway)?);
         let mut listeners = Vec::new();
         for settings in &gateway.listeners {
             let name = || settings.name.clone();
-            let offer = load_offer(settings)?;
-            let tls = ReloadableTls::new(offer).map_err(|source| StartError::Tls { name: name(), source })?;
+            let offer = load_offer(settings, None)?;
+            let tls = ReloadableTls::with_challenges(offer, Arc::clone(&challenges))
+                .map_err(|source| StartError::Tls { name: name(), source })?;
             let socket = listen(&settings.name, settings.address)?;
             let proxy_protocol = settings.proxy_protocol.clone();
             listeners.push(Bound { name: name().into(), socket, tls: Arc::new(tls), proxy_protocol });
@@ -185,7 +198,20 @@ impl Server {
         };
         let (store, disk_task) = open_state(&gateway.state)?;
         let (recorder, recorder_task) = Recorder::start(&gateway.audit, key)?;
-        Ok(Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin, admin_token, store, disk_task })
+        Ok(Self {
+            epochs,
+            metrics,
+            recorder,
+            recorder_task,
+            listeners,
+            plain,
+            admin,
+            admin_token,
+            store,
+            disk_task,
+            challenges,
+            renewals,
+        })
     }
 
     /// Where it listens, with the ports that the system chose.
@@ -209,8 +235,20 @@ impl Server {
     pub async fn run(self, workers: NonZeroUsize, stop: CancellationToken) -> Result<(), StartError> {
         let mut signals = Signals::new().map_err(StartError::Signals)?;
         let listening = self.listening();
-        let Self { epochs, metrics, recorder, recorder_task, listeners, plain, admin, admin_token, store, disk_task } =
-            self;
+        let Self {
+            epochs,
+            metrics,
+            recorder,
+            recorder_task,
+            listeners,
+            plain,
+            admin,
+            admin_token,
+            store,
+            disk_task,
+            challenges,
+            renewals,
+        } = self;
         let epoch = epochs.current();
         let limits = Arc::new(epoch.gateway.limits.clone());
         let connections = Connections::new(&limits);
@@ -221,6 +259,10 @@ impl Server {
         metrics.read_key_sets({
             let epochs = Arc::clone(&epochs);
             move || key_sets(&epochs.current())
+        });
+        metrics.read_orders({
+            let renewals = Arc::clone(&renewals);
+            move || renewals.readings()
         });
         // Before anybody is served, and for no longer than a start may take: the first tokens shall find their keys.
         let issuers = tokio::spawn(Arc::clone(epochs.issuers()).run());
@@ -268,8 +310,7 @@ impl Server {
         let stapling = tokio::spawn(Arc::clone(&stapler).run());
         if let Some((socket, PlainListener { address: _, redirect_port, proxy_protocol })) = plain {
             let (limits, drain) = (Arc::clone(&limits), drain.clone());
-            let edge =
-                PlainEdge { redirect_port, proxy_protocol, limits, connections, drain, challenges: Arc::default() };
+            let edge = PlainEdge { redirect_port, proxy_protocol, limits, connections, drain, challenges };
             tokio::spawn(report(serve_plain(socket, Arc::new(edge))));
         }
         let revoking = Revoking { store, token: admin_token };
@@ -292,6 +333,8 @@ impl Server {
         let started = epoch.gateway.clone();
         drop(epoch);
 
+        // The listeners answer challenges by now.
+        let ordering = tokio::spawn(Arc::clone(&renewals).run());
         let mut reloader = Reloader {
             started,
             epochs: Arc::clone(&epochs),
@@ -299,17 +342,20 @@ impl Server {
             shown,
             stapler,
             recorder,
+            renewals: Arc::clone(&renewals),
             begins: None,
         };
         loop {
             tokio::select! {
                 () = watch.changed() => reloader.reload_if_changed(),
                 () = reloader.begun() => reloader.reload_if_changed(),
+                () = renewals.renewed() => reloader.show_issued(),
                 _ = signals.hangup.recv() => {
                     reloader.reload();
                     // Whoever asks by hand means the issuers too; a file that has changed asks none.
                     epochs.issuers().ask_all();
                     reloader.stapler.ask_all();
+                    renewals.hasten();
                 }
                 _ = signals.terminate.recv() => break,
                 _ = signals.interrupt.recv() => break,
@@ -319,6 +365,7 @@ impl Server {
             watch.follow(&epochs.named_files());
         }
 
+        ordering.abort();
         // Drain: nothing new, what was begun is finished, then the records.
         state.drain();
         tracing::info!(seconds = limits.drain_timeout.as_secs(), "draining");

@@ -3,6 +3,7 @@
 //! It owns connections, deadlines and what crosses the hop. It knows no attribute, no status of ours and no file: certificate
 //! authorities are given to it as text.
 
+mod call;
 mod connect;
 mod error;
 mod fetch;
@@ -33,6 +34,7 @@ use rustls::pki_types::ServerName;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+pub use call::{CallLimits, Caller};
 pub use error::{ResponseBodyError, UpstreamError, UpstreamSetupError};
 pub use fetch::{FetchError, Fetcher, FetcherError, SystemRoots};
 pub use forwarded::ForwardFacts;

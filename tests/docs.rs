@@ -88,11 +88,12 @@ fn metrics() -> Vec<&'static str> {
         include_str!("../src/observe/readings.rs").split_once("impl Collector").expect("the collector");
     let (_, of_tls) =
         include_str!("../src/observe/tls_readings.rs").split_once("impl Collector").expect("the collector");
+    let (_, ordered) = include_str!("../src/observe/orders.rs").split_once("fn encode").expect("the encoder");
     let texts = |text: &'static str| {
         let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((text, ""));
         code.split('"').skip(1).step_by(2)
     };
-    let words = texts(collected).chain(texts(of_tls));
+    let words = texts(collected).chain(texts(of_tls)).chain(texts(ordered));
     // Help is a sentence, and labels are listed here.
     let labels = [
         "version",

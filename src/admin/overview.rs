@@ -125,7 +125,7 @@ fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateRe
     let mut raise = |code, words: String| alarms.push(Alarm { code, words });
     match seen.readiness {
         Readiness::Ready => {}
-        Readiness::NoEpoch | Readiness::Draining => {
+        Readiness::NoEpoch | Readiness::NoCertificate | Readiness::Draining => {
             raise("not_ready", format!("it is not ready: {}", seen.readiness.as_str()))
         }
     }

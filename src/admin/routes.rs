@@ -38,7 +38,7 @@ async fn readyz(State(state): State<Arc<AdminState>>) -> Response {
     let readiness = state.readiness();
     let status = match readiness {
         Readiness::Ready => StatusCode::OK,
-        Readiness::NoEpoch | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        Readiness::NoEpoch | Readiness::NoCertificate | Readiness::Draining => StatusCode::SERVICE_UNAVAILABLE,
     };
     (status, format!("{}\n", readiness.as_str())).into_response()
 }

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 
+use super::orders::OrderStatus;
 use super::overview::{Overview, Seen};
 use crate::audit::{Change, Numbers, Recorder};
 use crate::clock::UnixSeconds;
@@ -61,6 +62,8 @@ pub const MISTAKES_TOLD_MAX: usize = 20;
 pub enum Readiness {
     Ready,
     NoEpoch,
+    /// A listener has none to show: the first that it ordered is still to come.
+    NoCertificate,
     Draining,
 }
 
@@ -71,6 +74,7 @@ impl Readiness {
         match self {
             Readiness::Ready => "ready",
             Readiness::NoEpoch => "no policies in force",
+            Readiness::NoCertificate => "a certificate is awaited",
             Readiness::Draining => "draining",
         }
     }
@@ -85,6 +89,7 @@ pub struct AdminState {
     certificates: ArcSwap<Vec<CertificateReading>>,
     reload: ArcSwapOption<ReloadFacts>,
     draining: AtomicBool,
+    awaits_certificate: AtomicBool,
 }
 
 impl AdminState {
@@ -106,6 +111,7 @@ impl AdminState {
             certificates: ArcSwap::default(),
             reload: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
+            awaits_certificate: AtomicBool::new(false),
         })
     }
 
@@ -119,6 +125,11 @@ impl AdminState {
     pub fn certificates_in_force(&self, certificates: Vec<CertificateReading>) {
         self.metrics.certificates(certificates.clone());
         self.certificates.store(Arc::new(certificates));
+    }
+
+    /// Whether a listener has no certificate yet.
+    pub fn certificates_awaited(&self, awaited: bool) {
+        self.awaits_certificate.store(awaited, Ordering::Release);
     }
 
     /// A reload has ended, well or not.
@@ -139,6 +150,8 @@ impl AdminState {
             Readiness::Draining
         } else if self.epoch.load().is_none() {
             Readiness::NoEpoch
+        } else if self.awaits_certificate.load(Ordering::Acquire) {
+            Readiness::NoCertificate
         } else {
             Readiness::Ready
         }
@@ -204,6 +217,7 @@ impl AdminState {
                 })
                 .collect(),
             tickets: tickets.into_iter().map(TicketStatus::from).collect(),
+            acme: self.metrics.orders().into_iter().map(OrderStatus::from).collect(),
             upstreams: epoch.as_deref().map(|facts| facts.upstreams.clone()).unwrap_or_default(),
             key_sets: self.metrics.key_sets().into_iter().map(KeySetStatus::from).collect(),
             audit: AuditStatus { written, lost, disk_errors },
@@ -228,6 +242,7 @@ pub(super) struct Status {
     reload: Option<ReloadStatus>,
     certificates: Vec<CertificateStatus>,
     tickets: Vec<TicketStatus>,
+    acme: Vec<OrderStatus>,
     upstreams: Vec<String>,
     key_sets: Vec<KeySetStatus>,
     audit: AuditStatus,

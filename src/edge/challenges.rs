@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rcgen::{CertificateParams, CustomExtension, DistinguishedName, KeyPair};
@@ -32,6 +32,7 @@ pub const CHALLENGE_BYTES_MAX: usize = 512;
 pub struct Challenges {
     open: Mutex<HashMap<Key, Told>>,
     on_tls: AtomicBool,
+    looks: AtomicU64,
 }
 
 /// What an authority asks by.
@@ -90,6 +91,17 @@ impl Challenges {
         self.on_tls.store(expected, Ordering::Release);
     }
 
+    /// How often somebody was shown or told one, since the start. None while an order was under way: the authority never came this far.
+    #[must_use]
+    pub fn looks(&self) -> u64 {
+        self.looks.load(Ordering::Relaxed)
+    }
+
+    fn looked<T>(&self, shown: T) -> T {
+        self.looks.fetch_add(1, Ordering::Relaxed);
+        shown
+    }
+
     pub(super) fn are_expected_on_tls(&self) -> bool {
         self.on_tls.load(Ordering::Acquire)
     }
@@ -139,7 +151,7 @@ impl Challenges {
     pub(super) fn certificate(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
         let key = Key::ServerName(server_name?.to_ascii_lowercase());
         match self.open().get(&key)? {
-            Told::Certificate(certificate) => Some(Arc::clone(certificate)),
+            Told::Certificate(certificate) => Some(self.looked(Arc::clone(certificate))),
             Told::Text { .. } => None,
         }
     }
@@ -148,7 +160,7 @@ impl Challenges {
     pub(super) fn text(&self, host: &str, path: &str) -> Option<String> {
         let token = path.strip_prefix(WELL_KNOWN)?;
         match self.open().get(&Key::Token(token.to_owned()))? {
-            Told::Text { host: of, text } => (of == host).then(|| text.clone()),
+            Told::Text { host: of, text } => (of == host).then(|| self.looked(text.clone())),
             Told::Certificate(_) => None,
         }
     }
@@ -199,7 +211,7 @@ fn challenge_certificate(name: &str, digest: &[u8; 32]) -> Result<CertifiedKey, 
 
 #[cfg(test)]
 mod tests {
-    use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
+    use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
     use super::*;
 
@@ -218,11 +230,9 @@ mod tests {
         let identifier = identifiers.next().expect("acmeIdentifier");
         assert!(identifier.critical && identifiers.next().is_none());
         assert_eq!(identifier.value, [&[4, 32][..], &DIGEST].concat(), "an octet string of 32 bytes");
-        let names = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-            ParsedExtension::SubjectAlternativeName(names) => Some(names.general_names.len()),
-            _ => None,
-        });
-        assert_eq!(names, Some(1));
+        let names = certificate.subject_alternative_name().expect("readable").expect("there");
+        assert_eq!(names.value.general_names, [GeneralName::DNSName("chat.example")]);
+        assert_eq!(challenges.looks(), 1);
         drop(open);
         assert!(challenges.certificate(Some("chat.example")).is_none(), "it ends with the challenge");
     }

@@ -10,10 +10,11 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
@@ -22,6 +23,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::body;
 use super::certificates::{Certificate, Certificates};
+use super::challenges::Challenges;
 use super::connections::Connections;
 use super::dev_certificates::{DevCertificates, make_dev};
 use super::drain::{Drain, Finished};
@@ -141,11 +143,36 @@ impl TestEdge {
         let mut roots = RootCertStore::empty();
         let authority = CertificateDer::from_pem_slice(self.dev.ca_pem.as_bytes()).expect("an authority");
         roots.add(authority).expect("a root");
-        let mut config = ClientConfig::builder_with_provider(Arc::new(provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(provider()))
             .with_protocol_versions(versions)
             .expect("versions")
             .with_root_certificates(roots)
             .with_no_client_auth();
+        self.connect_by(config, name, alpn).await
+    }
+
+    /// As an authority does, that looks at a certificate and trusts none.
+    async fn connect_trusting_all(
+        &self,
+        name: &str,
+        alpn: &[&str],
+        versions: &[&'static rustls::SupportedProtocolVersion],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let config = ClientConfig::builder_with_provider(Arc::new(provider()))
+            .with_protocol_versions(versions)
+            .expect("versions")
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(TrustsAll))
+            .with_no_client_auth();
+        self.connect_by(config, name, alpn).await
+    }
+
+    async fn connect_by(
+        &self,
+        mut config: ClientConfig,
+        name: &str,
+        alpn: &[&str],
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         let name = ServerName::try_from(name.to_owned()).expect("a name");
         TlsConnector::from(Arc::new(config)).connect(name, TcpStream::connect(self.address).await?).await
@@ -163,7 +190,46 @@ impl TestEdge {
     }
 }
 
-async fn read_to_end(stream: &mut TlsStream<TcpStream>) -> String {
+/// Takes every certificate.
+#[derive(Debug)]
+struct TrustsAll;
+
+impl ServerCertVerifier for TrustsAll {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut answer = Vec::new();
     // A reset instead of an orderly end is an end too.
     drop(timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("the server closes"));
@@ -426,6 +492,104 @@ async fn a_drain_cuts_what_does_not_finish() {
     edge.drain.begin(Duration::from_millis(50));
     assert_eq!(read_to_end(&mut busy).await, "");
     assert_eq!(timeout(PATIENCE, edge.drain.finished()).await, Ok(Finished::All));
+}
+
+#[tokio::test]
+async fn a_challenge_is_shown_to_authorities_alone_and_reaches_no_request() {
+    let edge = TestEdge::start(Limits::default());
+    let both = [&rustls::version::TLS13, &rustls::version::TLS12];
+    assert!(
+        edge.connect_as("chat.test", &["acme-tls/1"], &both).await.is_err(),
+        "no listener speaks it that orders nothing"
+    );
+
+    let challenges = Arc::new(Challenges::default());
+    challenges.expect_on_tls(true);
+    let (listener, address) = listen();
+    let tls = ReloadableTls::with_challenges(certificates(&edge.dev), Arc::clone(&challenges)).expect("TLS");
+    let ordering = TlsEdge {
+        proxy_protocol: None,
+        name: "ordering".into(),
+        tls: Arc::new(tls),
+        limits: Arc::new(Limits::default()),
+        connections: Arc::clone(&edge.connections),
+        handler: Arc::clone(&edge.recorder),
+        drain: edge.drain.clone(),
+        runtimes: Runtimes::default(),
+    };
+    tokio::spawn(serve_tls(listener, Arc::new(ordering)));
+    let edge = TestEdge { address, ..edge };
+    // Nobody looks for one: strangers are refused, and so they are for names without one.
+    assert!(edge.connect_as("chat.test", &["acme-tls/1"], &both).await.is_err());
+    let open = challenges.show("chat.test", &[7; 32]).expect("shown");
+    for (name, offered) in [
+        ("localhost", &["acme-tls/1"][..]),
+        ("chat.test", &["acme-tls/1", "http/1.1"]),
+        ("chat.test", &["h2", "acme-tls/1"]),
+        ("chat.test", &["acme-tls/1", "acme-tls/1"]),
+    ] {
+        assert!(edge.connect_as(name, offered, &both).await.is_err(), "{name} {offered:?}");
+    }
+    // Whoever comes for HTTP sees the certificate that everybody sees.
+    for offered in [&["h2", "http/1.1"][..], &["http/1.1"], &[]] {
+        assert!(edge.connect_as("chat.test", offered, &both).await.is_ok(), "{offered:?}");
+    }
+    // The authority trusts nobody, looks, and is done: what it sends then is never read.
+    for version in both {
+        let mut stream = edge.connect_trusting_all("chat.test", &["acme-tls/1"], &[version]).await.expect("shown");
+        let shown = stream.get_ref().1.peer_certificates().expect("a certificate")[0].clone();
+        assert!(shown.windows(10).any(|bytes| bytes == [6, 8, 43, 6, 1, 5, 5, 7, 1, 31]), "acmeIdentifier");
+        // It may be gone already.
+        drop(stream.write_all(b"GET / HTTP/1.1\r\nHost: chat.test\r\n\r\n").await);
+        assert_eq!(read_to_end(&mut stream).await, "");
+    }
+    assert_eq!(edge.reached(), 0);
+    drop(open);
+    assert!(edge.connect_as("chat.test", &["acme-tls/1"], &both).await.is_err());
+}
+
+#[tokio::test]
+async fn the_plain_listener_tells_the_text_of_a_challenge_and_nothing_else_changes() {
+    let (listener, address) = listen();
+    let limits = Limits::default();
+    let challenges = Arc::new(Challenges::default());
+    let edge = PlainEdge {
+        proxy_protocol: None,
+        redirect_port: 443,
+        connections: Connections::new(&limits),
+        limits: Arc::new(limits),
+        drain: Drain::new(),
+        challenges: Arc::clone(&challenges),
+    };
+    tokio::spawn(serve_plain(listener, Arc::new(edge)));
+    let ask = async |request: &str| {
+        let mut stream = TcpStream::connect(address).await.expect("a socket");
+        stream.write_all(request.as_bytes()).await.expect("written");
+        read_to_end(&mut stream).await
+    };
+    let open = challenges.tell("chat.test", "to-ken", "to-ken.thumb").expect("told");
+    let path = "/.well-known/acme-challenge/to-ken";
+    let told = ask(&format!("GET {path} HTTP/1.1\r\nHost: chat.test\r\n\r\n")).await;
+    assert!(told.starts_with("HTTP/1.1 200 ") && told.ends_with("\r\n\r\nto-ken.thumb"), "{told}");
+    assert!(told.contains("content-type: application/octet-stream\r\n"), "{told}");
+    for (request, expected) in [
+        (format!("GET {path} HTTP/1.1\r\nHost: other.test\r\n\r\n"), "308"),
+        (format!("HEAD {path} HTTP/1.1\r\nHost: chat.test\r\n\r\n"), "308"),
+        (format!("POST {path} HTTP/1.1\r\nHost: chat.test\r\nContent-Length: 0\r\n\r\n"), "403"),
+        (format!("GET {path}?a=b HTTP/1.1\r\nHost: chat.test\r\n\r\n"), "308"),
+        (format!("GET {path}/ HTTP/1.1\r\nHost: chat.test\r\n\r\n"), "400"),
+        (format!("GET {path}x HTTP/1.1\r\nHost: chat.test\r\n\r\n"), "308"),
+        (format!("GET {path} HTTP/1.1\r\nHost: chat.test\r\nContent-Length: 2\r\n\r\nhi"), "403"),
+        (format!("GET {path} HTTP/1.1\r\n\r\n"), "400"),
+        ("GET /.well-known/acme-challenge/../acme-challenge/to-ken HTTP/1.1\r\nHost: chat.test\r\n\r\n".into(), "400"),
+    ] {
+        let answer = ask(&request).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {expected} ")), "{request}{answer}");
+        assert!(!answer.contains("thumb"), "{request}{answer}");
+    }
+    drop(open);
+    let answer = ask(&format!("GET {path} HTTP/1.1\r\nHost: chat.test\r\n\r\n")).await;
+    assert!(answer.starts_with("HTTP/1.1 308 "), "{answer}");
 }
 
 #[tokio::test]

@@ -133,9 +133,18 @@ mod tests {
             [[listeners]]
             name = "public"
             address = "127.0.0.1:8443"
-            certificates = [{ certificate = "a.pem", key = "a.key" }, { certificate = "b.pem", key = "a.key" }]
+            certificates = [
+                { certificate = "a.pem", key = "a.key" }, { certificate = "b.pem", key = "a.key" },
+                { acme = ["chat.example"] }
+            ]
             tickets = { file = "tickets.keys" }
             client_certificates = { mode = "required", ca = ["clients.pem"], crl = ["clients.crl"] }
+            [acme]
+            directory = "https://acme.example/dir"
+            terms_of_service = "agreed"
+            store = "acme"
+            ca = "acme-ca.pem"
+            eab = { key_id = "1", secret = { file = "eab.key" } }
             [upstreams.attributes]
             url = "https://attributes.example"
             ca = "ca.pem"
@@ -170,11 +179,14 @@ mod tests {
         let expected = [
             "a.key",
             "a.pem",
+            "acme/acme.example-dir/chat.example.pem",
+            "acme-ca.pem",
             "acme.secret",
             "b.pem",
             "ca.pem",
             "clients.crl",
             "clients.pem",
+            "eab.key",
             "issuer.pem",
             "keys.json",
             "tickets.keys",

@@ -10,6 +10,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::latency::Latency;
+use super::orders::OrderReading;
 use super::readings::{
     AuditReading, CertificateReading, ConnectionsReading, KeySetReading, Readings, ReadingsCollector, StateReading,
 };
@@ -272,6 +273,17 @@ impl Metrics {
     #[must_use]
     pub fn key_sets(&self) -> Vec<KeySetReading> {
         self.readings.key_sets.get().map_or_else(Vec::new, |read| read())
+    }
+
+    /// How ordered certificates are doing: who knows, is asked at each look. The first to say so stays.
+    pub fn read_orders(&self, read: impl Fn() -> Vec<OrderReading> + Send + Sync + 'static) {
+        self.readings.orders.get_or_init(|| Arc::new(read));
+    }
+
+    /// How ordered certificates are doing.
+    #[must_use]
+    pub fn orders(&self) -> Vec<OrderReading> {
+        self.readings.orders.get().map_or_else(Vec::new, |read| read())
     }
 
     /// The digest of the policies in force.

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 
+use super::orders::{self, OrderReading};
 use super::usage::{TokenRisk, Usages};
 use super::usage_report::{Risks, WorkspaceReport};
 use crate::clock::{self, UnixSeconds};
@@ -98,6 +99,7 @@ pub(super) struct Readings {
     pub epoch: ArcSwapOption<String>,
     pub certificates: ArcSwap<Vec<CertificateReading>>,
     pub key_sets: OnceLock<Arc<dyn Fn() -> Vec<KeySetReading> + Send + Sync>>,
+    pub orders: OnceLock<Arc<dyn Fn() -> Vec<OrderReading> + Send + Sync>>,
     pub audit: OnceLock<Arc<dyn Fn() -> AuditReading + Send + Sync>>,
     pub connections: OnceLock<Arc<dyn Fn() -> ConnectionsReading + Send + Sync>>,
     pub state: OnceLock<Arc<dyn Fn() -> StateReading + Send + Sync>>,
@@ -152,6 +154,8 @@ impl Collector for ReadingsCollector {
         encode_key_sets(&mut encoder, keys, &key_sets, |set| i64::try_from(set.keys).ok())?;
         let stale = ("key_set_stale", "1 while tokens are refused because nobody has confirmed a set of keys");
         encode_key_sets(&mut encoder, stale, &key_sets, |set| Some(i64::from(set.is_stale)))?;
+        let orders = self.readings.orders.get().map_or_else(Vec::new, |read| read());
+        orders::encode(&mut encoder, &orders)?;
         if let Some(read) = self.readings.audit.get() {
             let AuditReading { written, lost, disk_errors } = read();
             let counters = [

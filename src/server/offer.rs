@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::StartError;
 use super::reload::load_certificates;
 use crate::clock;
+use crate::edge::certificates::Certificates;
 use crate::edge::client_authorities::{ClientAuthorities, ClientAuthoritiesError};
 use crate::edge::connections::Connections;
 use crate::edge::tickets::{SECRET_SECONDS_MAX, TicketFileError, TicketSecrets};
@@ -23,9 +24,9 @@ pub enum OfferError {
     Tickets(#[from] TicketFileError),
 }
 
-/// Reads certificates, authorities of clients, and the secrets of tickets.
-pub(super) fn load_offer(settings: &policy::Listener) -> Result<Offer, StartError> {
-    let certificates = load_certificates(settings)?;
+/// Reads certificates, authorities of clients, and the secrets of tickets. `shown`: what the listener shows until now.
+pub(super) fn load_offer(settings: &policy::Listener, shown: Option<&Certificates>) -> Result<Offer, StartError> {
+    let certificates = load_certificates(settings, shown)?;
     let failed = |source| StartError::Offer { name: settings.name.clone(), source };
     let clients = ClientAuthorities::load(&settings.tls.client_certificates).map_err(|error| failed(error.into()))?;
     if clients.lists_end().is_some_and(|ends| ends < clock::now_seconds()) {

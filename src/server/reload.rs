@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::StartError;
 use super::offer::{follow_certificates, load_offer};
+use super::{StartError, ordered};
+use crate::acme::{Office, Renewals};
 use crate::admin::{AdminState, EpochFacts, MISTAKES_TOLD_MAX, ReloadFacts, WorkspaceFacts};
 use crate::audit::Recorder;
 use crate::clock::{self, UnixSeconds};
@@ -29,8 +30,17 @@ pub(super) struct Reloader {
     pub(super) shown: Vec<(Arc<str>, Arc<ReloadableTls>)>,
     pub(super) stapler: Arc<Stapler>,
     pub(super) recorder: Recorder,
+    pub(super) renewals: Arc<Renewals>,
     /// When the first certificate begins that was refused because its time is to come.
     pub(super) begins: Option<UnixSeconds>,
+}
+
+/// What comes into force together.
+struct Prepared {
+    epoch: Arc<Epoch>,
+    /// Of each listener, in their order.
+    offers: Vec<Offer>,
+    office: Option<Arc<Office>>,
 }
 
 impl Reloader {
@@ -58,7 +68,8 @@ impl Reloader {
         let prepared = self.prepare();
         self.begins = prepared.as_ref().err().and_then(StartError::begins);
         let (result, mistakes) = match prepared {
-            Ok((epoch, offers)) => {
+            Ok(Prepared { epoch, offers, office }) => {
+                self.renewals.enforce(office);
                 for ((_, tls), offer) in self.shown.iter().zip(offers) {
                     if let Err(error) = tls.replace(offer) {
                         tracing::error!(error = %error, "the certificates of before stay");
@@ -89,16 +100,17 @@ impl Reloader {
         self.state.reloaded(ReloadFacts { at: clock::now(), result, findings, mistakes });
     }
 
-    fn prepare(&self) -> Result<(Arc<Epoch>, Vec<Offer>), StartError> {
+    fn prepare(&self) -> Result<Prepared, StartError> {
         let epoch = self.epochs.prepare()?;
         let mut offers = Vec::new();
-        for (name, _) in &self.shown {
+        let office = Renewals::prepare(&epoch.gateway)?;
+        for (name, tls) in &self.shown {
             let settings = epoch.gateway.listeners.iter().find(|listener| *listener.name == **name);
             // Listeners come and go with the process: their sockets were bound when it had the right to.
             let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
-            offers.push(load_offer(settings)?);
+            offers.push(load_offer(settings, Some(&tls.certificates()))?);
         }
-        Ok((epoch, offers))
+        Ok(Prepared { epoch, offers, office })
     }
 }
 
@@ -120,6 +132,7 @@ pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str
         certificates.iter().map(reading).collect::<Vec<_>>()
     });
     state.certificates_in_force(certificates.collect());
+    state.certificates_awaited(shown.iter().any(|(_, tls)| tls.certificates().is_awaited()));
     warn_of_open_keys(shown);
 }
 
@@ -147,7 +160,10 @@ fn warn_of_open_keys(shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
     }
 }
 
-pub(super) fn load_certificates(settings: &policy::Listener) -> Result<Certificates, StartError> {
-    Certificates::load(&settings.certificates, clock::now_seconds())
+pub(super) fn load_certificates(
+    settings: &policy::Listener,
+    shown: Option<&Certificates>,
+) -> Result<Certificates, StartError> {
+    ordered::load(settings, shown)
         .map_err(|mistakes| StartError::Certificates { name: settings.name.clone(), mistakes })
 }

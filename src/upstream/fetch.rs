@@ -12,7 +12,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT};
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::rt::{Read, Write};
@@ -53,6 +53,9 @@ pub enum FetcherError {
 /// Why there is no document. Nothing of the answer is repeated.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
+    /// Of somebody else's making.
+    #[error("an address that may not be asked")]
+    Address,
     #[error("could not connect")]
     Connect,
     #[error("no trusted tls connection")]
@@ -74,6 +77,7 @@ impl FetchError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
+            FetchError::Address => "address",
             FetchError::Connect => "connect",
             FetchError::Tls => "tls",
             FetchError::Timeout => "timeout",
@@ -90,7 +94,7 @@ impl FetchError {
 pub struct SystemRoots(OnceCell<RootCertStore>);
 
 impl SystemRoots {
-    fn get(&self) -> Result<RootCertStore, FetcherError> {
+    pub(super) fn get(&self) -> Result<RootCertStore, FetcherError> {
         if let Some(roots) = self.0.get() {
             return Ok(roots.clone());
         }
@@ -204,11 +208,16 @@ async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<Bytes, F
     if response.status() != StatusCode::OK {
         return Err(FetchError::Status(response.status()));
     }
-    let mut codings = response.headers().get_all(CONTENT_ENCODING).iter();
+    let (parts, body) = response.into_parts();
+    read_body(&parts.headers, body, bytes_max).await
+}
+
+/// All of an answer's body, within a limit.
+pub(super) async fn read_body(headers: &HeaderMap, mut body: Incoming, bytes_max: usize) -> Result<Bytes, FetchError> {
+    let mut codings = headers.get_all(CONTENT_ENCODING).iter();
     if codings.any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(FetchError::Coding);
     }
-    let mut body = response.into_body();
     // What says itself that it is too long is not read at all.
     if body.size_hint().lower() > bytes_max as u64 {
         return Err(FetchError::TooLong);
@@ -225,7 +234,7 @@ async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<Bytes, F
     Ok(content.freeze())
 }
 
-fn connect_error(error: UpstreamError) -> FetchError {
+pub(super) fn connect_error(error: UpstreamError) -> FetchError {
     match error {
         UpstreamError::Tls(_) => FetchError::Tls,
         UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout => FetchError::Timeout,

@@ -5,6 +5,7 @@
 
 mod support;
 
+mod acme;
 mod addresses;
 mod attacks;
 mod attributes;

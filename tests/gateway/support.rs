@@ -1,11 +1,13 @@
 //! A gateway of its own for each test: made in a temporary directory, on ports that the system gives, stopped on drop.
 
+pub mod acme_front;
 pub mod bench;
 pub mod chromium;
 pub mod client;
 pub mod forms;
 pub mod gateway;
 pub mod issuer;
+pub mod pebble;
 pub mod proxies;
 pub mod tls_client;
 pub mod token;

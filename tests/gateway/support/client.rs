@@ -81,10 +81,28 @@ async fn tls(
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
+fn alpn_of(protocol: Protocol) -> &'static [u8] {
+    match protocol {
+        Protocol::Http1 => b"http/1.1",
+        Protocol::Http2 => b"h2",
+    }
+}
+
 impl Client {
     pub async fn connect(address: SocketAddr, ca_pem: &str, protocol: Protocol) -> Self {
         let stream = TcpStream::connect(address).await.expect("a connection");
         Self::over(stream, ca_pem, protocol).await
+    }
+
+    /// To another name than `localhost`; fails where the handshake does.
+    pub async fn connect_to(
+        name: &str,
+        address: SocketAddr,
+        ca_pem: &str,
+        protocol: Protocol,
+    ) -> std::io::Result<Self> {
+        let stream = tls(TcpStream::connect(address).await?, ca_pem, name, &[alpn_of(protocol)]).await?;
+        Ok(Self::speak(stream, format!("{name}:{}", address.port()), protocol).await)
     }
 
     /// From another address of this machine: all of 127.0.0.0/8 are its own.
@@ -97,17 +115,17 @@ impl Client {
 
     /// Over a connection that is there, and on which something was said already.
     pub async fn over(stream: TcpStream, ca_pem: &str, protocol: Protocol) -> Self {
-        let alpn: &[u8] = match protocol {
-            Protocol::Http1 => b"http/1.1",
-            Protocol::Http2 => b"h2",
-        };
-        let stream = tls(stream, ca_pem, "localhost", &[alpn]).await.expect("a TLS connection");
+        let stream = tls(stream, ca_pem, "localhost", &[alpn_of(protocol)]).await.expect("a TLS connection");
         Self::over_tls(stream, protocol).await
     }
 
-    /// Over a connection that there is.
+    /// Over a TLS connection that is there.
     pub async fn over_tls(stream: TlsStream<TcpStream>, protocol: Protocol) -> Self {
-        let address = stream.get_ref().0.peer_addr().expect("a peer");
+        let port = stream.get_ref().0.peer_addr().expect("a peer").port();
+        Self::speak(stream, format!("localhost:{port}"), protocol).await
+    }
+
+    async fn speak(stream: TlsStream<TcpStream>, host: String, protocol: Protocol) -> Self {
         let io = TokioIo::new(stream);
         let (sender, connection) = match protocol {
             Protocol::Http1 => {
@@ -120,7 +138,7 @@ impl Client {
                 (Sender::Http2(sender), tokio::spawn(async { drop(connection.await) }))
             }
         };
-        Self { sender, connection, host: format!("localhost:{}", address.port()) }
+        Self { sender, connection, host }
     }
 
     /// Sends a request; its target is a path. `Host` or `:authority` are set here.

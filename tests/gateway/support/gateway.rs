@@ -22,6 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Setup {
     directory: Arc<tempfile::TempDir>,
     upstream: String,
+    listens: String,
     settings: String,
     listener: String,
     gateway: String,
@@ -32,6 +33,10 @@ pub struct Setup {
     /// Host names of the certificate beside `localhost`.
     names: Vec<String>,
 }
+
+/// Where most tests listen, and with which certificate.
+const LISTENER: &str = r#"address = "127.0.0.1:0"
+certificates = [{ certificate = "../certs/dev.pem", key = "../certs/dev-key.pem" }]"#;
 
 /// The workspace of most tests: Intercom's web wire, everything enforced.
 pub const ACME: &str = r#"
@@ -79,6 +84,7 @@ impl Setup {
         Self {
             directory: Arc::new(tempfile::tempdir().expect("a directory")),
             upstream: format!("url = \"http://{upstream}\""),
+            listens: LISTENER.into(),
             settings: String::new(),
             listener: String::new(),
             gateway: String::new(),
@@ -116,6 +122,12 @@ impl Setup {
     #[track_caller]
     pub fn text(&self, name: &str) -> String {
         self.workspaces.iter().find(|(other, _)| other == name).expect("a workspace").1.clone()
+    }
+
+    /// Another address and other certificates for the listener `public`.
+    pub fn listens(mut self, lines: &str) -> Self {
+        self.listens = lines.into();
+        self
     }
 
     /// More of `gateway.toml`: keys that stand in no table.
@@ -185,8 +197,7 @@ impl Setup {
 {}
 [[listeners]]
 name = "public"
-address = "127.0.0.1:0"
-certificates = [{{ certificate = "../certs/dev.pem", key = "../certs/dev-key.pem" }}]
+{}
 {}
 
 [admin]
@@ -200,7 +211,7 @@ address = "127.0.0.1:0"
 file = "../audit.jsonl"
 {}
 "#,
-            self.settings, self.listener, self.admin, self.upstream, self.gateway
+            self.settings, self.listens, self.listener, self.admin, self.upstream, self.gateway
         );
         write_whole(&policies.join("gateway.toml"), &gateway);
         for (name, text) in &self.profiles {
