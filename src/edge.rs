@@ -25,6 +25,7 @@ pub mod plain;
 pub mod private_file;
 pub mod read_body;
 pub mod runtimes;
+pub mod shown_certificate;
 mod signatures;
 pub mod tickets;
 pub mod tls;
@@ -38,6 +39,7 @@ pub use drain::Drain;
 pub use listener::{TlsEdge, serve_tls};
 pub use peer::{Handle, Peer, TlsFacts};
 pub use plain::{PlainEdge, serve_plain};
+pub use shown_certificate::ShownCertificate;
 pub use tls::ReloadableTls;
 
 #[cfg(test)]
