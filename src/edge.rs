@@ -31,6 +31,7 @@ pub mod proxy_protocol;
 pub mod read_body;
 pub mod relayed;
 pub mod runtimes;
+pub mod shown_certificate;
 mod signatures;
 pub mod tickets;
 pub mod tls;
@@ -45,6 +46,7 @@ pub use drain::Drain;
 pub use listener::{TlsEdge, serve_tls};
 pub use peer::{Handle, Peer, TlsFacts};
 pub use plain::{PlainEdge, serve_plain};
+pub use shown_certificate::ShownCertificate;
 pub use tls::ReloadableTls;
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ impl Handle for Gateway {
             tally: Some(Arc::clone(&self.unplaced) as Arc<dyn Tally>),
         });
         if let Some(client) = &peer.tls.client {
-            event.client_certificate(client.shown());
+            event.client_certificate(client.name());
         }
         let in_flight = self.metrics.in_flight();
         let mut progress = Progress::default();

@@ -119,6 +119,7 @@ impl Rejection {
             Rejection::ClientCertificate(ClientCertificateRefusal::Missing) => "client_certificate_missing",
             Rejection::ClientCertificate(ClientCertificateRefusal::Unlisted) => "client_certificate_unlisted",
             Rejection::ClientCertificate(ClientCertificateRefusal::Expired) => "client_certificate_expired",
+            Rejection::ClientCertificate(ClientCertificateRefusal::Withdrawn) => "client_certificate_withdrawn",
             Rejection::Body(BodyError::TooLarge) => "body_too_large",
             Rejection::Body(BodyError::Timeout) => "body_timeout",
             Rejection::Body(BodyError::ClientGone) => "client_gone",

@@ -7,11 +7,12 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_lc_rs::digest;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
@@ -119,6 +120,18 @@ impl ClientAuthorities {
 
     pub(super) fn verifier(&self) -> Option<&Arc<dyn ClientCertVerifier>> {
         self.verifier.as_ref()
+    }
+
+    /// Whether clients are asked for a certificate at all.
+    pub(super) fn are_asked(&self) -> bool {
+        self.verifier.is_some()
+    }
+
+    /// Whether a chain that a client has shown holds.
+    pub(super) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixSeconds) -> bool {
+        let (Some(verifier), Some((own, others))) = (&self.verifier, chain.split_first()) else { return false };
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.0).unwrap_or(0)));
+        verifier.verify_client_cert(own, others, now).is_ok()
     }
 
     /// What tells these authorities, and what they have taken back, from all others.

@@ -33,6 +33,8 @@ pub enum ClientCertificateRefusal {
     Unlisted,
     #[error("the client certificate has ended since the connection began")]
     Expired,
+    #[error("the client certificate does not hold with the authorities and lists of now")]
+    Withdrawn,
 }
 
 impl ClientCertificate {

@@ -164,7 +164,7 @@ async fn shake_hands<H: Handle>(
             }
         },
     };
-    let facts = tls.facts(stream.get_ref().1)?;
+    let facts = tls.facts(stream.get_ref().1, &edge.tls)?;
     tally.handshakes.count(&facts);
     let alpn = facts.alpn;
     let peer = Arc::new(Peer { address, address_source, local, listener: Arc::clone(&edge.name), tls: facts });

@@ -10,6 +10,7 @@ use super::body::Body;
 use super::certificate_names::CertificateNames;
 use super::client_address::{AddressSource, ClientAddress};
 use super::client_certificate::{ClientCertificate, ClientCertificateRefusal};
+use super::shown_certificate::ShownCertificate;
 use crate::clock::UnixSeconds;
 
 /// What is known of a connection. One value serves all its requests.
@@ -48,7 +49,7 @@ pub struct TlsFacts {
     /// For whom the certificate that we showed speaks.
     pub certificate: Arc<CertificateNames>,
     /// The certificate that the client showed, where it was asked for one.
-    pub client: Option<Arc<ClientCertificate>>,
+    pub client: Option<Arc<ShownCertificate>>,
 }
 
 impl TlsFacts {
@@ -56,11 +57,11 @@ impl TlsFacts {
     ///
     /// # Errors
     ///
-    /// [`ClientCertificateRefusal::Expired`]: a connection, or a session that was resumed, outlives no certificate.
+    /// A connection, or a session that was resumed, outlives no certificate: it has ended, or its authority has taken it back.
     pub fn client(&self, now: UnixSeconds) -> Result<Option<&ClientCertificate>, ClientCertificateRefusal> {
         match &self.client {
-            Some(client) if !client.holds(now) => Err(ClientCertificateRefusal::Expired),
-            client => Ok(client.as_deref()),
+            Some(client) => client.holds(now),
+            None => Ok(None),
         }
     }
 }

@@ -17,8 +17,8 @@ use tokio_rustls::TlsAcceptor;
 use super::certificates::{Certificate, Certificates};
 use super::challenges::{self, ACME_TLS, Challenges};
 use super::client_authorities::ClientAuthorities;
-use super::client_certificate::ClientCertificate;
 use super::peer::{Alpn, Resumption, TlsFacts, TlsVersion};
+use super::shown_certificate::ShownCertificate;
 use super::tickets::{Binding, TicketSecrets, Ticketer};
 use crate::clock::UnixSeconds;
 
@@ -55,7 +55,7 @@ pub(super) struct Tls {
     config: Arc<ServerConfig>,
     certificates: Arc<Certificates>,
     tickets: TicketSecrets,
-    lists_end: Option<UnixSeconds>,
+    clients: ClientAuthorities,
 }
 
 /// Why TLS cannot be set up.
@@ -114,7 +114,12 @@ impl ReloadableTls {
     /// When the first list of revoked client certificates is out of date, where there are any: for the gauge.
     #[must_use]
     pub fn lists_end(&self) -> Option<UnixSeconds> {
-        self.current.load().lists_end
+        self.current.load().clients.lists_end()
+    }
+
+    /// Who may issue the certificates of clients now.
+    pub(super) fn clients(&self) -> ClientAuthorities {
+        self.current.load().clients.clone()
     }
 
     pub(super) fn current(&self) -> Arc<Tls> {
@@ -182,7 +187,7 @@ impl Tls {
         let chains: Vec<_> = certificates.iter().flat_map(Certificate::chain).collect();
         let binding = Binding::new(&listener, chains.iter().map(AsRef::as_ref), clients.digest());
         config.ticketer = Arc::new(Ticketer::new(tickets.clone(), binding));
-        Ok(Self { config: Arc::new(config), certificates, tickets, lists_end: clients.lists_end() })
+        Ok(Self { config: Arc::new(config), certificates, tickets, clients })
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
@@ -190,7 +195,7 @@ impl Tls {
     }
 
     /// What the handshake settled. `None`: it did not end, or was an authority's, who has seen what it wanted to see.
-    pub(super) fn facts(&self, connection: &ServerConnection) -> Option<TlsFacts> {
+    pub(super) fn facts(&self, connection: &ServerConnection, listener: &Arc<ReloadableTls>) -> Option<TlsFacts> {
         if connection.alpn_protocol() == Some(ACME_TLS) {
             return None;
         }
@@ -204,8 +209,8 @@ impl Tls {
         };
         let server_name = connection.server_name();
         // Of this handshake, or of the one that is resumed. One that cannot be read is no reason to be taken for nobody.
-        let client = match connection.peer_certificates().and_then(<[_]>::first) {
-            Some(certificate) => Some(Arc::new(ClientCertificate::read(certificate)?)),
+        let client = match connection.peer_certificates() {
+            Some(chain) => Some(Arc::new(ShownCertificate::read(chain, &self.clients, listener)?)),
             None => None,
         };
         Some(TlsFacts {

@@ -348,6 +348,51 @@ async fn no_request_outlives_the_certificate_of_its_connection() {
 }
 
 #[tokio::test]
+async fn what_is_taken_back_counts_on_open_connections_too() {
+    let upstream = TestUpstream::start().await;
+    let (authority, other) = (Authority::new("Acme's servers"), Authority::new("another"));
+    let asked = |mode: &str| {
+        format!("client_certificates = {{ mode = \"{mode}\", ca = [\"../clients.pem\"], crl = [\"../clients.crl\"] }}")
+    };
+    let setup = Setup::new(upstream.address)
+        .profile("server", PROFILE)
+        .workspace("acme", WORKSPACE)
+        .listener(&asked("optional"));
+    std::fs::create_dir_all(setup.policies()).expect("made");
+    let (ca, crl) = (beside(&setup, "clients.pem"), beside(&setup, "clients.crl"));
+    write_whole(&ca, &authority.ca_pem);
+    write_whole(&crl, &authority.revoked(1, &[]));
+    let mut world = World { upstream, gateway: setup.start(), authority };
+    let identities = [1, 2].map(|serial| world.authority.issue(serial, &["spiffe://acme/backend"]));
+    let (mut lost, mut kept) = (world.connect(Some(&identities[0])).await, world.connect(Some(&identities[1])).await);
+    for client in [&mut lost, &mut kept] {
+        assert_eq!(client.send(contact()).await.status, 200);
+    }
+    write_whole(&crl, &world.authority.revoked(2, &[&identities[0]]));
+    world.gateway.await_log("policy_reloaded");
+    assert_eq!(kept.send(contact()).await.status, 200);
+    assert_eq!(lost.send(contact()).await.status, 403);
+    assert_eq!(world.outcome(4), "client_certificate_withdrawn");
+    // What was taken back may be given back, and an authority that goes takes all of its own along.
+    write_whole(&crl, &world.authority.revoked(3, &[]));
+    world.gateway.await_log("policy_reloaded");
+    assert_eq!(lost.send(contact()).await.status, 200);
+    write_whole(&ca, &other.ca_pem);
+    world.gateway.await_log("policy_reloaded");
+    for client in [&mut lost, &mut kept] {
+        assert_eq!(client.send(contact()).await.status, 403);
+    }
+    // Where nobody is asked any longer, nobody is a server.
+    let text = std::fs::read_to_string(world.gateway.setup.policies().join("gateway.toml")).expect("text");
+    let off = text.replace(&asked("optional"), "client_certificates = { mode = \"off\" }");
+    write_whole(&world.gateway.setup.policies().join("gateway.toml"), &off);
+    world.gateway.await_log("policy_reloaded");
+    assert_eq!(kept.send(contact()).await.status, 403);
+    assert_eq!(world.outcome(8), "client_certificate_missing");
+    assert_eq!(world.received().len(), 4);
+}
+
+#[tokio::test]
 async fn a_session_that_is_resumed_keeps_its_certificate() {
     let world = World::start("optional", WORKSPACE).await;
     let identity = world.authority.issue(1, &["spiffe://acme/backend"]);
