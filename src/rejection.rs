@@ -9,7 +9,7 @@ use crate::edge::hygiene::HygieneError;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
 use crate::envelope::{EnvelopeError, JsonError};
-use crate::identity::{IdentityError, ProofError, TokenError};
+use crate::identity::{IdentityError, ProofError, TokenError, WebhookError};
 use crate::profile::RouteError;
 use crate::upstream::{HandshakeError, UpstreamError};
 
@@ -30,6 +30,8 @@ pub enum Rejection {
     /// A server-to-server operation was called from a browser.
     #[error("a browser's origin on a server's operation")]
     ServerOnly,
+    #[error(transparent)]
+    Webhook(WebhookError),
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -70,6 +72,19 @@ pub enum Rejection {
     Internal,
 }
 
+impl From<WebhookError> for Rejection {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::StateUnavailable => Rejection::StateUnavailable,
+            WebhookError::Missing
+            | WebhookError::Malformed
+            | WebhookError::Bad
+            | WebhookError::Stale
+            | WebhookError::Replayed => Rejection::Webhook(error),
+        }
+    }
+}
+
 impl From<RouteError> for Rejection {
     fn from(error: RouteError) -> Self {
         match error {
@@ -104,6 +119,7 @@ impl Rejection {
             Rejection::Origin(OriginRefusal::Untrusted) => "origin_untrusted",
             Rejection::AddressNotAllowed => "address_not_allowed",
             Rejection::ServerOnly => "server_only",
+            Rejection::Webhook(error) => webhook_code(*error),
             Rejection::Body(BodyError::TooLarge) => "body_too_large",
             Rejection::Body(BodyError::Timeout) => "body_timeout",
             Rejection::Body(BodyError::ClientGone) => "client_gone",
@@ -175,7 +191,7 @@ impl Rejection {
             Rejection::Envelope(error) => envelope_status(*error),
             // The issuer is away, and the token may be as good as any.
             Rejection::Identity(KEYS_STALE) => StatusCode::SERVICE_UNAVAILABLE,
-            Rejection::Identity(_) => StatusCode::UNAUTHORIZED,
+            Rejection::Identity(_) | Rejection::Webhook(_) => StatusCode::UNAUTHORIZED,
             Rejection::Misfit => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::Handshake(HandshakeError::Version) => StatusCode::UPGRADE_REQUIRED,
             Rejection::StateUnavailable | Rejection::Upstream(UpstreamError::Saturated) => {
@@ -220,6 +236,7 @@ impl Rejection {
             Rejection::Misfit | Rejection::NothingLeft | Rejection::ErasesLocked | Rejection::SecretSigned => {
                 "The update is not allowed"
             }
+            Rejection::Webhook(_) => "The signature could not be verified",
             Rejection::Handshake(_) => "Not a WebSocket handshake",
             Rejection::Upstream(
                 UpstreamError::Unknown
@@ -270,6 +287,7 @@ impl Rejection {
             Rejection::Origin(_)
             | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
+            | Rejection::Webhook(_)
             | Rejection::Identity(_)
             | Rejection::Sealed
             | Rejection::TwoTickets
@@ -310,6 +328,7 @@ impl Rejection {
             | Rejection::Origin(_)
             | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
+            | Rejection::Webhook(_)
             | Rejection::Body(_)
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
@@ -356,6 +375,7 @@ impl Rejection {
             | Rejection::Origin(_)
             | Rejection::AddressNotAllowed
             | Rejection::ServerOnly
+            | Rejection::Webhook(_)
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
             | Rejection::WorkspaceTwice
@@ -408,6 +428,17 @@ fn hygiene_code(error: HygieneError) -> &'static str {
         HygieneError::Expectation => "expectation",
         HygieneError::TooManyHeaders => "too_many_headers",
         HygieneError::Version => "http_version",
+    }
+}
+
+fn webhook_code(error: WebhookError) -> &'static str {
+    match error {
+        WebhookError::Missing => "webhook_missing",
+        WebhookError::Malformed => "webhook_malformed",
+        WebhookError::Bad => "webhook_bad",
+        WebhookError::Stale => "webhook_stale",
+        WebhookError::Replayed => "webhook_replayed",
+        WebhookError::StateUnavailable => "state_unavailable",
     }
 }
 

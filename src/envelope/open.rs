@@ -441,6 +441,7 @@ pub(super) mod tests {
             upgrade: Upgrade::Never,
             teaches: Teaches::Nothing,
             exchange: None,
+            webhook: None,
         }
     }
 

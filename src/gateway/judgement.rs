@@ -88,8 +88,8 @@ impl<'j> Judgement<'j> {
         }
         let missing = *origin == RequestOrigin::Missing;
         match self.route.operation.class {
-            Class::ServerApi if missing => return Ok(None),
-            Class::ServerApi => return Err(Rejection::ServerOnly),
+            Class::ServerApi | Class::Webhook if missing => return Ok(None),
+            Class::ServerApi | Class::Webhook => return Err(Rejection::ServerOnly),
             Class::Pass if missing && self.parts.method.is_safe() && self.route.operation.upgrade == Upgrade::Never => {
                 return Ok(None);
             }
@@ -281,8 +281,19 @@ impl<'j> Judgement<'j> {
         Ok((tenant, self.admit(origin, &[tenant])?))
     }
 
-    /// Named by its path or query, or the one whose upstream they all share.
-    fn unopened_tenant(&self) -> Result<&'j Tenant, Rejection> {
+    /// The tenant of a request that is not opened and whose keys decide: named by its path or query, or the only one that needs no name.
+    ///
+    /// # Errors
+    ///
+    /// There is none such, a browser sends it, or it may not come from here.
+    pub fn named_alone(&self, origin: &RequestOrigin) -> Result<&'j Tenant, Rejection> {
+        let tenant = self.tenant(&self.named()?)?;
+        self.admit(origin, &[tenant])?;
+        Ok(tenant)
+    }
+
+    /// What a path or query calls the workspace.
+    fn named(&self) -> Result<Vec<Cow<'_, str>>, Rejection> {
         let profile = &*self.route.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
         let mut named: Vec<Cow<'_, str>> = Vec::new();
         for place in &profile.workspace_at {
@@ -307,6 +318,12 @@ impl<'j> Judgement<'j> {
                 | Place::Cookie(_) => {}
             }
         }
+        Ok(named)
+    }
+
+    /// Named by its path or query, or the one whose upstream they all share.
+    fn unopened_tenant(&self) -> Result<&'j Tenant, Rejection> {
+        let named = self.named()?;
         if !named.is_empty() {
             return self.tenant(&named);
         }
@@ -366,9 +383,13 @@ impl<'j> Judgement<'j> {
         let (channel, additions) = match self.route.operation.class {
             Class::Collect => (Channel::Collector(context), Additions::Unwelcome),
             Class::Update | Class::Identify => (Channel::Messenger, envelope.additions()),
-            Class::Event | Class::Delete | Class::SessionEnd | Class::Telemetry | Class::Pass | Class::ServerApi => {
-                (Channel::Messenger, Additions::Unwelcome)
-            }
+            Class::Event
+            | Class::Delete
+            | Class::SessionEnd
+            | Class::Telemetry
+            | Class::Pass
+            | Class::ServerApi
+            | Class::Webhook => (Channel::Messenger, Additions::Unwelcome),
         };
         let token_reader =
             self.route.tenants.first().map_or(TokenReader::Upstream, |tenant| tenant.workspace.profile.token_reader);

@@ -97,6 +97,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         upgrade: Upgrade::Never,
         teaches: Teaches::Nothing,
         exchange: None,
+        webhook: None,
     };
     Some(Profile {
         id: source.stem().into(),

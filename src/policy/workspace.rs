@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::address_lists::AddressRule;
 use super::algorithm::Algorithm;
 use super::trusted_domains::TrustedDomains;
+use super::webhook::WebhookPolicy;
 use crate::decision::{Catalogue, Mode};
 use crate::profile::{Operation, Place, Platforms, Profile};
 
@@ -36,6 +37,7 @@ pub struct Workspace {
     pub operations: Vec<Arc<Operation>>,
     /// From where requests may come. Empty: from anywhere.
     pub addresses: Vec<AddressRule>,
+    pub webhooks: WebhookPolicy,
 }
 
 impl Workspace {

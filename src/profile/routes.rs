@@ -108,6 +108,7 @@ mod tests {
                 upgrade: Upgrade::Never,
                 teaches: Teaches::Nothing,
                 exchange: None,
+                webhook: None,
             };
             (Arc::new(operation), ())
         };

@@ -40,3 +40,4 @@ mod tickets;
 mod token_command;
 mod token_places;
 mod tokens;
+mod webhooks;

@@ -89,6 +89,7 @@ impl RawRoute {
             upgrade: Upgrade::Never,
             teaches: Teaches::Nothing,
             exchange: None,
+            webhook: None,
         })
     }
 }
