@@ -14,6 +14,7 @@ mod server_channel;
 mod session;
 mod standing;
 mod taught_body;
+mod webhook;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
@@ -31,6 +32,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use judgement::{Cleared, Judgement, LeakFound, Witness};
+pub use webhook::{ArrivedWebhook, WEBHOOK_VALID};
 
 use crate::audit::{Begin, Event, Outcome, Recorder, Tally};
 use crate::clock::{self, UnixSeconds};
@@ -210,6 +212,20 @@ impl Gateway {
                     self.send(epoch, tenant, Outbound::Passed { head: forward, body, permit }, None, event).await
                 }
             };
+        }
+
+        // A webhook: its vendor's signature over all of it, or nothing.
+        if let Some(signature) = &operation.webhook {
+            let arrived = ArrivedWebhook::find(&judgement, &origin, signature)?;
+            let tenant = arrived.tenant;
+            event.tenant(tenant, operation);
+            let incoming = progress.unread.as_mut().ok_or(Rejection::Internal)?;
+            let body = read_body(incoming, head.content_length(), limits).await?;
+            event.bytes_in(body.len() as u64);
+            let signed_by = |key: &str| event.proof(WEBHOOK_VALID, Some(key));
+            let body = arrived.verify(&judgement, body, clock::now_seconds(), &*self.state, signed_by).await?;
+            let forward = forward(&parts, &head, event, &tenant.token_headers)?;
+            return self.send(epoch, tenant, Outbound::Verified { head: forward, body }, None, event).await;
         }
 
         // Body: within what we are willing to hold.

@@ -10,6 +10,8 @@
 //!
 //! It also knows the secrets of all keys again when a browser sends one: [`ConfiguredSecrets`].
 //!
+//! What a vendor's own server signs as a whole, a webhook, is a [`VerifiedWebhook`].
+//!
 //! It must not know where in a request the texts stood, what a verdict means to a client, or which attributes are locked. It reads no
 //! clock. `jsonwebtoken` is known to `jwt.rs` alone.
 //!
@@ -44,6 +46,7 @@ mod token_id;
 mod user_hash;
 mod verdict;
 mod verifier;
+mod webhook;
 
 pub use claims::{TokenFacts, VerifiedClaims};
 pub use configured::{ConfiguredSecrets, DRAWN_BYTES, Owner, SECRET_BYTES_WITHIN_MIN};
@@ -68,6 +71,10 @@ pub use ticket::{PresentedTicket, TICKET_ATTRIBUTES_MAX, TICKET_LIFETIME_MAX, Ti
 pub use times::Times;
 pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError, Withdrawal};
 pub use verifier::Verifier;
+pub use webhook::{
+    PresentedSignature, SignedWebhook, VerifiedWebhook, WEBHOOK_SECRET_BYTES_MIN, WebhookError, WebhookKeyError,
+    WebhookKeys, sign_webhook,
+};
 
 // What the tests of several rooms need: a set as an issuer would publish it.
 #[cfg(test)]

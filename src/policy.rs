@@ -38,6 +38,7 @@ mod state_file;
 mod trusted_domains;
 mod units;
 mod upstream_file;
+mod webhook;
 mod workspace;
 mod workspace_file;
 
@@ -69,6 +70,7 @@ pub use set::{PolicyFiles, PolicySet, parse};
 pub use source::{FileLine, Source};
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use units::duration as parse_duration;
+pub use webhook::{WEBHOOK_KEYS_MAX, WebhookKey, WebhookPolicy};
 pub use workspace::{
     Admission, EncryptedPayload, Expiry, IdentityPolicy, IssuerPolicy, KeyPolicy, KeySetPolicy, KeySetSource,
     KeySource, KeyTerm, KeyUse, OnMisfit, OnReplace, OnSessionEnd, Replay, Require, SecretEncoding, SecretSource,

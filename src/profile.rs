@@ -12,6 +12,7 @@ mod refusal;
 mod routes;
 mod shape;
 mod shipped;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ pub use refusal::{Refusal, RefusalBody, RefusalShapes};
 pub use routes::{RouteError, Routes};
 pub use shape::{Accepts, Collected, GroupRule, Members, Nested, Pairs, Rest, Shape};
 pub use shipped::shipped;
+pub use webhook::{WebhookAlgorithm, WebhookSignature};
 
 use crate::decision::{Folding, TokenReader};
 

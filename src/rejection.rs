@@ -11,7 +11,7 @@ use crate::edge::hygiene::HygieneError;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
 use crate::envelope::{EnvelopeError, JsonError};
-use crate::identity::{IdentityError, ProofError, TokenError};
+use crate::identity::{IdentityError, ProofError, TokenError, WebhookError};
 use crate::profile::RouteError;
 use crate::upstream::{HandshakeError, UpstreamError};
 
@@ -38,6 +38,8 @@ pub enum Rejection {
     /// The client's certificate, or that there is none.
     #[error(transparent)]
     ClientCertificate(#[from] ClientCertificateRefusal),
+    #[error(transparent)]
+    Webhook(WebhookError),
     #[error(transparent)]
     Body(#[from] BodyError),
     #[error(transparent)]
@@ -76,6 +78,19 @@ pub enum Rejection {
     /// What was written did not read back as what was judged, or a bug.
     #[error("internal")]
     Internal,
+}
+
+impl From<WebhookError> for Rejection {
+    fn from(error: WebhookError) -> Self {
+        match error {
+            WebhookError::StateUnavailable => Rejection::StateUnavailable,
+            WebhookError::Missing
+            | WebhookError::Malformed
+            | WebhookError::Bad
+            | WebhookError::Stale
+            | WebhookError::Replayed => Rejection::Webhook(error),
+        }
+    }
 }
 
 impl From<RouteError> for Rejection {
@@ -120,6 +135,7 @@ impl Rejection {
             Rejection::ClientCertificate(ClientCertificateRefusal::Unlisted) => "client_certificate_unlisted",
             Rejection::ClientCertificate(ClientCertificateRefusal::Expired) => "client_certificate_expired",
             Rejection::ClientCertificate(ClientCertificateRefusal::Withdrawn) => "client_certificate_withdrawn",
+            Rejection::Webhook(error) => webhook_code(*error),
             Rejection::Body(BodyError::TooLarge) => "body_too_large",
             Rejection::Body(BodyError::Timeout) => "body_timeout",
             Rejection::Body(BodyError::ClientGone) => "client_gone",
@@ -193,7 +209,7 @@ impl Rejection {
             Rejection::Envelope(error) => envelope_status(*error),
             // The issuer is away, and the token may be as good as any.
             Rejection::Identity(KEYS_STALE) => StatusCode::SERVICE_UNAVAILABLE,
-            Rejection::Identity(_) => StatusCode::UNAUTHORIZED,
+            Rejection::Identity(_) | Rejection::Webhook(_) => StatusCode::UNAUTHORIZED,
             Rejection::Misfit => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::Handshake(HandshakeError::Version) => StatusCode::UPGRADE_REQUIRED,
             Rejection::StateUnavailable | Rejection::Upstream(UpstreamError::Saturated) => {
@@ -239,6 +255,7 @@ impl Rejection {
             Rejection::Misfit | Rejection::NothingLeft | Rejection::ErasesLocked | Rejection::SecretSigned => {
                 "The update is not allowed"
             }
+            Rejection::Webhook(_) => "The signature could not be verified",
             Rejection::Handshake(_) => "Not a WebSocket handshake",
             Rejection::Upstream(
                 UpstreamError::Unknown
@@ -291,6 +308,7 @@ impl Rejection {
             | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::ClientCertificate(_)
+            | Rejection::Webhook(_)
             | Rejection::Identity(_)
             | Rejection::Sealed
             | Rejection::TwoTickets
@@ -333,6 +351,7 @@ impl Rejection {
             | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::ClientCertificate(_)
+            | Rejection::Webhook(_)
             | Rejection::Body(_)
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
@@ -381,6 +400,7 @@ impl Rejection {
             | Rejection::Fetch(_)
             | Rejection::ServerOnly
             | Rejection::ClientCertificate(_)
+            | Rejection::Webhook(_)
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
             | Rejection::WorkspaceTwice
@@ -433,6 +453,17 @@ fn hygiene_code(error: HygieneError) -> &'static str {
         HygieneError::Expectation => "expectation",
         HygieneError::TooManyHeaders => "too_many_headers",
         HygieneError::Version => "http_version",
+    }
+}
+
+fn webhook_code(error: WebhookError) -> &'static str {
+    match error {
+        WebhookError::Missing => "webhook_missing",
+        WebhookError::Malformed => "webhook_malformed",
+        WebhookError::Bad => "webhook_bad",
+        WebhookError::Stale => "webhook_stale",
+        WebhookError::Replayed => "webhook_replayed",
+        WebhookError::StateUnavailable => "state_unavailable",
     }
 }
 

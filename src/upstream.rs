@@ -242,6 +242,15 @@ impl Backend {
                 };
                 Ok((request, Watch::whole(self.response_timeout)))
             }
+            Outbound::Verified { mut head, body } => {
+                headers::clean_request_headers(&mut head.headers);
+                let body = RequestBody::whole(body.into_body());
+                let request = match &self.protocol {
+                    Protocol::Http1(_) => self.http1_request(head, body),
+                    Protocol::Http2(_) => self.http2_request(head, body)?,
+                };
+                Ok((request, Watch::whole(self.response_timeout)))
+            }
             Outbound::Passed { mut head, body, permit } => {
                 let bytes_max = permit.bytes_max(self.stream_bytes_max);
                 let (watch, body) = Watch::streamed(body, bytes_max, self.response_timeout, self.client_timeout)?;

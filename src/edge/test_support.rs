@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::decision::{Catalogue, Folding, Mode, TokenReader, Unlisted};
 use crate::policy::{
     Admission, EncryptedPayload, Expiry, FetchMetadataRule, FileLine, IdentityPolicy, OnMisfit, OnReplace,
-    OnSessionEnd, Replay, Require, TrustedDomain, TrustedDomains, Workspace,
+    OnSessionEnd, Replay, Require, TrustedDomain, TrustedDomains, WebhookPolicy, Workspace,
 };
 use crate::profile::{IdentityPlaces, PlatformSource, Profile, RefusalShapes, Shape, TokenPlaces};
 
@@ -65,5 +65,6 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
         on_replace: OnReplace::Refuse,
         operations: Vec::new(),
         addresses: Vec::new(),
+        webhooks: WebhookPolicy::default(),
     }
 }

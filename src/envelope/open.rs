@@ -442,6 +442,7 @@ pub(super) mod tests {
             serves: Serves::Anything,
             teaches: Teaches::Nothing,
             exchange: None,
+            webhook: None,
         }
     }
 

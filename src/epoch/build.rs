@@ -15,10 +15,13 @@ use super::secrets::{self, SecretError};
 use crate::edge::frames::{FrameAncestors, OwnPages};
 use crate::edge::headers::SecurityHeaders;
 use crate::envelope::Guard;
-use crate::identity::{ConfiguredSecrets, DRAWN_BYTES, KeyError, KeyMaterial, PublishedKeys, Verifier};
+use crate::identity::{
+    ConfiguredSecrets, DRAWN_BYTES, KeyError, KeyMaterial, PublishedKeys, Secret, Verifier, WebhookKeyError,
+    WebhookKeys,
+};
 use crate::issuers::Issuers;
 use crate::observe::{Metrics, WorkspaceMetrics};
-use crate::policy::{Gateway, KeyPolicy, KeySetPolicy, PolicySet, Workspace};
+use crate::policy::{Gateway, KeyPolicy, KeySetPolicy, PolicySet, WebhookKey, Workspace};
 use crate::profile::{Operation, Path, PathParams, Place, RouteError, Routes, WidgetOrigin};
 use crate::upstream::{SystemRoots, UpstreamSetupError, Upstreams};
 
@@ -26,6 +29,7 @@ use crate::upstream::{SystemRoots, UpstreamSetupError, Upstreams};
 pub struct Tenant {
     pub workspace: Workspace,
     pub verifier: Verifier,
+    pub webhooks: WebhookKeys,
     pub metrics: Arc<WorkspaceMetrics>,
     /// The headers in which it takes a token for us alone.
     pub token_headers: Vec<HeaderName>,
@@ -71,6 +75,8 @@ pub enum BuildError {
     KeySet { workspace: String, set: String, source: KeySetBuildError },
     #[error("workspace `{workspace}`: {source}")]
     Key { workspace: String, source: KeyError },
+    #[error("workspace `{workspace}`: {source}")]
+    Webhook { workspace: String, source: WebhookKeyError },
     #[error("cannot read the certificate authorities `{}`: {source}", path.display())]
     Ca { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -88,7 +94,8 @@ impl Epoch {
     pub fn build(digest: &str, set: PolicySet, metrics: &Arc<Metrics>, issuers: &Issuers) -> Result<Self, BuildError> {
         let system = SystemRoots::default();
         let published = |_: &Workspace, set: &KeySetPolicy| key_sets::publish(set, issuers, &system);
-        Self::assemble(digest, set, metrics, |_, key| secrets::fetch_key(&key.source), published)
+        let webhook = |_: &Workspace, key: &WebhookKey| secrets::fetch(&key.secret);
+        Self::assemble(digest, set, metrics, |_, key| secrets::fetch_key(&key.source), webhook, published)
     }
 
     /// The same with the keys' material from wherever `material_of` has it, and the sets of keys from where `published` has them. Only this
@@ -98,6 +105,7 @@ impl Epoch {
         set: PolicySet,
         metrics: &Arc<Metrics>,
         material_of: impl Fn(&Workspace, &KeyPolicy) -> Result<KeyMaterial, SecretError>,
+        webhook_secret: impl Fn(&Workspace, &WebhookKey) -> Result<Secret, SecretError>,
         published: impl Fn(&Workspace, &KeySetPolicy) -> Result<Arc<PublishedKeys>, KeySetBuildError>,
     ) -> Result<Self, BuildError> {
         let PolicySet { gateway, profiles: _, workspaces } = set;
@@ -115,7 +123,9 @@ impl Epoch {
         let mut known = ConfiguredSecrets::new(&drawn);
         let tenants: Vec<Tenant> = workspaces
             .into_iter()
-            .map(|workspace| tenant(workspace, &gateway, metrics, &material_of, &published, &mut known))
+            .map(|workspace| {
+                tenant(workspace, &gateway, metrics, &material_of, &webhook_secret, &published, &mut known)
+            })
             .collect::<Result<_, _>>()?;
         known.arrange();
         let routes = routes(&tenants);
@@ -162,6 +172,7 @@ fn tenant(
     gateway: &Gateway,
     metrics: &Arc<Metrics>,
     material_of: impl Fn(&Workspace, &KeyPolicy) -> Result<KeyMaterial, SecretError>,
+    webhook_secret: impl Fn(&Workspace, &WebhookKey) -> Result<Secret, SecretError>,
     published: impl Fn(&Workspace, &KeySetPolicy) -> Result<Arc<PublishedKeys>, KeySetBuildError>,
     known: &mut ConfiguredSecrets,
 ) -> Result<Tenant, BuildError> {
@@ -198,6 +209,22 @@ fn tenant(
     let verifier = Verifier::new(&workspace.identity, materials, &workspace.profile, &gateway.limits)
         .and_then(|verifier| verifier.with_key_sets(&workspace.identity, key_sets))
         .map_err(|source| BuildError::Key { workspace: workspace.id.clone(), source })?;
+    let webhook_keys = &workspace.webhooks.keys;
+    let secrets = webhook_keys
+        .iter()
+        .map(|key| {
+            webhook_secret(&workspace, key).map_err(|source| BuildError::Secret {
+                workspace: workspace.id.clone(),
+                key: key.id.clone(),
+                source,
+            })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    for (key, secret) in webhook_keys.iter().zip(&secrets) {
+        known.add(&workspace.id, &key.id, secret);
+    }
+    let webhooks = WebhookKeys::new(&workspace.webhooks, &secrets)
+        .map_err(|source| BuildError::Webhook { workspace: workspace.id.clone(), source })?;
     let metrics = Arc::new(WorkspaceMetrics::new(metrics, &workspace));
     let token_headers = token_headers(workspace.identity.token_at.iter().chain(&workspace.identity.ticket_at));
     let own_pages = match workspace.profile.widget_origin {
@@ -205,7 +232,7 @@ fn tenant(
         WidgetOrigin::Page => OwnPages::MayNot,
     };
     let frame_ancestors = FrameAncestors::of(&workspace.trusted_domains, own_pages);
-    Ok(Tenant { workspace, verifier, metrics, token_headers, frame_ancestors })
+    Ok(Tenant { workspace, verifier, webhooks, metrics, token_headers, frame_ancestors })
 }
 
 fn token_headers<'p>(places: impl Iterator<Item = &'p Place>) -> Vec<HeaderName> {

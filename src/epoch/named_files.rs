@@ -57,6 +57,11 @@ impl NamedFiles {
         paths.extend(upstreams.iter().filter_map(|upstream| upstream.ca.clone()));
         let keys = set.workspaces.iter().flat_map(|workspace| &workspace.identity.keys);
         paths.extend(keys.filter_map(|key| key.source.file()).map(Path::to_owned));
+        let webhooks = set.workspaces.iter().flat_map(|workspace| &workspace.webhooks.keys);
+        paths.extend(webhooks.filter_map(|key| match &key.secret {
+            SecretSource::File(path) => Some(path.clone()),
+            SecretSource::Env(_) => None,
+        }));
         let key_sets = set.workspaces.iter().flat_map(|workspace| &workspace.identity.key_sets);
         paths.extend(key_sets.filter_map(|set| match &set.source {
             KeySetSource::File(path) => Some(path.clone()),

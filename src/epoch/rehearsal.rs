@@ -6,9 +6,9 @@ use std::sync::Arc;
 use super::build::{BuildError, Epoch};
 use super::key_sets::KeySetBuildError;
 use super::secrets::SecretError;
-use crate::identity::{KeyMaterial, KeySet, PublishedKeys, SigningKey};
+use crate::identity::{KeyMaterial, KeySet, PublishedKeys, Secret, SigningKey};
 use crate::observe::Metrics;
-use crate::policy::{KeySource, PolicySet, SecretEncoding, Workspace};
+use crate::policy::{Algorithm, KeySource, PolicySet, SecretEncoding, Workspace};
 
 /// An epoch to rehearse with.
 ///
@@ -23,6 +23,8 @@ pub struct RehearsalEpoch {
     epoch: Epoch,
     /// By workspace and key, or set of keys.
     keys: HashMap<(String, String), SigningKey>,
+    /// By workspace and key.
+    webhook_secrets: HashMap<(String, String), Secret>,
 }
 
 /// The `kid` of the one key of each set. Tokens of a rehearsal name none.
@@ -38,7 +40,7 @@ impl RehearsalEpoch {
     pub fn build(digest: &str, mut set: PolicySet) -> Result<Self, BuildError> {
         // Nothing is sent, and nothing is counted.
         set.gateway.upstreams.clear();
-        let mut keys = HashMap::new();
+        let (mut keys, mut webhook_secrets) = (HashMap::new(), HashMap::new());
         for workspace in &mut set.workspaces {
             for key in &mut workspace.identity.keys {
                 // Drawn anew each time: should one ever get out, it opens nothing.
@@ -48,6 +50,13 @@ impl RehearsalEpoch {
                 if let KeySource::Secret { encoding, source: _ } = &mut key.source {
                     *encoding = SecretEncoding::Text;
                 }
+            }
+            for key in &mut workspace.webhooks.keys {
+                let drawn = SigningKey::draw(Algorithm::Hs256).and_then(|drawn| drawn.material());
+                if let Ok(KeyMaterial::Secret(secret)) = drawn {
+                    webhook_secrets.insert((workspace.id.clone(), key.id.clone()), secret);
+                }
+                key.encoding = SecretEncoding::Text;
             }
             for set in &workspace.identity.key_sets {
                 // No issuer is asked and no file is read: one key of the set's first algorithm stands for all that are published.
@@ -68,6 +77,11 @@ impl RehearsalEpoch {
             set,
             &Metrics::new(),
             |workspace, key| Ok::<_, SecretError>(material_of(workspace, &key.id)),
+            |workspace, key| {
+                let drawn = webhook_secrets.get(&(workspace.id.clone(), key.id.clone()));
+                // Nothing was drawn: nothing verifies.
+                Ok::<_, SecretError>(drawn.cloned().unwrap_or_else(|| Secret::from(Vec::new())))
+            },
             |workspace, set| {
                 let one = set
                     .algorithms
@@ -79,13 +93,19 @@ impl RehearsalEpoch {
                 }))
             },
         )?;
-        Ok(Self { epoch, keys })
+        Ok(Self { epoch, keys, webhook_secrets })
     }
 
     /// The epoch, for the steps of the gateway.
     #[must_use]
     pub fn epoch(&self) -> &Epoch {
         &self.epoch
+    }
+
+    /// The secret with which a vendor would sign webhooks for a workspace.
+    #[must_use]
+    pub fn webhook_secret(&self, workspace: &str, key: &str) -> Option<&Secret> {
+        self.webhook_secrets.get(&(workspace.to_owned(), key.to_owned()))
     }
 
     /// A key, or the one that stands for a set, to sign with.

@@ -47,7 +47,7 @@ impl Judgement<'_> {
     fn purpose(&self) -> Option<Purpose> {
         let operation = self.route.operation;
         match operation.class {
-            Class::ServerApi => return None,
+            Class::ServerApi | Class::Webhook => return None,
             Class::Pass if self.parts.method.is_safe() && self.parts.method != Method::OPTIONS => {
                 let is_handshake =
                     operation.upgrade == Upgrade::WebSocket && Handshake::is_asked_for(&self.parts.headers);

@@ -109,7 +109,8 @@ impl<'j> Judgement<'j> {
                 admitted.reduce(Result::or).unwrap_or(Ok(()))?;
                 return Ok(None);
             }
-            Class::ServerApi => return Err(Rejection::ServerOnly),
+            Class::Webhook if missing => return Ok(None),
+            Class::ServerApi | Class::Webhook => return Err(Rejection::ServerOnly),
             Class::Pass if missing && self.parts.method.is_safe() && self.route.operation.upgrade == Upgrade::Never => {
                 return Ok(None);
             }
@@ -359,6 +360,23 @@ impl<'j> Judgement<'j> {
 
     /// The tenant that path and query name, where they name one.
     pub(super) fn named_tenant(&self) -> Result<Option<&'j Tenant>, Rejection> {
+        let named = self.named()?;
+        if named.is_empty() { Ok(None) } else { self.tenant(&named).map(Some) }
+    }
+
+    /// The tenant of a request that is not opened and whose keys decide: named by its path or query, or the only one that needs no name.
+    ///
+    /// # Errors
+    ///
+    /// There is none such, a browser sends it, or it may not come from here.
+    pub fn named_alone(&self, origin: &RequestOrigin) -> Result<&'j Tenant, Rejection> {
+        let tenant = self.tenant(&self.named()?)?;
+        self.admit(origin, &[tenant])?;
+        Ok(tenant)
+    }
+
+    /// What a path or query calls the workspace.
+    fn named(&self) -> Result<Vec<Cow<'_, str>>, Rejection> {
         let profile = &*self.route.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
         let mut named: Vec<Cow<'_, str>> = Vec::new();
         for place in &profile.workspace_at {
@@ -383,7 +401,7 @@ impl<'j> Judgement<'j> {
                 | Place::Cookie(_) => {}
             }
         }
-        if named.is_empty() { Ok(None) } else { self.tenant(&named).map(Some) }
+        Ok(named)
     }
 
     /// Headers in which one of the tenants takes its token.
@@ -433,9 +451,13 @@ impl<'j> Judgement<'j> {
         let (channel, additions) = match self.route.operation.class {
             Class::Collect => (Channel::Collector(context), Additions::Unwelcome),
             Class::Update | Class::Identify => (Channel::Messenger, envelope.additions()),
-            Class::Event | Class::Delete | Class::SessionEnd | Class::Telemetry | Class::Pass | Class::ServerApi => {
-                (Channel::Messenger, Additions::Unwelcome)
-            }
+            Class::Event
+            | Class::Delete
+            | Class::SessionEnd
+            | Class::Telemetry
+            | Class::Pass
+            | Class::ServerApi
+            | Class::Webhook => (Channel::Messenger, Additions::Unwelcome),
         };
         let (channel, additions) = caller.channel(self.route.operation.class, channel, additions);
         let token_reader =

@@ -32,7 +32,8 @@ impl Judgement<'_> {
                 | Class::Identify
                 | Class::SessionEnd
                 | Class::Telemetry
-                | Class::ServerApi,
+                | Class::ServerApi
+                | Class::Webhook,
             ) => Loaded::Answer,
         })
     }

@@ -70,7 +70,7 @@ impl Caller {
             (Self::TrustedServer, Class::Event | Class::Delete) => (Channel::Server, Additions::Unwelcome),
             (
                 Self::TrustedServer,
-                Class::Collect | Class::SessionEnd | Class::Telemetry | Class::Pass | Class::ServerApi,
+                Class::Collect | Class::SessionEnd | Class::Telemetry | Class::Pass | Class::ServerApi | Class::Webhook,
             )
             | (Self::Anybody | Self::OwnServer, _) => (otherwise, additions),
         }

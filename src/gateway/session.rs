@@ -78,7 +78,8 @@ impl<'s> InSession<'s> {
             | Class::SessionEnd
             | Class::Telemetry
             | Class::Pass
-            | Class::ServerApi => Holder::Hidden,
+            | Class::ServerApi
+            | Class::Webhook => Holder::Hidden,
         }
     }
 

@@ -99,6 +99,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         serves: Serves::Anything,
         teaches: Teaches::Nothing,
         exchange: None,
+        webhook: None,
     };
     Some(Profile {
         id: source.stem().into(),

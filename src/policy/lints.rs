@@ -22,7 +22,10 @@ pub(super) fn lint(
     source: &Source,
     findings: &mut Findings,
 ) {
-    if workspace.trusted_domains.entries().is_empty() {
+    // Where only servers call, there is no page to trust.
+    let is_for_pages =
+        workspace.operations.iter().any(|operation| !matches!(operation.class, Class::Webhook | Class::ServerApi));
+    if workspace.trusted_domains.entries().is_empty() && is_for_pages {
         findings
             .warning(source, landmarks.trusted_domains.clone(), "`trusted_domains`: an empty list trusts nobody")
             .help("every request that brings an `Origin` is refused");
@@ -350,7 +353,7 @@ mod tests {
             "missing_origin = \"allow\"\nwhat = 1",
             &["error: a.toml:8:1: unknown key `what` (known here: `profile`, `app_ids`, `hosts`, `upstream`, `mode`, \
                `trusted_domains`, `missing_origin`, `null_origin`, `fetch_metadata`, `unlisted`, `signed_unlisted`, `on_misfit`, \
-               `on_replace`, `identity`, `server`, `attributes`, `routes`, `addresses`)"],
+               `on_replace`, `identity`, `server`, `attributes`, `routes`, `addresses`, `webhooks`)"],
         );
     }
 

@@ -464,7 +464,7 @@ mod tests {
     fn the_parts_of_an_operation_fit_together() {
         check_operation(
             "on = \"POST /a\"\nclass = \"update\"\nbody = \"stream\"",
-            &["operation `o`: `body`: only `pass` and `server_api` stream, not `update`"],
+            &["operation `o`: `body`: only `pass`, `server_api` and `webhook` stream, not `update`"],
         );
         check_operation(
             "on = \"POST /a\"\nclass = \"server_api\"\nbody = \"json\"",

@@ -11,6 +11,7 @@ use super::client_identity::ClientIdentity;
 use super::fetch_metadata::FetchMetadataRule;
 use super::source::FileLine;
 use super::trusted_domains::TrustedDomains;
+use super::webhook::WebhookPolicy;
 use crate::decision::{Catalogue, Mode};
 use crate::profile::{Operation, Place, Platforms, Profile};
 
@@ -44,6 +45,7 @@ pub struct Workspace {
     pub operations: Vec<Arc<Operation>>,
     /// From where requests may come. Empty: from anywhere.
     pub addresses: Vec<AddressRule>,
+    pub webhooks: WebhookPolicy,
 }
 
 impl Workspace {

@@ -7,6 +7,7 @@ mod key_sets;
 mod keys;
 mod routes;
 pub(super) mod server;
+mod webhooks;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -23,6 +24,7 @@ pub use self::key_sets::KEY_SETS_MAX;
 use self::routes::RawRoute;
 pub(super) use self::routes::share_a_call;
 use self::server::RawServer;
+use self::webhooks::RawWebhooks;
 use super::address_lists::AddressLists;
 use super::fetch_metadata::FetchMetadataRule;
 use super::finding::Findings;
@@ -80,6 +82,7 @@ pub(super) struct RawWorkspace {
     routes: Option<Placed<Vec<Placed<RawRoute>>>>,
     /// From where requests may come. Default: from anywhere.
     addresses: Option<Placed<Vec<Placed<RawAddresses>>>>,
+    webhooks: Option<Placed<RawWebhooks>>,
 }
 
 /// What a signed name may do that nobody listed.
@@ -140,6 +143,7 @@ impl RawWorkspace {
             attributes: table.optional("attributes", |value| value.named_tables("attribute", RawAttribute::read)),
             routes: table.optional("routes", |value| value.list(|value| value.table(RawRoute::read))),
             addresses: table.optional("addresses", |value| value.list(|value| value.table(RawAddresses::read))),
+            webhooks: table.optional("webhooks", |value| value.table(RawWebhooks::read)),
         })
     }
 
@@ -191,6 +195,7 @@ impl RawWorkspace {
             attributes,
             routes,
             addresses,
+            webhooks,
         } = self;
         let server = match server {
             Some(server) => server.value.resolve(),
@@ -204,6 +209,7 @@ impl RawWorkspace {
         let addresses = addresses.map(|addresses| addresses.value).unwrap_or_default();
         let known = operations.as_deref().unwrap_or_default();
         let addresses = addresses::resolve(addresses, known, surroundings.address_lists, source, findings);
+        let webhooks = webhooks::resolve(webhooks, known, source, surroundings.base, findings);
         let attributes = attributes.map(|attributes| attributes.value).unwrap_or_default();
         let attributes = attributes::resolve(attributes, &profile, source, findings);
         let catalogue = Catalogue::new(
@@ -240,6 +246,7 @@ impl RawWorkspace {
             on_replace: on_replace.map_or(OnReplace::Refuse, |word| word.value),
             operations: operations?,
             addresses: addresses?,
+            webhooks: webhooks?,
             profile,
         })
     }

@@ -8,6 +8,7 @@ use super::answer::{Exchange, Teaches};
 use super::path::PathPattern;
 use super::place::{Place, Pointer};
 use super::shape::Shape;
+use super::webhook::WebhookSignature;
 
 /// What an operation is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub enum Class {
     Pass,
     /// Server to server: not the messenger, and never from a browser.
     ServerApi,
+    /// What a vendor's server sends and signs: verified as a whole and sent on to the byte, and never from a browser.
+    Webhook,
 }
 
 impl Class {
@@ -41,6 +44,7 @@ impl Class {
             Class::Telemetry => "telemetry",
             Class::Pass => "pass",
             Class::ServerApi => "server_api",
+            Class::Webhook => "webhook",
         }
     }
 }
@@ -54,7 +58,7 @@ pub enum Body {
     Json,
     /// `application/x-www-form-urlencoded`.
     Form,
-    /// Streamed, unopened: only for [`Class::Pass`] and [`Class::ServerApi`].
+    /// Never opened: streamed for [`Class::Pass`] and [`Class::ServerApi`], held until it is verified for [`Class::Webhook`]; only for these.
     Stream,
 }
 
@@ -142,4 +146,6 @@ pub struct Operation {
     pub teaches: Teaches,
     /// Where it exchanges a token for a session.
     pub exchange: Option<Exchange>,
+    /// For [`Class::Webhook`], and there always: how it is signed.
+    pub webhook: Option<WebhookSignature>,
 }

@@ -109,6 +109,7 @@ mod tests {
                 serves: Serves::Anything,
                 teaches: Teaches::Nothing,
                 exchange: None,
+                webhook: None,
             };
             (Arc::new(operation), ())
         };

@@ -129,6 +129,11 @@ impl Notes {
         Found { outcome, workspace, proof, would_refuse, verdicts, goes_on, fields, body }
     }
 
+    /// What is found about the signature of a webhook.
+    pub(super) fn proof(&mut self, verdict: &'static str) {
+        self.proof = Some(verdict);
+    }
+
     /// A request that nobody opens.
     pub(super) fn unopened(&mut self, tenant: &Tenant) {
         self.workspace = Some(tenant.workspace.id.clone());

@@ -16,7 +16,7 @@ use crate::edge::cors::Preflight;
 use crate::edge::hygiene;
 use crate::envelope::json;
 use crate::epoch::{RehearsalEpoch, Tenant};
-use crate::identity::{Exchanges, Presented, SignedPayload, SigningKey};
+use crate::identity::{self, Exchanges, Presented, SignedPayload, SigningKey};
 use crate::policy::{Algorithm, AppId, Case, CaseRequest, KeyPolicy, KeyUse, Signer, Workspace};
 use crate::profile::{Operation, Place};
 use crate::state::Memory;
@@ -89,7 +89,29 @@ pub(super) fn draft(stage: &RehearsalEpoch, tenant: &Tenant, case: &Case) -> Res
     draft.name_workspace(tenant, &request.app_id);
     draft.prove(stage, tenant, request)?;
     draft.join(stage, tenant, request)?;
-    draft.finish(request)
+    let mut drafted = draft.finish(request)?;
+    sign_webhook(stage, tenant, request, &mut drafted);
+    Ok(drafted)
+}
+
+/// Signs a webhook as its vendor would, by the workspace's first key in force, unless the case has a signature of its own.
+fn sign_webhook(stage: &RehearsalEpoch, tenant: &Tenant, request: &CaseRequest, drafted: &mut Drafted) {
+    let parts = &drafted.parts;
+    let signature = hygiene::inspect(parts).ok().and_then(|head| {
+        let route = stage.epoch().route(&parts.method, head.host(), head.path()).ok()?;
+        route.operation.webhook.clone()
+    });
+    let now = request.now.unwrap_or(NOW.0);
+    let mut keys = tenant.workspace.webhooks.keys.iter().filter(|key| key.term.holds(now));
+    let secret = keys.next().and_then(|key| stage.webhook_secret(&tenant.workspace.id, &key.id));
+    if let (Some(signature), Some(secret)) = (signature, secret)
+        && !drafted.parts.headers.contains_key(&signature.header)
+    {
+        for (name, value) in identity::sign_webhook(&signature, secret, &drafted.body, UnixSeconds(now)) {
+            // A time that the case says itself is the vendor's.
+            drafted.parts.headers.entry(name).or_insert(value);
+        }
+    }
 }
 
 /// Binds the session of a case to the token that it says the session was given for, as the gateway does at an exchange.

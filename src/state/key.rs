@@ -17,6 +17,8 @@ pub enum Space {
     Session,
     /// Session tokens that a messenger gave for a verified token: what that one says.
     Exchange,
+    /// Webhooks by their signature, until they are too old to count.
+    Webhook,
 }
 
 /// What becomes of a thing when there is no room for another.
@@ -41,7 +43,7 @@ impl Space {
     #[must_use]
     pub fn keeping(self) -> Keeping {
         match self {
-            Space::TokenId | Space::EndedToken => Keeping::UntilItsEnd,
+            Space::TokenId | Space::EndedToken | Space::Webhook => Keeping::UntilItsEnd,
             Space::Session => Keeping::WhileThereIsRoom(Share::Sessions),
             Space::SessionTokens => Keeping::WhileThereIsRoom(Share::SessionTokens),
             Space::Exchange => Keeping::WhileThereIsRoom(Share::Exchanges),
@@ -49,7 +51,7 @@ impl Space {
     }
 
     /// Those that stay until their end, and so outlive the process where there is a disk.
-    const KEPT: [Space; 2] = [Space::TokenId, Space::EndedToken];
+    const KEPT: [Space; 3] = [Space::TokenId, Space::EndedToken, Space::Webhook];
 
     fn label(self) -> &'static str {
         match self {
@@ -58,6 +60,7 @@ impl Space {
             Space::SessionTokens => "session_tokens",
             Space::Session => "session",
             Space::Exchange => "exchange",
+            Space::Webhook => "webhook",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What may leave: a judged body, or one streamed for an operation that is never opened.
+//! What may leave: a judged body, one that its vendor signed, or one streamed for an operation that is never opened.
 
 use bytes::Bytes;
 use http::Method;
@@ -8,12 +8,15 @@ use hyper::body::Incoming;
 
 use super::forwarded::ForwardFacts;
 use crate::envelope::Rewritten;
+use crate::identity::VerifiedWebhook;
 use crate::profile::{Body, Class, Operation};
 
-/// A request on its way to an upstream. There is no third kind, and neither can be made without its proof.
+/// A request on its way to an upstream. There is no fourth kind, and none can be made without its proof.
 pub enum Outbound {
     /// Its body was written by us from what was judged.
     Judged { head: ForwardHead, body: JudgedBody },
+    /// Its body is a webhook's, sent on as it came.
+    Verified { head: ForwardHead, body: VerifiedWebhook },
     /// Its body is streamed unopened, within limits.
     Passed { head: ForwardHead, body: Incoming, permit: PassPermit },
 }
@@ -84,7 +87,8 @@ impl PassPermit {
             | Class::Delete
             | Class::Identify
             | Class::SessionEnd
-            | Class::Telemetry => return None,
+            | Class::Telemetry
+            | Class::Webhook => return None,
         }
         match operation.body {
             Body::Stream => Some(Self { body: Streamed::WithinLimit }),
@@ -123,6 +127,7 @@ pub(super) mod tests {
             serves: crate::profile::Serves::Anything,
             teaches: Teaches::Nothing,
             exchange: None,
+            webhook: None,
         }
     }
 
@@ -134,6 +139,7 @@ pub(super) mod tests {
         assert_eq!(permit(Class::Pass, Body::None).unwrap().bytes_max(9), 0);
         assert_eq!(permit(Class::ServerApi, Body::Json), None);
         assert_eq!(permit(Class::Update, Body::Stream), None);
+        assert_eq!(permit(Class::Webhook, Body::Stream), None);
         assert_eq!(permit(Class::Telemetry, Body::None), None);
     }
 }

@@ -57,7 +57,8 @@ impl UpgradePermit {
                 | Class::SessionEnd
                 | Class::Telemetry
                 | Class::Pass
-                | Class::ServerApi,
+                | Class::ServerApi
+                | Class::Webhook,
             ) => None,
         }
     }

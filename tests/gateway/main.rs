@@ -49,3 +49,4 @@ mod tickets;
 mod token_command;
 mod token_places;
 mod tokens;
+mod webhooks;

@@ -56,7 +56,13 @@ fn every_policy_that_we_ship_is_good_and_its_cases_hold() {
     let examples: Vec<PathBuf> = examples.map(|entry| entry.expect("an entry").path()).collect();
     assert!(examples.len() >= 2);
     for directory in [shipped()].iter().chain(&examples) {
-        check(&run("check", directory, &["--strict"]), 0, &[]);
+        // A list of addresses is for whoever uses it to verify: that stays a warning until they have.
+        if directory.ends_with("webhooks") {
+            let told = check(&run("check", directory, &["--strict"]), 1, &["list `intercom-eu` was verified"]);
+            assert_eq!(told.matches("warning: ").count(), 1, "{told}");
+        } else {
+            check(&run("check", directory, &["--strict"]), 0, &[]);
+        }
         let told = check(&run("test", directory, &[]), 0, &["0 failed"]);
         assert!(!told.contains("warning") && !told.lines().any(|line| line.starts_with("0 ok")), "{told}");
     }

@@ -15,7 +15,7 @@ const ROOMS: [(&str, &[&str]); 22] = [
     ("envelope", &["decision", "profile", "policy::Limits", "policy::ReadBack"]),
     ("identity", &["clock", "state", "decision", "profile", "policy", "envelope"]),
     ("edge", &["clock", "decision", "profile", "policy"]),
-    ("upstream", &["profile", "policy", "envelope"]),
+    ("upstream", &["profile", "policy", "envelope", "identity::VerifiedWebhook"]),
     ("audit", &["clock", "decision", "profile", "policy"]),
     ("observe", &["clock", "decision", "profile", "policy"]),
     ("admin", &["clock", "state", "policy", "audit", "observe"]),

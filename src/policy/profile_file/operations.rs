@@ -7,12 +7,12 @@ use http::Method;
 use super::super::finding::Findings;
 use super::super::reader::{Named, Placed, quoted};
 use super::super::source::Source;
-use super::raw::{RawExchange, RawOperation, TextsByName};
+use super::raw::{Call, RawExchange, RawOperation, RawSignature, TextsByName};
 use super::shapes::Shapes;
 use crate::decision::Spelling;
 use crate::profile::{
     Accepts, Body, Class, Document, DocumentAt, Exchange, FieldAttribute, Members, Operation, PathPattern, Place,
-    Pointer, Replaces, Rest, Serves, Shape, Teaches, Upgrade, WhenEmpty,
+    Pointer, Replaces, Rest, Serves, Shape, Teaches, Upgrade, WebhookSignature, WhenEmpty,
 };
 
 /// Builds every operation. Those with mistakes are left out; the mistakes are among the findings.
@@ -65,6 +65,7 @@ impl Builder<'_> {
             serves,
             teaches,
             exchange,
+            signature,
         } = raw;
         self.admit_name();
         let documents = self.documents(documents, fields, body.as_ref());
@@ -90,7 +91,7 @@ impl Builder<'_> {
             );
         }
         if let Some(teaches) = teaches.as_ref().filter(|teaches| teaches.value != Teaches::Nothing)
-            && matches!(class.value, Class::Pass | Class::ServerApi)
+            && matches!(class.value, Class::Pass | Class::ServerApi | Class::Webhook)
         {
             let message = format!("`teaches`: `{}` is never opened, and nobody knows who asks", class.value.as_str());
             self.error(teaches.span.clone(), &message);
@@ -99,6 +100,7 @@ impl Builder<'_> {
             Some(exchange) => Some(self.exchange(exchange, &class, &on.value.path)?),
             None => None,
         };
+        let webhook = self.webhook(signature, &class, &on)?;
         Some(Operation {
             name: self.name.value.clone(),
             methods: on.value.methods,
@@ -114,6 +116,7 @@ impl Builder<'_> {
             serves: serves.map_or(Serves::Anything, |serves| serves.value),
             teaches: teaches.map_or(Teaches::Nothing, |teaches| teaches.value),
             exchange,
+            webhook,
         })
     }
 
@@ -132,16 +135,20 @@ impl Builder<'_> {
     }
 
     fn admit_body(&mut self, class: &Placed<Class>, body: &Placed<Body>, documents: &[Document]) {
-        let streams = matches!(class.value, Class::Pass | Class::ServerApi);
+        let streams = matches!(class.value, Class::Pass | Class::ServerApi | Class::Webhook);
         match (body.value, streams) {
             (Body::Stream, false) => {
-                let message = format!("`body`: only `pass` and `server_api` stream, not `{}`", class.value.as_str());
+                let message =
+                    format!("`body`: only `pass`, `server_api` and `webhook` stream, not `{}`", class.value.as_str());
                 self.error(body.span.clone(), &message);
             }
             (Body::Json | Body::Form, true) => {
                 let message =
                     format!("`body`: `{}` is never opened: expected `none` or `stream`", class.value.as_str());
                 self.error(body.span.clone(), &message);
+            }
+            (Body::None, true) if class.value == Class::Webhook => {
+                self.error(body.span.clone(), "`body`: a `webhook` is its body: expected `stream`");
             }
             (Body::None | Body::Json | Body::Form, false) | (Body::None | Body::Stream, true) => {}
         }
@@ -169,6 +176,37 @@ impl Builder<'_> {
         self.admit_places(&token, path);
         let token = token.into_iter().map(|place| place.value).collect();
         Some(Exchange { token, session: session.into_iter().map(|pointer| pointer.value).collect() })
+    }
+
+    /// A webhook without a signature would be anybody's.
+    #[expect(clippy::option_option, reason = "the outer is whether it makes sense, the inner whether it is one")]
+    fn webhook(
+        &mut self,
+        signature: Option<Placed<RawSignature>>,
+        class: &Placed<Class>,
+        on: &Placed<Call>,
+    ) -> Option<Option<WebhookSignature>> {
+        match (signature, class.value == Class::Webhook) {
+            (None, false) => Some(None),
+            (None, true) => {
+                self.error(class.span.clone(), "`class`: a `webhook` needs a `signature`");
+                None
+            }
+            (Some(signature), false) => {
+                self.error(signature.span, "`signature`: only for `class = \"webhook\"`");
+                None
+            }
+            (Some(_), true) if on.value.methods.iter().any(Method::is_safe) => {
+                self.error(on.span.clone(), "`on`: a `webhook` brings a body: not with `GET` or `HEAD`");
+                None
+            }
+            (Some(signature), true) => {
+                let RawSignature { header, prefix, algorithm, timestamp } = signature.value;
+                let prefix = prefix.map(|prefix| prefix.value).unwrap_or_default();
+                let (header, timestamp) = (header?.value, timestamp.map(|name| name.value));
+                Some(Some(WebhookSignature { header, prefix, algorithm: algorithm?.value, timestamp }))
+            }
+        }
     }
 
     fn admit_places(&mut self, places: &[Placed<Place>], path: &PathPattern) {

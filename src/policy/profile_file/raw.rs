@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use http::Method;
+use http::{HeaderName, Method};
 use schemars::JsonSchema;
 
 use super::super::finding::Findings;
@@ -12,7 +12,7 @@ use super::super::source::Source;
 use crate::decision::{Spelling, TokenReader};
 use crate::profile::{
     Body, Class, PathPattern, Place, Platform, Pointer, Replaces, Rest, Serves, SessionRole, Teaches, Upgrade,
-    WhenEmpty, WidgetOrigin,
+    WebhookAlgorithm, WhenEmpty, WidgetOrigin,
 };
 
 /// What one messenger looks like on the wire.
@@ -267,6 +267,24 @@ pub(super) struct RawOperation {
     pub(super) teaches: Option<Placed<Teaches>>,
     /// For `identify`: the request shows a token, and its answer gives a session token that stands for it.
     pub(super) exchange: Option<Placed<RawExchange>>,
+    /// For `webhook`, and there required: how the vendor signs it.
+    pub(super) signature: Option<Placed<RawSignature>>,
+}
+
+/// Where the signature of a webhook is, and of what.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct RawSignature {
+    /// The header, such as `x-hub-signature`.
+    #[schemars(required, with = "Option<String>")]
+    pub(super) header: Option<Placed<HeaderName>>,
+    /// What stands before its hexadecimal digits, such as `sha1=`. Default: nothing.
+    pub(super) prefix: Option<Placed<String>>,
+    #[schemars(required)]
+    pub(super) algorithm: Option<Placed<WebhookAlgorithm>>,
+    /// The header with the time of sending in Unix seconds; the signature is then of the time, a dot and the body. Default: of the body alone.
+    #[schemars(with = "Option<String>")]
+    pub(super) timestamp: Option<Placed<HeaderName>>,
 }
 
 /// Where a token and the session token for it stand.
@@ -437,8 +455,28 @@ impl RawOperation {
             serves: table.optional("serves", Value::keyword),
             teaches: table.optional("teaches", Value::keyword),
             exchange: table.optional("exchange", |value| value.table(RawExchange::fill)),
+            signature: table.optional("signature", |value| value.table(RawSignature::fill)),
         }
     }
+}
+
+impl RawSignature {
+    fn fill(table: &mut Table<'_>) -> Self {
+        Self {
+            header: table.required("header", header_name),
+            prefix: table.optional("prefix", Value::text),
+            algorithm: table.required("algorithm", Value::keyword),
+            timestamp: table.optional("timestamp", header_name),
+        }
+    }
+}
+
+/// A header's name in lower case.
+fn header_name(value: &Value<'_>) -> Option<Placed<HeaderName>> {
+    value.parsed(|text| match HeaderName::try_from(text) {
+        Ok(name) if name.as_str() == text => Ok(name),
+        Ok(_) | Err(_) => Err("expected the name of a header in lower case"),
+    })
 }
 
 impl RawExchange {
@@ -532,6 +570,11 @@ keywords!(
     "telemetry" => Class::Telemetry,
     "pass" => Class::Pass,
     "server_api" => Class::ServerApi,
+    "webhook" => Class::Webhook,
+);
+keywords!(
+    WebhookAlgorithm: "hmac-sha1" => WebhookAlgorithm::HmacSha1,
+    "hmac-sha256" => WebhookAlgorithm::HmacSha256,
 );
 keywords!(Body: "none" => Body::None, "json" => Body::Json, "form" => Body::Form, "stream" => Body::Stream);
 keywords!(WhenEmpty: "send" => WhenEmpty::Send, "refuse" => WhenEmpty::Refuse);

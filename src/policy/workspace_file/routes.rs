@@ -90,6 +90,7 @@ impl RawRoute {
             serves: Serves::Anything,
             teaches: Teaches::Nothing,
             exchange: None,
+            webhook: None,
         })
     }
 }
