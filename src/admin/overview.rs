@@ -90,9 +90,8 @@ struct OriginStatus {
 impl Overview {
     pub(super) fn of(seen: &Seen<'_>) -> Self {
         let facts = seen.epoch.map(|epoch| epoch.facts.as_slice()).unwrap_or_default();
-        let in_force = |reading: &UpstreamReading| {
-            seen.epoch.is_some_and(|epoch| epoch.upstreams.iter().any(|name| *name == reading.upstream))
-        };
+        let in_force =
+            |reading: &UpstreamReading| seen.epoch.is_some_and(|epoch| epoch.upstreams.contains(&reading.upstream));
         let upstreams: Vec<UpstreamReading> = seen.metrics.upstreams().into_iter().filter(in_force).collect();
         let ConnectionsReading { refused: connections_refused, .. } = seen.metrics.connections();
         let state = seen.metrics.state();
@@ -126,7 +125,7 @@ fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateRe
     match seen.readiness {
         Readiness::Ready => {}
         Readiness::NoEpoch | Readiness::Draining => {
-            raise("not_ready", format!("it is not ready: {}", seen.readiness.as_str()))
+            raise("not_ready", format!("it is not ready: {}", seen.readiness.as_str()));
         }
     }
     if let Some(reload) = seen.reload.filter(|reload| reload.result == ReloadResult::Failed) {

@@ -36,6 +36,7 @@ mod restart;
 mod revocation;
 mod revoke_command;
 mod session_end;
+mod status_command;
 mod tickets;
 mod token_command;
 mod token_places;
