@@ -83,7 +83,7 @@ struct OriginStatus {
     /// The list that it is not on.
     file: Option<String>,
     line: Option<usize>,
-    /// The line with which it would be.
+    /// The line with which it would be, for kin alone.
     add: Option<String>,
 }
 
@@ -194,17 +194,17 @@ fn origin_status(refused: RefusedOrigin, facts: &[WorkspaceFacts]) -> Option<Ori
         kin,
         file: list.map(|list| list.trusted_domains_at.file.clone()),
         line: list.map(|list| list.trusted_domains_at.line),
-        add: list.and_then(|list| line_to_add(list, &origin)),
+        // A stranger's domain nobody shall paste from here: a look-alike looks right.
+        add: list.filter(|_| kin).and_then(|_| line_to_add(&origin)),
         origin: origin.to_string(),
         workspace,
     })
 }
 
 /// `None` where it cannot stand on the list: `http` to elsewhere.
-fn line_to_add(list: &WorkspaceFacts, origin: &Origin) -> Option<String> {
+fn line_to_add(origin: &Origin) -> Option<String> {
     let can_stand = TrustedDomain::try_from(origin.as_str()).is_ok();
-    let others = if list.trusted_domains.entries().is_empty() { "" } else { "..., " };
-    can_stand.then(|| format!("trusted_domains = [{others}\"{origin}\"]"))
+    can_stand.then(|| format!("trusted_domains = [..., \"{origin}\"]"))
 }
 
 impl From<UpstreamReading> for UpstreamStatus {
@@ -270,10 +270,9 @@ mod tests {
         let acme = Some("workspaces/acme.toml");
         let line = Some("trusted_domains = [..., \"https://new.acme.example\"]");
         check("acme", "https://new.acme.example", Some((true, acme, line)));
-        let line = Some("trusted_domains = [..., \"https://evil.test\"]");
-        check("acme", "https://evil.test", Some((false, acme, line)));
-        let line = Some("trusted_domains = [\"https://a.test\"]");
-        check("new", "https://a.test", Some((false, Some("workspaces/new.toml"), line)));
+        // The list alone: what is no kin may look right and be somebody else's.
+        check("acme", "https://app.acme.example.evil.test", Some((false, acme, None)));
+        check("new", "https://a.test", Some((false, Some("workspaces/new.toml"), None)));
         // In clear nothing is trusted.
         check("acme", "http://new.acme.example", Some((true, acme, None)));
         // Whose it is was not said: the looks decide, or nobody.

@@ -82,6 +82,8 @@ async fn a_refused_origin_is_told_with_the_line_that_lets_it_in() {
     let (acme, three, one, yes, no) = (json!("acme"), json!(3), json!(1), json!(true), json!(false));
     assert_eq!(found, [(&new, &acme, &three, &yes), (&evil, &acme, &one, &no)]);
 
+    assert_eq!(refused[1]["add"], Value::Null, "a stranger's domain is nothing to paste");
+
     let told = told(&bench.gateway, 0);
     let file = bench.gateway.setup.policies().join("workspaces/acme.toml");
     let text = std::fs::read_to_string(&file).expect("a file");
@@ -89,6 +91,7 @@ async fn a_refused_origin_is_told_with_the_line_that_lets_it_in() {
     let add = r#"trusted_domains = [..., "https://new.acme.example"]"#;
     assert!(told.contains(&format!("  {}:{line}: {add}\n", file.display())), "{told}");
     assert!(told.contains("add none that you do not know"), "{told}");
+    assert!(!told.contains(r#""https://evil.test""#), "{told}");
 
     // As it says, and it is no longer told.
     let list = text.lines().nth(line - 1).expect("a line");
