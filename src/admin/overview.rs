@@ -83,16 +83,15 @@ struct OriginStatus {
     /// The list that it is not on.
     file: Option<String>,
     line: Option<usize>,
-    /// The line with which it would be.
+    /// The line with which it would be, for kin alone.
     add: Option<String>,
 }
 
 impl Overview {
     pub(super) fn of(seen: &Seen<'_>) -> Self {
         let facts = seen.epoch.map(|epoch| epoch.facts.as_slice()).unwrap_or_default();
-        let in_force = |reading: &UpstreamReading| {
-            seen.epoch.is_some_and(|epoch| epoch.upstreams.iter().any(|name| *name == reading.upstream))
-        };
+        let in_force =
+            |reading: &UpstreamReading| seen.epoch.is_some_and(|epoch| epoch.upstreams.contains(&reading.upstream));
         let upstreams: Vec<UpstreamReading> = seen.metrics.upstreams().into_iter().filter(in_force).collect();
         let ConnectionsReading { refused: connections_refused, .. } = seen.metrics.connections();
         let state = seen.metrics.state();
@@ -126,7 +125,7 @@ fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateRe
     match seen.readiness {
         Readiness::Ready => {}
         Readiness::NoEpoch | Readiness::NoCertificate | Readiness::Draining => {
-            raise("not_ready", format!("it is not ready: {}", seen.readiness.as_str()))
+            raise("not_ready", format!("it is not ready: {}", seen.readiness.as_str()));
         }
     }
     if let Some(reload) = seen.reload.filter(|reload| reload.result == ReloadResult::Failed) {
@@ -195,17 +194,17 @@ fn origin_status(refused: RefusedOrigin, facts: &[WorkspaceFacts]) -> Option<Ori
         kin,
         file: list.map(|list| list.trusted_domains_at.file.clone()),
         line: list.map(|list| list.trusted_domains_at.line),
-        add: list.and_then(|list| line_to_add(list, &origin)),
+        // A stranger's domain nobody shall paste from here: a look-alike looks right.
+        add: list.filter(|_| kin).and_then(|_| line_to_add(&origin)),
         origin: origin.to_string(),
         workspace,
     })
 }
 
 /// `None` where it cannot stand on the list: `http` to elsewhere.
-fn line_to_add(list: &WorkspaceFacts, origin: &Origin) -> Option<String> {
+fn line_to_add(origin: &Origin) -> Option<String> {
     let can_stand = TrustedDomain::try_from(origin.as_str()).is_ok();
-    let others = if list.trusted_domains.entries().is_empty() { "" } else { "..., " };
-    can_stand.then(|| format!("trusted_domains = [{others}\"{origin}\"]"))
+    can_stand.then(|| format!("trusted_domains = [..., \"{origin}\"]"))
 }
 
 impl From<UpstreamReading> for UpstreamStatus {
@@ -271,10 +270,9 @@ mod tests {
         let acme = Some("workspaces/acme.toml");
         let line = Some("trusted_domains = [..., \"https://new.acme.example\"]");
         check("acme", "https://new.acme.example", Some((true, acme, line)));
-        let line = Some("trusted_domains = [..., \"https://evil.test\"]");
-        check("acme", "https://evil.test", Some((false, acme, line)));
-        let line = Some("trusted_domains = [\"https://a.test\"]");
-        check("new", "https://a.test", Some((false, Some("workspaces/new.toml"), line)));
+        // The list alone: what is no kin may look right and be somebody else's.
+        check("acme", "https://app.acme.example.evil.test", Some((false, acme, None)));
+        check("new", "https://a.test", Some((false, Some("workspaces/new.toml"), None)));
         // In clear nothing is trusted.
         check("acme", "http://new.acme.example", Some((true, acme, None)));
         // Whose it is was not said: the looks decide, or nobody.

@@ -11,7 +11,8 @@ use clap::Args;
 use http::Method;
 use serde::Serialize;
 
-use self::advice::{Advice, Asked, DAY_SECONDS, date, grouped, noun, share, signed, some_platforms, uses};
+pub(super) use self::advice::grouped;
+use self::advice::{Advice, Asked, DAY_SECONDS, date, noun, share, signed, some_platforms, uses};
 use super::Failure;
 use super::admin_client::AdminClient;
 use crate::demo::table::Screen;

@@ -238,12 +238,18 @@ fn respond(status: StatusCode, content_type: &'static str, body: Bytes) -> Respo
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
-const SECURITY_HEADERS: [(&str, &str); 6] = [
+/// A page of forms needs none of them.
+const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), payment=(), \
+     publickey-credentials-get=(), serial=(), usb=()";
+
+const SECURITY_HEADERS: [(&str, &str); 8] = [
     ("content-security-policy", CONTENT_SECURITY_POLICY),
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
+    ("cross-origin-embedder-policy", "require-corp"),
+    ("permissions-policy", PERMISSIONS_POLICY),
     ("cache-control", "no-store"),
 ];
 
@@ -298,7 +304,11 @@ mod tests {
             let answer = send(page.address, "GET", path, &[], "").await;
             assert_eq!(answer.status, status, "{path}");
             assert!(answer.head.contains("content-security-policy: default-src 'none'"), "{path}");
-            assert!(!answer.head.contains("unsafe-inline"), "{path}");
+            assert!(!answer.head.contains("unsafe-"), "{path}");
+            for (name, value) in SECURITY_HEADERS {
+                assert!(answer.head.contains(&format!("{name}: {value}")), "{path}: {name}");
+            }
+            assert!(!answer.head.contains("server:"), "{path}");
         }
         assert!(!HTML.contains("style=") && !HTML.contains("onclick") && !HTML.contains("://"));
         assert!(!CSS.contains("://") && !SCRIPT.contains("innerHTML"));

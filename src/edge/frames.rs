@@ -117,6 +117,34 @@ mod tests {
         check(&["https://b\u{fc}cher.example"], OwnPages::MayNot, "frame-ancestors https://xn--bcher-kva.example");
     }
 
+    /// What browsers read of all policies: the names of their directives.
+    fn directives(headers: &HeaderMap) -> Vec<Vec<String>> {
+        let values = headers.get_all(header::CONTENT_SECURITY_POLICY).iter();
+        let joined =
+            values.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()).collect::<Vec<_>>().join(",");
+        let name = |directive: &str| directive.split_ascii_whitespace().next().map(str::to_ascii_lowercase);
+        joined.split(',').map(|policy| policy.split(';').filter_map(name).collect()).collect()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_upstream_says_one_word_about_frames_is_left_and_all_others(
+            policies in proptest::collection::vec("(frame-ancestors|Frame-Ancestors|img-src|[ -~]){0,6}([;, \t](frame-ancestors|img-src)?[ a-z*';,]{0,8}){0,6}", 0..4),
+        ) {
+            let mut headers = HeaderMap::new();
+            for policy in &policies {
+                headers.append(header::CONTENT_SECURITY_POLICY, HeaderValue::from_str(policy).expect("a value"));
+            }
+            let names = |headers: &HeaderMap| directives(headers).concat();
+            let mut expected: Vec<String> = names(&headers);
+            expected.retain(|name| name != "frame-ancestors");
+            FrameAncestors::nobody().apply(&mut headers);
+            let mut found = names(&headers);
+            proptest::prop_assert_eq!(found.remove(0), "frame-ancestors");
+            proptest::prop_assert_eq!(found, expected);
+        }
+    }
+
     #[track_caller]
     fn merged(policies: &[&str], expected: &[&str]) {
         let mut headers = HeaderMap::new();

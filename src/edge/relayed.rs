@@ -88,9 +88,9 @@ pub fn apply(headers: &mut HeaderMap, loaded: &Loaded, reader: Reader) {
         // A 304 would write over what the browser has kept.
         return;
     };
-    // A value that no browser knows is as good as none.
-    let said = headers.get(&CROSS_ORIGIN_RESOURCE_POLICY).map(HeaderValue::as_bytes);
-    if !matches!(said, Some(b"same-origin" | b"same-site" | b"cross-origin")) {
+    // A value that no browser knows is as good as none, and so are two: the browser joins them.
+    let mut said = headers.get_all(&CROSS_ORIGIN_RESOURCE_POLICY).iter().map(HeaderValue::as_bytes);
+    if !matches!((said.next(), said.next()), (Some(b"same-origin" | b"same-site" | b"cross-origin"), None)) {
         headers
             .insert(&CROSS_ORIGIN_RESOURCE_POLICY, HeaderValue::from_static(resource_policy(loaded, reader, content)));
     }
@@ -233,6 +233,12 @@ mod tests {
         }
         let nonsense = "cross-origin-resource-policy: whoever";
         check(&Loaded::Answer, Reader::Unknown, &["content-type: text/css", nonsense], (Some("same-origin"), None));
+        let twice = [
+            "content-type: text/css",
+            "cross-origin-resource-policy: same-site",
+            "cross-origin-resource-policy: same-site",
+        ];
+        check(&Loaded::Answer, Reader::Unknown, &twice, (Some("same-origin"), None));
         let unsafe_none = "cross-origin-opener-policy: unsafe-none";
         check(&Loaded::Resource, Reader::Unknown, &[html, unsafe_none], (Some("same-origin"), Some("unsafe-none")));
     }

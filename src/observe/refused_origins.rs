@@ -64,7 +64,7 @@ impl RefusedOrigins {
             counted.last = now;
             return;
         }
-        let inherited = table.make_room(&key.0);
+        let inherited = table.make_room(&key);
         *table.sizes.entry(key.0.clone()).or_default() += 1;
         table.counted.insert(key, Counted { count: inherited.saturating_add(1), inherited, first: now, last: now });
     }
@@ -94,8 +94,8 @@ impl RefusedOrigins {
 }
 
 impl Table {
-    /// Makes room for one more of `workspace`, where there is none; gives the count from which it goes on.
-    fn make_room(&mut self, workspace: &Option<Box<str>>) -> u64 {
+    /// Makes room for one more of its workspace, where there is none; gives the count from which it goes on.
+    fn make_room(&mut self, (workspace, _): &Key) -> u64 {
         let is_full = self.sizes.get(workspace).is_some_and(|size| *size >= ORIGINS_PER_WORKSPACE_MAX);
         let loser = if is_full {
             workspace.clone()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::algorithm::{Algorithm, KEY_TRIES_MAX};
+use super::fetch_metadata::FetchMetadataRule;
 use super::finding::Findings;
 use super::gateway::Gateway;
 use super::keywords::word;
@@ -41,6 +42,15 @@ pub(super) fn lint(
                 )
                 .help("needed only where native applications speak to this workspace");
         }
+    }
+    if workspace.fetch_metadata == FetchMetadataRule::Off {
+        findings
+            .warning(
+                source,
+                landmarks.fetch_metadata.clone(),
+                "`fetch_metadata`: `off` looks at nothing that browsers say by themselves",
+            )
+            .help("`observe` records what would be refused");
     }
     let signs = workspace.identity.keys.iter().any(|key| key.uses.contains(&KeyUse::Jwt))
         || !workspace.identity.key_sets.is_empty();
@@ -344,6 +354,20 @@ mod tests {
         check(plan, &whole, &[]);
         check(plan, &format!("{company}\ncompany = {{ lock = \"off\", type = \"object\" }}"), &[]);
         check("mode = \"enforce\"", "mode = \"enforce\"\nunlisted = \"keep\"", &[]);
+    }
+
+    #[test]
+    fn not_to_listen_to_browsers_is_warned_of() {
+        let with = |word: &str| format!("missing_origin = \"refuse\"\nfetch_metadata = \"{word}\"");
+        check("missing_origin = \"refuse\"", &with("observe"), &[]);
+        check(
+            "missing_origin = \"refuse\"",
+            &with("off"),
+            &[
+                "warning: a.toml:8:18: `fetch_metadata`: `off` looks at nothing that browsers say by themselves (`observe` records \
+               what would be refused)",
+            ],
+        );
     }
 
     #[test]

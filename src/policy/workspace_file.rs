@@ -100,6 +100,7 @@ pub(super) struct Landmarks {
     pub(super) app_ids: Vec<Placed<String>>,
     pub(super) trusted_domains: Range<usize>,
     pub(super) missing_origin: Range<usize>,
+    pub(super) fetch_metadata: Range<usize>,
     pub(super) identity: Range<usize>,
     pub(super) server: Range<usize>,
     /// In the order of the catalogue.
@@ -157,6 +158,7 @@ impl RawWorkspace {
             app_ids: self.app_ids.as_ref().map(|ids| ids.value.clone()).unwrap_or_default(),
             trusted_domains: place(self.trusted_domains.as_ref()),
             missing_origin: place(self.missing_origin.as_ref()),
+            fetch_metadata: place(self.fetch_metadata.as_ref()),
             identity: place(self.identity.as_ref()),
             server: place(self.server.as_ref()),
             attributes: self

@@ -23,12 +23,18 @@ require = "never"
 name = { lock = "off" }
 "#;
 
+/// It calls the API from within its frame, where its origin is the gateway's own.
+const WIDGET: &str = r#"<!doctype html><script>
+fetch("/api/v1/widget/labels" + location.search, { method: "POST", headers: { "content-type": "application/json" }, body: "{}" })
+  .then(answer => parent.postMessage("framed " + answer.status, "*"));
+</script>"#;
+
 /// A backend whose widget says to the page around it that it is there, and whose own words would let nobody frame it.
 async fn backend() -> TestUpstream {
     TestUpstream::answering(|received| {
         let path = received.target.split('?').next().unwrap_or_default();
         let (kind, body) = match path {
-            "/widget" => ("text/html", r#"<!doctype html><script>parent.postMessage("framed", "*")</script>"#),
+            "/widget" => ("text/html", WIDGET),
             "/packs/js/sdk.js" => ("text/javascript", "globalThis.loaded = true"),
             _ => ("application/json", "{}"),
         };
@@ -64,7 +70,7 @@ const call = async (name, start) => { said[name] = await Promise.race([start().c
 const framed = src => new Promise(done => {
   const heard = ({ data }) => done(data);
   addEventListener("message", heard);
-  add("iframe", { src, onload: () => setTimeout(() => { removeEventListener("message", heard); done("nothing"); }, 500) });
+  add("iframe", { src, onload: () => setTimeout(() => { removeEventListener("message", heard); done("nothing"); }, 2000) });
 });
 (async () => {
   await call("fetch", async () => (await fetch(web("ping"), { method: "POST", body: form() })).status);
@@ -139,13 +145,13 @@ fn check(outcomes: &BTreeMap<String, Vec<String>>, operation: &str, expected: &[
 #[tokio::test]
 async fn a_trusted_pages_calls_and_frames_work_and_a_form_does_not() {
     // Of one site with the gateway, and of another.
-    for (host, of_inner) in [("app.acme.example", "nothing"), ("shop.other.example", "framed")] {
+    for (host, of_inner) in [("app.acme.example", "nothing"), ("shop.other.example", "framed 200")] {
         let (_upstream, gateway) = start().await;
         let said = report_of(&gateway, host, &[], CALLS.to_owned()).await;
         let expected = json!({
             "fetch": 200, "no-cors": "opaque", "xhr": 200, "beacon": true, "json": 200, "no-cors json": "TypeError",
             "form": "loaded", "image": "broken", "script": true, "socket": "failed", "sandbox": "TypeError",
-            "frame": "framed", "inner frame": of_inner, "nobody's frame": "nothing",
+            "frame": "framed 200", "inner frame": of_inner, "nobody's frame": "nothing",
         });
         assert_eq!(said, expected, "{host}");
         let outcomes = outcomes(&gateway);
@@ -154,6 +160,8 @@ async fn a_trusted_pages_calls_and_frames_work_and_a_form_does_not() {
         }
         check(&outcomes, "contact", &["answered", "sent"]);
         check(&outcomes, "event", &["fetch_mode"]);
+        let frames = if of_inner == "nothing" { 1 } else { 2 };
+        check(&outcomes, "label", &["sent"; 2][..frames]);
         check(&outcomes, "conversations", &["fetch_mode"]);
         check(&outcomes, "messages", &["origin_null"]);
         // Admitted; this backend speaks no WebSocket.

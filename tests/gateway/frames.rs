@@ -112,6 +112,9 @@ async fn one_workspace_needs_no_name_and_a_page_with_no_policy_gets_one() {
     let answer = get(&mut bench, "/widget?inbox_id=a-token").await;
     assert_eq!((all(&answer, "content-security-policy"), answer.header("x-frame-options")), (vec![OF_A], None));
     assert_eq!(all(&get(&mut bench, "/widget").await, "content-security-policy"), ["frame-ancestors 'none'"]);
+    // The page is one of its own files too.
+    let answer = get(&mut bench, "/widget/index.html?inbox_id=a-token").await;
+    assert_eq!((all(&answer, "content-security-policy"), answer.header("x-frame-options")), (vec![OF_A], None));
 }
 
 #[tokio::test]

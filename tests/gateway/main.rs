@@ -45,6 +45,7 @@ mod resumption;
 mod revocation;
 mod revoke_command;
 mod session_end;
+mod status_command;
 mod tickets;
 mod token_command;
 mod token_places;

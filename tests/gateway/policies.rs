@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::support::gateway::BINARY;
+use crate::support::gateway::{BINARY, write_whole};
 
 /// Without a secret in the environment, as on a machine that builds.
 fn run(command: &str, directory: &Path, options: &[&str]) -> Output {
@@ -103,6 +103,21 @@ fn a_refusal_where_none_was_expected_and_none_where_one_was() {
     check(&run("test", wrong.path(), &[]), 1, &["expected  sent", "found     refused: origin_missing (403)"]);
     let wrong = with(r#"expect = { status = "sent" }"#, r#"expect = { refused = "origin_untrusted" }"#);
     check(&run("test", wrong.path(), &[]), 1, &["expected  origin_untrusted", "found     sent"]);
+}
+
+#[test]
+fn what_a_browser_says_is_rehearsed_and_only_recorded_where_it_is_observed() {
+    let observed = with("", "");
+    let file = observed.path().join("workspaces/acme.toml");
+    let text = fs::read_to_string(&file).expect("a file");
+    write_whole(&file, &text.replacen("missing_origin", "fetch_metadata = \"observe\"\nmissing_origin", 1));
+    let told = check(&run("test", observed.path(), &[]), 1, &["found     sent", "1 failed"]);
+    assert!(told.contains("FAILED  a form of a page is no call of its script"), "{told}");
+    let cases = observed.path().join("workspaces/acme.cases.toml");
+    let text = fs::read_to_string(&cases).expect("a file");
+    let expected = r#"expect  = { refused = "fetch_mode" }"#;
+    write_whole(&cases, &text.replace(expected, r#"expect  = { status = "sent", would_refuse = "fetch_mode" }"#));
+    check(&run("test", observed.path(), &[]), 0, &["0 failed"]);
 }
 
 #[test]

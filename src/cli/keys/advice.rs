@@ -163,7 +163,7 @@ pub(super) fn share(part: u64, all: u64) -> String {
 }
 
 /// `1,204,113`.
-pub(super) fn grouped(number: u64) -> String {
+pub(in super::super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (at, digit) in digits.chars().enumerate() {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
+use super::super::keys::grouped;
 use crate::demo::table::Screen;
 use crate::identity::{counted, span};
 
@@ -196,19 +197,6 @@ impl<'s> Said<'s> {
 fn since(time: &str, at: &str) -> Option<String> {
     let seconds = |text: &str| text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second);
     Some(span(seconds(at)?.saturating_sub(seconds(time)?).max(0).into()))
-}
-
-/// `1,204`.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
