@@ -79,7 +79,7 @@ pub struct Pebble {
     _files: tempfile::TempDir,
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[track_caller]
 fn start(program: &str, command: &mut Command) -> Child {
