@@ -3,6 +3,7 @@
 //! Listeners, TLS, certificates, the strict reading of HTTP heads, origins and CORS, the plain listener, connection limits, drain.
 //! It knows no route, no token and no attribute, and decides nothing about them: it calls a [`Handle`] and sends what that answers.
 
+pub mod allowance;
 pub mod body;
 pub mod certificate_names;
 pub mod certificates;
@@ -11,16 +12,19 @@ pub mod connections;
 pub mod cors;
 pub mod dev_certificates;
 pub mod drain;
+pub mod frames;
 pub mod framing;
 pub mod headers;
 pub mod hygiene;
 pub mod listener;
+mod metered;
 pub mod origin;
 pub mod peer;
 pub mod plain;
 pub mod private_file;
 pub mod read_body;
 pub mod runtimes;
+mod stalls;
 pub mod tls;
 mod turns;
 mod wire;

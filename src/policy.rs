@@ -15,6 +15,7 @@ mod keywords;
 mod limits;
 mod limits_file;
 mod lints;
+mod pace;
 mod profile_file;
 mod reader;
 mod schemas;
@@ -43,6 +44,7 @@ pub use gateway::{
 pub use hsts::{Hsts, HstsError};
 pub use keywords::word;
 pub use limits::Limits;
+pub use pace::Pace;
 pub use profile_file::parse_profile;
 pub use reader::Keyword;
 pub use schemas::schemas;

@@ -23,6 +23,7 @@ use crate::clock::{self, UnixSeconds};
 use crate::edge::certificates::CertificateError;
 use crate::edge::connections::{Connections, Tally};
 use crate::edge::drain::{Drain, Finished};
+use crate::edge::frames::Excess;
 use crate::edge::listener::{TlsEdge, serve_tls};
 use crate::edge::plain::{PlainEdge, serve_plain};
 use crate::edge::runtimes::Runtimes;
@@ -341,8 +342,16 @@ fn key_sets(epoch: &Epoch) -> Vec<KeySetReading> {
 }
 
 fn reading(connections: &Connections) -> ConnectionsReading {
-    let Tally { accepted, refused, accept_errors, handshakes_failed, handshakes_timed_out, malformed, timed_out } =
-        &connections.tally;
+    let Tally {
+        accepted,
+        refused,
+        accept_errors,
+        handshakes_failed,
+        handshakes_timed_out,
+        malformed,
+        timed_out,
+        excesses,
+    } = &connections.tally;
     let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     ConnectionsReading {
         open: connections.open() as u64,
@@ -353,6 +362,7 @@ fn reading(connections: &Connections) -> ConnectionsReading {
         handshakes_timed_out: number(handshakes_timed_out),
         malformed: number(malformed),
         timed_out: number(timed_out),
+        excesses: Excess::ALL.map(|of| (of.as_str(), excesses.get(of as usize).map_or(0, number))),
     }
 }
 

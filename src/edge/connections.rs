@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
+use tokio::time::Instant;
+
+use super::allowance::{Overspent, SpentByAddress};
+use super::frames::{Excess, RESETS_OF_ADDRESS};
 use crate::policy::Limits;
 
 /// The connections of all listeners. One value for the process, so that several runtimes share one limit.
@@ -16,6 +20,9 @@ pub struct Connections {
     open_max: usize,
     per_address: DashMap<IpAddr, usize>,
     per_address_max: usize,
+    started: Instant,
+    /// Streams that were reset, over all connections of an address: coming back makes nobody innocent.
+    resets: SpentByAddress,
     pub tally: Tally,
 }
 
@@ -31,6 +38,8 @@ pub struct Tally {
     pub malformed: AtomicU64,
     /// Connections cut because the client did not do what was its turn.
     pub timed_out: AtomicU64,
+    /// HTTP/2 connections that ended with too much of something, in the order of [`Excess::ALL`].
+    pub excesses: [AtomicU64; Excess::ALL.len()],
 }
 
 impl Tally {
@@ -64,6 +73,8 @@ impl Connections {
             open_max: limits.connections_max,
             per_address: DashMap::new(),
             per_address_max: limits.connections_per_address_max,
+            started: Instant::now(),
+            resets: SpentByAddress::new(RESETS_OF_ADDRESS),
             tally: Tally::default(),
         })
     }
@@ -92,6 +103,26 @@ impl Connections {
         }
         *of_address += 1;
         Ok(Permit { connections: Arc::clone(self), address })
+    }
+}
+
+impl Permit {
+    /// The peer reset a stream, or made us reset it.
+    ///
+    /// # Errors
+    ///
+    /// Its address did so too often.
+    pub fn spend_reset(&self) -> Result<(), Overspent> {
+        self.connections.resets.spend(self.address, self.connections.started.elapsed())
+    }
+
+    /// The connection ends with too much of something.
+    pub fn count_excess(&self, excess: Excess) {
+        for (counter, of) in self.connections.tally.excesses.iter().zip(Excess::ALL) {
+            if of == excess {
+                Tally::count(counter);
+            }
+        }
     }
 }
 

@@ -17,7 +17,9 @@ use crate::decision::{
 };
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
-use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
+use crate::envelope::{
+    Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding, query_overrides_method,
+};
 use crate::epoch::{Epoch, Route, Tenant};
 use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SignedPayload, demand};
 use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace};
@@ -269,6 +271,10 @@ impl<'j> Judgement<'j> {
     ///
     /// It could be for several upstreams, or the origin is somebody else's.
     pub fn unopened(&self, origin: &RequestOrigin) -> Result<(&'j Tenant, Option<AdmittedOrigin>), Rejection> {
+        // One method was routed, and the backend must not take it for another.
+        if self.head.query().is_some_and(query_overrides_method) {
+            return Err(EnvelopeError::MethodOverride.into());
+        }
         let tenant = self.unopened_tenant()?;
         Ok((tenant, self.admit(origin, &[tenant])?))
     }

@@ -62,6 +62,8 @@ pub struct ConnectionsReading {
     pub malformed: u64,
     /// Cut because the client did not do what was its turn.
     pub timed_out: u64,
+    /// Cut because an HTTP/2 client sent too much of something, by what it was.
+    pub excesses: [(&'static str, u64); 9],
 }
 
 /// How the state is doing.
@@ -168,6 +170,11 @@ impl Collector for ReadingsCollector {
             let counter_type = ConstCounter::new(0_u64).metric_type();
             let mut family = encoder.encode_descriptor("handshakes_failed", help, None, counter_type)?;
             for (reason, number) in [("failed", reading.handshakes_failed), ("timeout", reading.handshakes_timed_out)] {
+                ConstCounter::new(number).encode(family.encode_family(&[("reason", reason)])?)?;
+            }
+            let help = "HTTP/2 connections cut because the client sent too much of something";
+            let mut family = encoder.encode_descriptor("connections_excessive", help, None, counter_type)?;
+            for (reason, number) in reading.excesses {
                 ConstCounter::new(number).encode(family.encode_family(&[("reason", reason)])?)?;
             }
         }

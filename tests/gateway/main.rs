@@ -14,6 +14,7 @@ mod demo;
 mod edge;
 mod encrypted;
 mod exchange;
+mod floods;
 mod json_api;
 mod key_sets;
 mod keys;

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod client;
 pub mod forms;
+pub mod frames;
 pub mod gateway;
 pub mod issuer;
 pub mod token;
