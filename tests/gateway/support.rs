@@ -6,6 +6,7 @@ pub mod forms;
 pub mod frames;
 pub mod gateway;
 pub mod issuer;
+pub mod raw_upstream;
 pub mod token;
 pub mod upstream;
 
