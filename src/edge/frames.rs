@@ -41,11 +41,14 @@ pub enum Excess {
     Fields,
     #[error("a head far too long")]
     HeadBytes,
+    /// A second head within a request (RFC 9113 §8.1), which hyper would take for headers behind the body.
+    #[error("pseudo-headers behind a body")]
+    Trailers,
 }
 
 impl Excess {
     /// All of them, in the order of their declaration.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Resets,
         Self::Pings,
         Self::Settings,
@@ -55,6 +58,7 @@ impl Excess {
         Self::Continuations,
         Self::Fields,
         Self::HeadBytes,
+        Self::Trailers,
     ];
 
     /// Its stable name in metrics.
@@ -70,6 +74,23 @@ impl Excess {
             Self::Continuations => "continuations",
             Self::Fields => "header_fields",
             Self::HeadBytes => "header_bytes",
+            Self::Trailers => "trailers",
+        }
+    }
+
+    /// What the peer is told (RFC 9113 §7).
+    fn code(self) -> u32 {
+        match self {
+            Self::Trailers => PROTOCOL_ERROR,
+            Self::Resets
+            | Self::Pings
+            | Self::Settings
+            | Self::WindowUpdates
+            | Self::SmallData
+            | Self::Idle
+            | Self::Continuations
+            | Self::Fields
+            | Self::HeadBytes => ENHANCE_YOUR_CALM,
         }
     }
 }
@@ -147,6 +168,8 @@ pub struct FrameMeter {
     head_bytes_max: usize,
     fields_max: usize,
     last_stream: u32,
+    /// Whether the header block that comes is one behind a body.
+    is_trailers: bool,
     data_bytes: u64,
     resets: Spent,
     pings: Spent,
@@ -185,6 +208,7 @@ impl FrameMeter {
             head_bytes_max: head_bytes_max.saturating_mul(HEAD_EXCESS_FACTOR),
             fields_max: (headers_max + PSEUDO_HEADERS_MAX).saturating_mul(HEAD_EXCESS_FACTOR),
             last_stream: 0,
+            is_trailers: false,
             data_bytes: 0,
             resets: Spent::default(),
             pings: Spent::default(),
@@ -228,6 +252,7 @@ impl FrameMeter {
         let is_flagged = head.flags & FIRST_FLAG != 0;
         match head.kind {
             kind::HEADERS => {
+                self.is_trailers = head.stream <= self.last_stream;
                 self.last_stream = self.last_stream.max(head.stream);
                 let padding_and_priority = (head.flags & PADDED != 0, head.flags & PRIORITY != 0);
                 self.fields.begin(head.length, padding_and_priority);
@@ -269,6 +294,9 @@ impl FrameMeter {
             return Err(Excess::HeadBytes);
         }
         self.fields.feed(payload);
+        if self.is_trailers && self.fields.has_pseudo_headers() {
+            return Err(Excess::Trailers);
+        }
         if self.fields.count() > self.fields_max { Err(Excess::Fields) } else { Ok(()) }
     }
 
@@ -308,13 +336,14 @@ impl FrameMeter {
 
 /// RFC 9113 §7.
 const NO_ERROR: u32 = 0;
+const PROTOCOL_ERROR: u32 = 1;
 const ENHANCE_YOUR_CALM: u32 = 0xb;
 
-/// The last words to a peer that sent too much: `GOAWAY` with `ENHANCE_YOUR_CALM` (RFC 9113 §6.8). Streams above `last_stream` were not looked at.
+/// The last words to a peer that sent too much: `GOAWAY` (RFC 9113 §6.8). Streams above `last_stream` were not looked at.
 #[must_use]
-pub fn goaway(last_stream: u32) -> [u8; 17] {
+pub fn goaway(last_stream: u32, excess: Excess) -> [u8; 17] {
     let mut frame = [0, 0, 8, 0x7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let words = last_stream.to_be_bytes().into_iter().chain(ENHANCE_YOUR_CALM.to_be_bytes());
+    let words = last_stream.to_be_bytes().into_iter().chain(excess.code().to_be_bytes());
     for (place, byte) in frame.iter_mut().skip(walk::HEAD_BYTES).zip(words) {
         *place = byte;
     }

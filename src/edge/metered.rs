@@ -43,7 +43,7 @@ impl<S: AsyncWrite + Unpin> MeteredWire<S> {
             self.excess = Some(excess);
             self.permit.count_excess(excess);
             if self.meter.may_write_frame() {
-                let words = goaway(self.meter.last_stream());
+                let words = goaway(self.meter.last_stream(), excess);
                 let written = Pin::new(&mut self.inner).poll_write(context, &words);
                 if matches!(written, Poll::Ready(Ok(count)) if count == words.len()) {
                     // Whether they arrive is the peer's concern.

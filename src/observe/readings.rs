@@ -63,7 +63,7 @@ pub struct ConnectionsReading {
     /// Cut because the client did not do what was its turn.
     pub timed_out: u64,
     /// Cut because an HTTP/2 client sent too much of something, by what it was.
-    pub excesses: [(&'static str, u64); 9],
+    pub excesses: [(&'static str, u64); 10],
 }
 
 /// How the state is doing.

@@ -8,6 +8,11 @@ use super::walk::take;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldCounter {
     count: usize,
+    has_pseudo_headers: bool,
+    /// The next byte is the first of a name.
+    name_begins: bool,
+    /// Whether that name comes in Huffman's code.
+    is_coded: bool,
     state: State,
     /// Bytes of this frame before its part of the block: the length of the padding, and a priority.
     before: u8,
@@ -58,6 +63,8 @@ impl Texts {
     }
 }
 
+/// The static table begins with the pseudo-headers (RFC 7541, appendix A); with `:status`, which is none of requests.
+const PSEUDO_INDEX_MAX: u8 = 14;
 /// More bits than any length here may have.
 const SHIFT_MAX: u32 = 56;
 
@@ -81,6 +88,12 @@ impl FieldCounter {
         self.count
     }
 
+    /// Whether one of them is a pseudo-header that the static table or its own letters name. What the peer put into the table before is not
+    /// known here.
+    pub(super) fn has_pseudo_headers(&self) -> bool {
+        self.has_pseudo_headers
+    }
+
     /// Some of the frame's payload.
     pub(super) fn feed(&mut self, mut payload: &[u8]) {
         while self.before > 0
@@ -98,7 +111,15 @@ impl FieldCounter {
         let mut block = take(&mut payload, usize::try_from(of_block).unwrap_or(usize::MAX));
         loop {
             if let State::Text { left, texts } = self.state {
-                let here = take(&mut block, usize::try_from(left).unwrap_or(usize::MAX)).len() as u64;
+                let text = take(&mut block, usize::try_from(left).unwrap_or(usize::MAX));
+                let here = text.len() as u64;
+                if self.name_begins
+                    && let Some(first) = text.first()
+                {
+                    // In Huffman's code a colon is these seven bits (RFC 7541, appendix B).
+                    self.has_pseudo_headers |= if self.is_coded { *first >> 1 == 0b101_1100 } else { *first == b':' };
+                    self.name_begins = false;
+                }
                 self.state = if left == here { texts.next() } else { State::Text { left: left - here, texts } };
             }
             let [byte] = take(&mut block, 1) else { return };
@@ -117,7 +138,9 @@ impl FieldCounter {
                     2 => (0x1f, Texts::None),
                     _ => (0x0f, Texts::Value),
                 };
-                match byte & mask {
+                let index = byte & mask;
+                self.has_pseudo_headers |= (1..=PSEUDO_INDEX_MAX).contains(&index) && byte >> 5 != 1;
+                match index {
                     0 if texts == Texts::Value => Texts::NameAndValue.next(),
                     index if index == mask => State::Index(texts),
                     _ => texts.next(),
@@ -125,10 +148,14 @@ impl FieldCounter {
             }
             State::Index(texts) if byte & 0x80 != 0 => State::Index(texts),
             State::Index(texts) => texts.next(),
-            State::Length(texts) => match byte & 0x7f {
-                0x7f => State::LongLength { length: 0x7f, shift: 0, texts },
-                length => State::Text { left: u64::from(length), texts: texts.less_one() },
-            },
+            State::Length(texts) => {
+                self.name_begins = texts == Texts::NameAndValue;
+                self.is_coded = byte & 0x80 != 0;
+                match byte & 0x7f {
+                    0x7f => State::LongLength { length: 0x7f, shift: 0, texts },
+                    length => State::Text { left: u64::from(length), texts: texts.less_one() },
+                }
+            }
             State::LongLength { length, shift, texts } => {
                 let length = length.saturating_add(u64::from(byte & 0x7f) << shift.min(SHIFT_MAX));
                 if byte & 0x80 != 0 {

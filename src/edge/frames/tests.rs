@@ -49,10 +49,10 @@ fn each_kind_of_frame_has_its_allowance() {
 #[test]
 fn what_is_useful_is_never_too_much() {
     let mut meter = meter();
-    let request = frame(0x1, 0x5, 1, &[0x82, 0x87, 0x84, 0x41, 1, b'a']);
     let body = frame(0x0, 0, 1, &[b'x'; 4096]);
     let end = frame(0x0, 1, 1, &[]);
-    for _ in 0..10_000 {
+    for number in 0..10_000 {
+        let request = frame(0x1, 0x4, 2 * number + 1, &[0x82, 0x87, 0x84, 0x41, 1, b'a']);
         for frame in [&request, &body, &end] {
             assert_eq!(meter.received(frame, NOW), Ok(Metered::default()));
         }
@@ -139,6 +139,31 @@ fn fields_are_counted_however_they_are_cut() {
 }
 
 #[test]
+fn a_head_behind_a_body_is_none() {
+    let open = [frame(0x1, 4, 1, &[0x82, 0x84]), frame(0x0, 0, 1, &[b'x'; 256])].concat();
+    let trailers = |block: &[u8]| {
+        let mut meter = meter();
+        meter.received(&open, NOW).expect("a request");
+        meter.received(&frame(0x1, 5, 1, block), NOW)
+    };
+    let pseudo: [&[u8]; 6] = [
+        &[0x83],
+        &[0x44, 1, b'/'],
+        &[0x04, 1, b'/'],
+        &[0, 5, b':', b'p', b'a', b't', b'h', 0],
+        &[0x40, 2, b':', b'x', 0],
+        &[0x10, 0x84, 0xb9, 0x58, 0xd3, 0x3f, 0],
+    ];
+    for block in pseudo {
+        assert_eq!(trailers(block), Err(Excess::Trailers), "{block:02x?}");
+    }
+    let plain: [&[u8]; 4] = [&[0x90], &[0x5c, 1, b'5'], &[0, 1, b'x', 1, b':'], &[0x21, 0x00, 0x81, 0xf3, 0]];
+    for block in plain {
+        assert_eq!(trailers(block), Ok(Metered::default()), "{block:02x?}");
+    }
+}
+
+#[test]
 fn a_bomb_of_tiny_fields_ends_before_it_is_decoded() {
     let mut bomb = frame(0x1, 0, 1, &[0x82; 30]);
     assert_eq!(meter().received(&bomb, NOW), Ok(Metered::default()), "twice the limit gets its 431");
@@ -166,7 +191,8 @@ fn last_words_stand_between_frames() {
     assert!(!meter.may_write_frame());
     meter.sent(b"wer", NOW).expect("allowed");
     assert!(meter.may_write_frame());
-    assert_eq!(goaway(5), [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0xb]);
+    assert_eq!(goaway(5, Excess::Pings), [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0xb]);
+    assert_eq!(goaway(0, Excess::Trailers)[16], 1);
 }
 
 #[test]
