@@ -73,13 +73,18 @@ class Upstream(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    # Whoever cannot be accepted at once waits here, rather than for its retry.
+    request_queue_size = 128
+
+
 class Gateway:
     """The running binary."""
 
     def __init__(self, binary):
         self.directory = tempfile.TemporaryDirectory()
         root = pathlib.Path(self.directory.name)
-        upstream = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
+        upstream = Server(("127.0.0.1", 0), Upstream)
         threading.Thread(target=upstream.serve_forever, daemon=True).start()
         (root / "policies/workspaces").mkdir(parents=True)
         (root / "policies/gateway.toml").write_text(GATEWAY.format(port=upstream.server_port))
