@@ -9,10 +9,7 @@ use super::walk::take;
 pub(super) struct FieldCounter {
     count: usize,
     has_pseudo_headers: bool,
-    /// The next byte is the first of a name.
-    name_begins: bool,
-    /// Whether that name comes in Huffman's code.
-    is_coded: bool,
+    name: Name,
     state: State,
     /// Bytes of this frame before its part of the block: the length of the padding, and a priority.
     before: u8,
@@ -21,6 +18,16 @@ pub(super) struct FieldCounter {
     padding: u32,
     /// Bytes of this frame's payload that are still to come.
     frame_left: u32,
+}
+
+/// Where the first byte of a name is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Name {
+    #[default]
+    Elsewhere,
+    Next,
+    /// Next, in Huffman's code.
+    NextCoded,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -113,12 +120,13 @@ impl FieldCounter {
             if let State::Text { left, texts } = self.state {
                 let text = take(&mut block, usize::try_from(left).unwrap_or(usize::MAX));
                 let here = text.len() as u64;
-                if self.name_begins
-                    && let Some(first) = text.first()
-                {
-                    // In Huffman's code a colon is these seven bits (RFC 7541, appendix B).
-                    self.has_pseudo_headers |= if self.is_coded { *first >> 1 == 0b101_1100 } else { *first == b':' };
-                    self.name_begins = false;
+                if let Some(first) = text.first() {
+                    self.has_pseudo_headers |= match std::mem::take(&mut self.name) {
+                        Name::Elsewhere => false,
+                        Name::Next => *first == b':',
+                        // A colon is these seven bits (RFC 7541, appendix B).
+                        Name::NextCoded => *first >> 1 == 0b101_1100,
+                    };
                 }
                 self.state = if left == here { texts.next() } else { State::Text { left: left - here, texts } };
             }
@@ -149,8 +157,11 @@ impl FieldCounter {
             State::Index(texts) if byte & 0x80 != 0 => State::Index(texts),
             State::Index(texts) => texts.next(),
             State::Length(texts) => {
-                self.name_begins = texts == Texts::NameAndValue;
-                self.is_coded = byte & 0x80 != 0;
+                self.name = match (texts, byte & 0x80) {
+                    (Texts::NameAndValue, 0) => Name::Next,
+                    (Texts::NameAndValue, _) => Name::NextCoded,
+                    (Texts::None | Texts::Value, _) => Name::Elsewhere,
+                };
                 match byte & 0x7f {
                     0x7f => State::LongLength { length: 0x7f, shift: 0, texts },
                     length => State::Text { left: u64::from(length), texts: texts.less_one() },
