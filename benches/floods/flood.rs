@@ -161,10 +161,13 @@ async fn empty_data(target: &Target) -> Option<()> {
     repeat(&mut client, &frame(DATA, 0, 1, b"")).await
 }
 
-/// Asks for as many large answers as there may be, and takes none.
+/// Over one connection, so that all of them together leave some of the upstream's connections to others: each holds one until it is reset.
+const UNREAD: u32 = 15;
+
+/// Asks for large answers, and takes none.
 async fn unread(target: &Target, window: u8) -> Option<Frames<TlsStream<TcpStream>>> {
     let mut client = frames(target, &[0, 4, 0, 0, 0, window]).await?;
-    for number in 0..100 {
+    for number in 0..UNREAD {
         client.send(&whole(2 * number + 1, ("v", "large"))).await.then_some(())?;
     }
     Some(client)
@@ -179,6 +182,6 @@ async fn zero_window(target: &Target) -> Option<()> {
 async fn tiny_window(target: &Target) -> Option<()> {
     let mut client = unread(target, 1).await?;
     let one_each: Vec<u8> =
-        (0..100).flat_map(|number| frame(WINDOW_UPDATE, 0, 2 * number + 1, &[0, 0, 0, 1])).collect();
+        (0..UNREAD).flat_map(|number| frame(WINDOW_UPDATE, 0, 2 * number + 1, &[0, 0, 0, 1])).collect();
     repeat(&mut client, &one_each).await
 }
