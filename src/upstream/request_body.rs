@@ -219,7 +219,8 @@ impl Watch {
             if next <= Instant::now() {
                 return Err(error);
             }
-            deadline = next;
+            // Whose turn it is now it need not be when that is over.
+            deadline = self.pace.map_or(next, |pace| next.min(Instant::now() + pace.grace));
         }
     }
 
