@@ -3,6 +3,7 @@
 //! Listeners, TLS, certificates, the strict reading of HTTP heads, origins and CORS, the plain listener, connection limits, drain.
 //! It knows no route, no token and no attribute, and decides nothing about them: it calls a [`Handle`] and sends what that answers.
 
+pub mod allowance;
 pub mod body;
 pub mod certificate_names;
 pub mod certificates;
@@ -16,12 +17,14 @@ pub mod cors;
 pub mod dev_certificates;
 pub mod drain;
 pub mod fetch_metadata;
+pub mod frame_ancestors;
 pub mod frames;
 pub mod framing;
 pub mod handshakes;
 pub mod headers;
 pub mod hygiene;
 pub mod listener;
+mod metered;
 pub mod ocsp;
 pub mod origin;
 pub mod peer;
@@ -33,6 +36,7 @@ pub mod relayed;
 pub mod runtimes;
 pub mod shown_certificate;
 mod signatures;
+mod stalls;
 pub mod tickets;
 pub mod tls;
 mod turns;

@@ -18,7 +18,7 @@ mod walk;
 mod walked;
 
 pub use brackets::BracketsError;
-pub use guard::Guard;
+pub use guard::{Guard, query_overrides_method};
 pub use json::JsonError;
 pub use open::{Decoded, Envelope, Wire};
 pub(crate) use read_back::read_json as read_again;

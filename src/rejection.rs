@@ -169,7 +169,9 @@ impl Rejection {
             }
             Rejection::Hygiene(HygieneError::Misdirected) => StatusCode::MISDIRECTED_REQUEST,
             Rejection::Hygiene(HygieneError::Expectation) => StatusCode::EXPECTATION_FAILED,
-            Rejection::Hygiene(HygieneError::TooManyHeaders) => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Rejection::Hygiene(HygieneError::TooManyHeaders | HygieneError::HeadTooLarge) => {
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+            }
             Rejection::Hygiene(HygieneError::Version) => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Rejection::Hygiene(
                 HygieneError::Target
@@ -235,6 +237,7 @@ impl Rejection {
         match self {
             Rejection::Hygiene(HygieneError::Misdirected) => "This connection is not for that host",
             Rejection::Hygiene(HygieneError::TooManyHeaders) => "Too many header fields",
+            Rejection::Hygiene(HygieneError::HeadTooLarge) => "The head is too large",
             Rejection::Hygiene(_) => "Not an HTTP request that every server reads alike",
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown | Rejection::WorkspaceTwice => "Nothing here",
             Rejection::MethodNotAllowed(_) => "Not a method of this resource",
@@ -382,6 +385,7 @@ impl Rejection {
                 | HygieneError::Value(_)
                 | HygieneError::ConnectionOption
                 | HygieneError::TooManyHeaders
+                | HygieneError::HeadTooLarge
                 | HygieneError::Version => true,
                 HygieneError::Trace
                 | HygieneError::Path(_)
@@ -452,6 +456,7 @@ fn hygiene_code(error: HygieneError) -> &'static str {
         HygieneError::ConnectionOption => "connection_option",
         HygieneError::Expectation => "expectation",
         HygieneError::TooManyHeaders => "too_many_headers",
+        HygieneError::HeadTooLarge => "head_too_large",
         HygieneError::Version => "http_version",
     }
 }

@@ -27,6 +27,7 @@ use crate::edge::certificates::CertificateError;
 use crate::edge::challenges::Challenges;
 use crate::edge::connections::{Connections, Tally};
 use crate::edge::drain::{Drain, Finished};
+use crate::edge::frames::Excess;
 use crate::edge::listener::{TlsEdge, serve_tls};
 use crate::edge::plain::{PlainEdge, serve_plain};
 use crate::edge::runtimes::Runtimes;
@@ -428,6 +429,7 @@ fn reading(connections: &Connections) -> ConnectionsReading {
         proxy_malformed,
         proxy_timed_out,
         handshakes: _,
+        excesses,
     } = &connections.tally;
     let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     ConnectionsReading {
@@ -443,6 +445,7 @@ fn reading(connections: &Connections) -> ConnectionsReading {
         proxy_absent: number(proxy_absent),
         proxy_malformed: number(proxy_malformed),
         proxy_timed_out: number(proxy_timed_out),
+        excesses: Excess::ALL.map(|of| (of.as_str(), excesses.get(of as usize).map_or(0, number))),
     }
 }
 

@@ -44,7 +44,7 @@ pub use response_body::UpstreamBody;
 pub use trace::Traceparent;
 pub use websocket::{Handshake, HandshakeError, Splice, SpliceEnd, Switch, UpgradePermit};
 
-use crate::policy::{self, HostHeader, HttpVersion, Limits};
+use crate::policy::{self, HostHeader, HttpVersion, Limits, Pace};
 use connect::{Connector, Security};
 use request_body::{RequestBody, Watch};
 use response_body::Source;
@@ -102,6 +102,7 @@ struct Backend {
     idle_timeout: Duration,
     /// The longest wait for the next piece of a client's streamed body.
     client_timeout: Duration,
+    body_pace: Pace,
     stream_bytes_max: u64,
     /// Whether the task that closes idle connections runs. It needs a runtime, so the first request starts it.
     reaper: OnceLock<()>,
@@ -185,6 +186,7 @@ impl Backend {
             response_timeout: upstream.response_timeout,
             idle_timeout: upstream.idle_timeout,
             client_timeout: limits.body_timeout,
+            body_pace: limits.body_pace(),
             stream_bytes_max: limits.stream_bytes_max,
             reaper: OnceLock::new(),
         })
@@ -253,7 +255,8 @@ impl Backend {
             }
             Outbound::Passed { mut head, body, permit } => {
                 let bytes_max = permit.bytes_max(self.stream_bytes_max);
-                let (watch, body) = Watch::streamed(body, bytes_max, self.response_timeout, self.client_timeout)?;
+                let (watch, body) =
+                    Watch::streamed(body, bytes_max, self.response_timeout, self.client_timeout, self.body_pace)?;
                 headers::clean_request_headers(&mut head.headers);
                 let request = match &self.protocol {
                     Protocol::Http1(_) => self.http1_request(head, body),

@@ -20,7 +20,10 @@ use tokio_util::task::TaskTracker;
 use super::body::Body;
 use super::connections::{Connections, Permit, Tally};
 use super::drain::Drain;
+use super::frames::{FrameMeter, HEADER_TABLE_BYTES, RESETS, head_list_bytes_max};
 use super::framing::{Fault, StrictReader};
+use super::metered::MeteredWire;
+use super::stalls::until_stalled;
 use super::turns::{AnswerBody, Exchange, Owed, Turns};
 use super::wire::Wire;
 use crate::policy::Limits;
@@ -43,7 +46,6 @@ pub(super) trait Answer: Send + Sync + 'static {
 #[derive(Clone)]
 pub(super) struct Protocols {
     http1: http1::Builder,
-    http2: http2::Builder<Tracked>,
     limits: Arc<Limits>,
     connections: Arc<Connections>,
     drain: Drain,
@@ -60,10 +62,10 @@ const HTTP2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 const HTTP2_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 const HTTP2_FRAME_BYTES_MAX: u32 = 16 * 1024;
-const HTTP2_HEADER_TABLE_BYTES: u32 = 4096;
-/// Streams that a peer resets before we have looked at them ("rapid reset", CVE-2023-44487).
-const HTTP2_PENDING_RESETS_MAX: usize = 20;
-/// Streams that we reset for a peer's errors ("made you reset", CVE-2025-8671).
+/// Streams that a peer resets before we have looked at them, as a browser does that leaves a page as soon as it came. All resets are counted by
+/// [`FrameMeter`].
+const HTTP2_PENDING_RESETS_MAX: usize = RESETS.at_once as usize;
+/// Streams that we reset for a peer's errors, over the life of a connection ("made you reset", CVE-2025-8671).
 const HTTP2_LOCAL_RESETS_MAX: usize = 128;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(45);
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
@@ -89,21 +91,7 @@ impl Protocols {
         if limits.headers_max > HTTP1_HEADERS_INLINE {
             http1.max_headers(limits.headers_max);
         }
-        let mut http2 = http2::Builder::new(Tracked(drain.tasks().clone()));
-        http2
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.http2_streams_max)
-            .max_pending_accept_reset_streams(HTTP2_PENDING_RESETS_MAX)
-            .max_local_error_reset_streams(HTTP2_LOCAL_RESETS_MAX)
-            .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
-            .header_table_size(HTTP2_HEADER_TABLE_BYTES)
-            .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
-            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
-            .max_frame_size(HTTP2_FRAME_BYTES_MAX)
-            .max_send_buf_size(HTTP2_SEND_BUFFER_BYTES_MAX)
-            .keep_alive_interval(HTTP2_PING_INTERVAL)
-            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
-        Self { http1, http2, limits, connections, drain }
+        Self { http1, limits, connections, drain }
     }
 
     // These two are no `async fn`: what is moved about while a connection is set up would stay in the future for as long as it lives, and
@@ -118,7 +106,7 @@ impl Protocols {
         let turns = Turns::new();
         let reader = StrictReader::new(self.limits.head_bytes_max, self.limits.headers_max);
         let wire = TokioIo::new(Wire::new(stream, reader, Arc::clone(&turns), permit));
-        let service = Service { answer, turns: Arc::clone(&turns) };
+        let service = Service { answer, turns: Arc::clone(&turns), limits: Arc::clone(&self.limits) };
         let mut connection = Box::new(self.http1.serve_connection(wire, service).with_upgrades());
         Box::pin(async move {
             if self.drive(&mut *connection, &turns).await == Ending::Closed {
@@ -134,12 +122,38 @@ impl Protocols {
         A: Answer,
     {
         let turns = Turns::new();
-        let service = Service { answer, turns: Arc::clone(&turns) };
-        let mut connection = Box::new(self.http2.serve_connection(TokioIo::new(stream), service));
+        let meter = FrameMeter::new(self.limits.head_bytes_max, self.limits.headers_max);
+        let wire = TokioIo::new(MeteredWire::new(stream, meter, permit));
+        let service = Service { answer, turns: Arc::clone(&turns), limits: Arc::clone(&self.limits) };
+        let mut connection = Box::new(self.http2(&turns).serve_connection(wire, service));
         Box::pin(async move {
             self.drive(&mut *connection, &turns).await;
-            drop((connection, permit));
+            drop(connection);
         })
+    }
+
+    /// What hyper holds of HTTP/2's limits; [`FrameMeter`] holds the others.
+    fn http2(&self, turns: &Arc<Turns>) -> http2::Builder<Streams> {
+        let streams = Streams {
+            tasks: self.drain.tasks().clone(),
+            turns: Arc::clone(turns),
+            stall_timeout: self.limits.idle_timeout,
+        };
+        let mut http2 = http2::Builder::new(streams);
+        http2
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(self.limits.http2_streams_max)
+            .max_pending_accept_reset_streams(HTTP2_PENDING_RESETS_MAX)
+            .max_local_error_reset_streams(HTTP2_LOCAL_RESETS_MAX)
+            .max_header_list_size(head_list_bytes_max(self.limits.head_bytes_max, self.limits.headers_max))
+            .header_table_size(HEADER_TABLE_BYTES)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
+            .max_frame_size(HTTP2_FRAME_BYTES_MAX)
+            .max_send_buf_size(HTTP2_SEND_BUFFER_BYTES_MAX)
+            .keep_alive_interval(HTTP2_PING_INTERVAL)
+            .keep_alive_timeout(HTTP2_PING_TIMEOUT);
+        http2
     }
 
     /// Answers bytes that were no request, where such bytes ended the connection.
@@ -266,7 +280,7 @@ where
     }
 }
 
-impl<S, A> Graceful for http2::Connection<TokioIo<S>, Service<A>, Tracked>
+impl<S, A> Graceful for http2::Connection<TokioIo<MeteredWire<S>>, Service<A>, Streams>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Answer,
@@ -280,6 +294,7 @@ where
 struct Service<A> {
     answer: Arc<A>,
     turns: Arc<Turns>,
+    limits: Arc<Limits>,
 }
 
 impl<A: Answer> hyper::service::Service<Request<Incoming>> for Service<A> {
@@ -288,7 +303,7 @@ impl<A: Answer> hyper::service::Service<Request<Incoming>> for Service<A> {
     type Future = Answered;
 
     fn call(&self, request: Request<Incoming>) -> Answered {
-        let exchange = Exchange::begin(&self.turns);
+        let exchange = Exchange::begin(&self.turns, self.limits.answer_pace());
         Answered { answering: self.answer.answer(request), exchange: Some(exchange) }
     }
 }
@@ -314,17 +329,25 @@ impl Future for Answered {
     }
 }
 
-/// Runs HTTP/2 streams so that the drain waits for them too.
+/// Runs HTTP/2 streams so that the drain waits for them too, and none waits for its client for ever.
 #[derive(Clone)]
-pub(super) struct Tracked(TaskTracker);
+struct Streams {
+    tasks: TaskTracker,
+    turns: Arc<Turns>,
+    stall_timeout: Duration,
+}
 
-impl<F> hyper::rt::Executor<F> for Tracked
+impl<F> hyper::rt::Executor<F> for Streams
 where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn(future);
+        // hyper has a stream run right after it has called the service, which began an exchange.
+        match self.turns.take_latest() {
+            Some(moves) => self.tasks.spawn(until_stalled(future, moves, self.stall_timeout)),
+            None => self.tasks.spawn(async move { drop(future.await) }),
+        };
     }
 }
 

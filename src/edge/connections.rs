@@ -7,6 +7,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
+use tokio::time::Instant;
+
+use super::allowance::{Overspent, SpentByAddress};
+use super::frames::{Excess, RESETS_OF_ADDRESS};
 use super::handshakes::Handshakes;
 use crate::policy::Limits;
 
@@ -17,6 +21,9 @@ pub struct Connections {
     open_max: usize,
     per_address: DashMap<IpAddr, usize>,
     per_address_max: usize,
+    started: Instant,
+    /// Streams that were reset, over all connections of an address: coming back makes nobody innocent.
+    resets: SpentByAddress,
     pub tally: Tally,
 }
 
@@ -40,6 +47,8 @@ pub struct Tally {
     pub proxy_absent: AtomicU64,
     pub proxy_malformed: AtomicU64,
     pub proxy_timed_out: AtomicU64,
+    /// HTTP/2 connections that ended with too much of something, in the order of [`Excess::ALL`].
+    pub excesses: [AtomicU64; Excess::ALL.len()],
 }
 
 impl Tally {
@@ -74,6 +83,8 @@ impl Connections {
             open_max: limits.connections_max,
             per_address: DashMap::new(),
             per_address_max: limits.connections_per_address_max,
+            started: Instant::now(),
+            resets: SpentByAddress::new(RESETS_OF_ADDRESS),
             tally: Tally::default(),
         })
     }
@@ -139,6 +150,30 @@ impl Permit {
     #[must_use]
     pub fn connections(&self) -> &Arc<Connections> {
         &self.connections
+    }
+}
+
+impl Permit {
+    /// The peer reset a stream, or made us reset it.
+    ///
+    /// # Errors
+    ///
+    /// Its address did so too often.
+    pub fn spend_reset(&self) -> Result<(), Overspent> {
+        match self.address {
+            Some(address) => self.connections.resets.spend(address, self.connections.started.elapsed()),
+            // A balancer speaks for itself; what its connection may spend is counted there.
+            None => Ok(()),
+        }
+    }
+
+    /// The connection ends with too much of something.
+    pub fn count_excess(&self, excess: Excess) {
+        for (counter, of) in self.connections.tally.excesses.iter().zip(Excess::ALL) {
+            if of == excess {
+                Tally::count(counter);
+            }
+        }
     }
 }
 

@@ -84,48 +84,71 @@ impl StrictReader {
         self.partial = Vec::new();
     }
 
+    /// Whether a head is to come, or is coming: nothing that is wrong now is wrong with a request that has begun before.
+    #[must_use]
+    pub fn is_at_head(&self) -> bool {
+        self.state == State::Head
+    }
+
     /// Reads on.
     ///
     /// # Errors
     ///
     /// These bytes must reach no parser.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), Fault> {
-        while !bytes.is_empty() {
-            bytes =
-                match self.state {
-                    State::Head => self.feed_head(bytes)?,
-                    State::Body { left } => {
-                        let (left, rest) = skip(left, bytes);
-                        self.state = if left == 0 { State::Head } else { State::Body { left } };
-                        rest
-                    }
-                    State::ChunkData { left } => {
-                        let (left, rest) = skip(left, bytes);
-                        self.state = if left == 0 { State::ChunkEnd } else { State::ChunkData { left } };
-                        rest
-                    }
-                    State::ChunkSize => self.feed_line(bytes, CHUNK_LINE_BYTES_MAX, |line| {
-                        Ok(match chunk_size(line)? {
-                            0 => State::Trailers { bytes: 0 },
-                            left => State::ChunkData { left },
-                        })
-                    })?,
-                    State::ChunkEnd => self.feed_line(bytes, 2, |line| {
-                        if line.is_empty() { Ok(State::ChunkSize) } else { Err(Fault::Chunk) }
-                    })?,
-                    State::Trailers { bytes: so_far } => {
-                        self.feed_line(bytes, TRAILER_BYTES_MAX.saturating_sub(so_far), |line| {
-                            if line.is_empty() {
-                                return Ok(State::Head);
-                            }
-                            read_header(line)?;
-                            Ok(State::Trailers { bytes: so_far + line.len() + 2 })
-                        })?
-                    }
-                    State::Tunnel => return Ok(()),
-                };
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        self.feed_whole(bytes).map_err(|(fault, _)| fault)
+    }
+
+    /// Reads on.
+    ///
+    /// # Errors
+    ///
+    /// These bytes must reach no parser, but for so many at their beginning, which end whole requests.
+    pub fn feed_whole(&mut self, bytes: &[u8]) -> Result<(), (Fault, usize)> {
+        let (mut left, mut whole) = (bytes, 0);
+        while !left.is_empty() {
+            left = self.step(left).map_err(|fault| (fault, whole))?;
+            if self.state == State::Head && self.partial.is_empty() {
+                whole = bytes.len() - left.len();
+            }
         }
         Ok(())
+    }
+
+    /// Reads on to the end of a line, of a body or of the bytes; gives what is left of them.
+    fn step<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Fault> {
+        Ok(match self.state {
+            State::Head => self.feed_head(bytes)?,
+            State::Body { left } => {
+                let (left, rest) = skip(left, bytes);
+                self.state = if left == 0 { State::Head } else { State::Body { left } };
+                rest
+            }
+            State::ChunkData { left } => {
+                let (left, rest) = skip(left, bytes);
+                self.state = if left == 0 { State::ChunkEnd } else { State::ChunkData { left } };
+                rest
+            }
+            State::ChunkSize => self.feed_line(bytes, CHUNK_LINE_BYTES_MAX, |line| {
+                Ok(match chunk_size(line)? {
+                    0 => State::Trailers { bytes: 0 },
+                    left => State::ChunkData { left },
+                })
+            })?,
+            State::ChunkEnd => {
+                self.feed_line(bytes, 2, |line| if line.is_empty() { Ok(State::ChunkSize) } else { Err(Fault::Chunk) })?
+            }
+            State::Trailers { bytes: so_far } => {
+                self.feed_line(bytes, TRAILER_BYTES_MAX.saturating_sub(so_far), |line| {
+                    if line.is_empty() {
+                        return Ok(State::Head);
+                    }
+                    read_header(line)?;
+                    Ok(State::Trailers { bytes: so_far + line.len() + 2 })
+                })?
+            }
+            State::Tunnel => &[],
+        })
     }
 
     fn feed_head<'b>(&mut self, bytes: &'b [u8]) -> Result<&'b [u8], Fault> {

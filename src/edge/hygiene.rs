@@ -11,6 +11,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::{Method, Version};
 
+use super::frames::FIELD_OVERHEAD_BYTES;
 use super::peer::TlsFacts;
 use crate::policy::Limits;
 use crate::profile::{Path, PathError};
@@ -60,6 +61,9 @@ pub enum HygieneError {
     /// 431.
     #[error("there are too many headers")]
     TooManyHeaders,
+    /// 431. Over HTTP/2 only: over HTTP/1 it is a [`Fault`](super::framing::Fault) of the bytes.
+    #[error("the head is longer than the limit")]
+    HeadTooLarge,
     #[error("the version of HTTP is not one that we speak")]
     Version,
 }
@@ -183,10 +187,13 @@ const RESERVED_PREFIXES: &[&str] = &["x-countersign", "x-forwarded"];
 ///
 /// # Errors
 ///
-/// [`HygieneError::TooManyHeaders`]: counted before anything is taken away, each crumb as one.
+/// [`HygieneError::TooManyHeaders`] and [`HygieneError::HeadTooLarge`]: counted before anything is taken away, each crumb as one.
 pub fn scrub(parts: &mut Parts, keep: &[HeaderName], limits: &Limits) -> Result<(), HygieneError> {
     if parts.headers.len() > limits.headers_max {
         return Err(HygieneError::TooManyHeaders);
+    }
+    if parts.version == Version::HTTP_2 && head_bytes(parts) > limits.head_bytes_max {
+        return Err(HygieneError::HeadTooLarge);
     }
     let unsayable: Vec<HeaderName> = parts
         .headers
@@ -201,6 +208,14 @@ pub fn scrub(parts: &mut Parts, keep: &[HeaderName], limits: &Limits) -> Result<
         join_cookies(&mut parts.headers);
     }
     Ok(())
+}
+
+/// How long a head is that came in HPACK, as RFC 9113 §6.5.2 counts.
+fn head_bytes(parts: &Parts) -> usize {
+    let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
+    let path = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let headers = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_OVERHEAD_BYTES);
+    parts.method.as_str().len() + authority + path + headers.sum::<usize>()
 }
 
 fn is_reserved(name: &str) -> bool {

@@ -8,10 +8,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::body::BoxError;
-use crate::policy::Limits;
+use crate::policy::{Limits, Pace};
 
 /// Why there is no body.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub enum BodyError {
 ///
 /// A [`BodyError`]; [`BodyError::TooLarge`] before a byte is read, where the head announced it.
 pub async fn read_body(body: &mut Incoming, content_length: Option<u64>, limits: &Limits) -> Result<Bytes, BodyError> {
-    read_at_most(body, content_length, limits.body_bytes_max, limits.body_timeout).await
+    read_at_most(body, content_length, limits.body_bytes_max, limits.body_timeout, limits.body_pace()).await
 }
 
 async fn read_at_most<B>(
@@ -44,6 +44,7 @@ async fn read_at_most<B>(
     content_length: Option<u64>,
     bytes_max: usize,
     deadline: Duration,
+    pace: Pace,
 ) -> Result<Bytes, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
@@ -52,26 +53,28 @@ where
     if content_length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > bytes_max)) {
         return Err(BodyError::TooLarge);
     }
-    // A stalled body never ends by itself; the deadline is around the whole, so that a byte now and then does not help.
-    match timeout(deadline, collect(body, bytes_max)).await {
-        Ok(result) => result,
-        Err(_) => Err(BodyError::Timeout),
-    }
+    collect(body, bytes_max, deadline, pace).await
 }
 
 /// The most that is reserved because a client says so, before its bytes are here.
 const RESERVE_BYTES_MAX: usize = 64 * 1024;
 
-async fn collect<B>(mut body: B, bytes_max: usize) -> Result<Bytes, BodyError>
+async fn collect<B>(mut body: B, bytes_max: usize, deadline: Duration, pace: Pace) -> Result<Bytes, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
 {
     let mut first: Option<Bytes> = None;
     let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(|error| blame(&*error.into()))?.into_data() else { continue };
+    let began = Instant::now();
+    let due = began + deadline;
+    loop {
         let so_far = first.as_ref().map_or(0, Bytes::len).max(rest.len());
+        // A stalled body never ends by itself; both times are counted from its beginning, so that a byte now and then does not help.
+        let due = due.min(began + pace.time_for(so_far as u64));
+        let frame = timeout_at(due, body.frame()).await.map_err(|_| BodyError::Timeout)?;
+        let Some(frame) = frame else { break };
+        let Ok(data) = frame.map_err(|error| blame(&*error.into()))?.into_data() else { continue };
         if data.len() > bytes_max.saturating_sub(so_far) {
             return Err(BodyError::TooLarge);
         }
@@ -117,6 +120,33 @@ mod tests {
     /// Gives its pieces, then what comes last.
     struct Pieces(Vec<&'static str>, Last);
 
+    const PACE: Pace = Pace { bytes_per_second_min: 10, grace: Duration::from_secs(5) };
+
+    /// A byte each second, for ever.
+    struct Trickle(tokio::time::Interval);
+
+    impl http_body::Body for Trickle {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+            self.0.poll_tick(context).map(|_| Some(Ok(Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_is_cut_however_long_it_may_take() {
+        let began = Instant::now();
+        let trickle = Trickle(tokio::time::interval(Duration::from_secs(1)));
+        let read = read_at_most(trickle, None, 1024, Duration::from_secs(3600), PACE).await;
+        assert!(matches!(read, Err(BodyError::Timeout)));
+        // Six bytes have earned six tenths of a second beyond the grace.
+        assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+        let fast = Trickle(tokio::time::interval(Duration::from_millis(50)));
+        let read = read_at_most(fast, None, 1024, Duration::from_secs(3600), PACE).await;
+        assert!(matches!(read, Err(BodyError::TooLarge)), "at twenty bytes a second it comes whole");
+    }
+
     #[derive(Clone, Copy)]
     enum Last {
         End,
@@ -145,7 +175,7 @@ mod tests {
             Last::Stall => Duration::from_millis(20),
             Last::End | Last::Error(_) => Duration::from_secs(20),
         };
-        read_at_most(Pieces(pieces.to_vec(), last), announced, 8, deadline).await
+        read_at_most(Pieces(pieces.to_vec(), last), announced, 8, deadline, PACE).await
     }
 
     #[tokio::test]
@@ -173,7 +203,7 @@ mod tests {
     async fn a_body_of_one_piece_is_not_copied() {
         let piece = Bytes::from(vec![b'a'; 4]);
         let body = http_body_util::Full::new(piece.clone());
-        let read = read_at_most(body, Some(4), 8, Duration::from_secs(20)).await.expect("a body");
+        let read = read_at_most(body, Some(4), 8, Duration::from_secs(20), PACE).await.expect("a body");
         assert_eq!(read.as_ptr(), piece.as_ptr());
     }
 }

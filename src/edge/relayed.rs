@@ -5,7 +5,7 @@
 
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::frames::FrameAncestors;
+use super::frame_ancestors::FrameAncestors;
 
 /// What was asked for, as far as the headers of its answer go.
 #[derive(Clone, Debug, Default)]

@@ -17,6 +17,8 @@ pub struct Wire<S> {
     inner: S,
     reader: StrictReader,
     turns: Arc<Turns>,
+    /// A fault behind whole requests, until those are answered.
+    held: Option<Fault>,
     fault: Option<Fault>,
     permit: Permit,
 }
@@ -24,7 +26,7 @@ pub struct Wire<S> {
 impl<S> Wire<S> {
     /// The wire over `inner`.
     pub fn new(inner: S, reader: StrictReader, turns: Arc<Turns>, permit: Permit) -> Self {
-        Self { inner, reader, turns, fault: None, permit }
+        Self { inner, reader, turns, held: None, fault: None, permit }
     }
 
     /// What was wrong with the bytes, where something was.
@@ -37,13 +39,13 @@ impl<S> Wire<S> {
         (self.inner, self.permit)
     }
 
-    fn read_along(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    fn read_along(&mut self, bytes: &[u8]) -> Result<(), (Fault, usize)> {
         if self.turns.is_tunnel() {
             self.reader.become_tunnel();
             return Ok(());
         }
         let was_within_head = self.reader.is_within_head();
-        self.reader.feed(bytes)?;
+        self.reader.feed_whole(bytes)?;
         match (was_within_head, self.reader.is_within_head()) {
             (false, true) => self.turns.head_begins(),
             (true, false) => self.turns.head_ends(),
@@ -59,14 +61,31 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         if let Some(fault) = this.fault {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault)));
         }
-        let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
-        let result = this.read_along(buffer.filled().get(before..).unwrap_or_default());
-        Poll::Ready(result.map_err(|fault| {
+        if this.held.is_none() {
+            let before = buffer.filled().len();
+            ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
+            let Err((fault, whole)) = this.read_along(buffer.filled().get(before..).unwrap_or_default()) else {
+                return Poll::Ready(Ok(()));
+            };
+            buffer.set_filled(before + whole);
+            if whole > 0 || this.reader.is_at_head() {
+                // The requests before it are as good as without it. Their answers come first.
+                this.held = Some(fault);
+            } else {
+                this.fault = Some(fault);
+            }
+            if whole > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if let Some(fault) = this.held {
+            ready!(this.turns.poll_quiet(context));
             this.fault = Some(fault);
-            buffer.set_filled(before);
-            io::Error::new(io::ErrorKind::InvalidData, fault)
-        }))
+        }
+        match this.fault {
+            Some(fault) => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, fault))),
+            None => Poll::Pending,
+        }
     }
 }
 

@@ -56,6 +56,13 @@ fn overrides_method(name: &str) -> bool {
     folds_to(&fold(name), METHOD_OVERRIDE) || folds_to(&name.trim_start().to_lowercase(), METHOD_OVERRIDE)
 }
 
+/// Whether a query that nobody opens has a parameter by which frameworks take another method, however they cut it.
+#[must_use]
+pub fn query_overrides_method(query: &str) -> bool {
+    let overrides = |reading: &str| form_urlencoded::parse(reading.as_bytes()).any(|(name, _)| overrides_method(&name));
+    overrides(query) || query.contains(';') && overrides(&query.replace(';', "&"))
+}
+
 impl Guard {
     /// Gathers the names that `profile` gives a meaning in `operation`.
     #[must_use]
@@ -333,6 +340,12 @@ mod tests {
         }
         for name in ["method", "_methods", "my_method", "__method", "_metho", ""] {
             assert!(!overrides_method(name), "{name}");
+        }
+        for query in ["_method=DELETE", "a=1&_method", "a=1;%5Fmethod=put", "%5b_method=patch", "+_method=x"] {
+            assert!(query_overrides_method(query), "{query}");
+        }
+        for query in ["", "a=_method", "method=DELETE", "a=1;b=_method"] {
+            assert!(!query_overrides_method(query), "{query}");
         }
     }
 

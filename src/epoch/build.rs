@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::key_sets::{self, KeySetBuildError};
 use super::secrets::{self, SecretError};
-use crate::edge::frames::{FrameAncestors, OwnPages};
+use crate::edge::frame_ancestors::{FrameAncestors, OwnPages};
 use crate::edge::headers::SecurityHeaders;
 use crate::envelope::Guard;
 use crate::identity::{

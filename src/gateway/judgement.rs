@@ -20,7 +20,9 @@ use crate::decision::{
 use crate::edge::ClientCertificate;
 use crate::edge::hygiene::Head;
 use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
-use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
+use crate::envelope::{
+    Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding, query_overrides_method,
+};
 use crate::epoch::{Epoch, Route, Tenant};
 use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SignedPayload, demand};
 use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace, Origin};
@@ -313,6 +315,10 @@ impl<'j> Judgement<'j> {
         origin: &RequestOrigin,
         witness: &mut impl Witness,
     ) -> Result<(&'j Tenant, Option<AdmittedOrigin>), Rejection> {
+        // One method was routed, and the backend must not take it for another.
+        if self.head.query().is_some_and(query_overrides_method) {
+            return Err(EnvelopeError::MethodOverride.into());
+        }
         let (tenant, meant) = self.unopened_tenant()?;
         if self.route.operation.class == Class::ServerApi {
             // What is not opened may be for any of them: each must let this server in.

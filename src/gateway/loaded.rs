@@ -1,7 +1,7 @@
 //! What an answer of the upstream is to the browser that asked: its headers go by that.
 
 use super::Judgement;
-use crate::edge::frames::FrameAncestors;
+use crate::edge::frame_ancestors::FrameAncestors;
 use crate::edge::relayed::Loaded;
 use crate::profile::{Class, Serves};
 use crate::rejection::Rejection;

@@ -79,6 +79,8 @@ pub struct ConnectionsReading {
     pub proxy_absent: u64,
     pub proxy_malformed: u64,
     pub proxy_timed_out: u64,
+    /// Cut because an HTTP/2 client sent too much of something, by what it was.
+    pub excesses: [(&'static str, u64); 10],
 }
 
 /// How the state is doing.
@@ -208,6 +210,11 @@ impl Collector for ReadingsCollector {
                 ("malformed", reading.proxy_malformed),
                 ("timeout", reading.proxy_timed_out),
             ] {
+                ConstCounter::new(number).encode(family.encode_family(&[("reason", reason)])?)?;
+            }
+            let help = "HTTP/2 connections cut because the client sent too much of something";
+            let mut family = encoder.encode_descriptor("connections_excessive", help, None, counter_type)?;
+            for (reason, number) in reading.excesses {
                 ConstCounter::new(number).encode(family.encode_family(&[("reason", reason)])?)?;
             }
         }

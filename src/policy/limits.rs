@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::pace::Pace;
+
 /// The limits of the process. Each name ends in its unit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -13,6 +15,12 @@ pub struct Limits {
     /// A connection without a request.
     pub idle_timeout: Duration,
     pub body_timeout: Duration,
+    /// A body that comes more slowly, over all of its time beyond `rate_grace`, comes too slowly.
+    pub body_bytes_per_second_min: u32,
+    /// The same for a client that takes an answer, over the time in which there was something to take.
+    pub answer_bytes_per_second_min: u32,
+    /// What a body or answer may take beyond the time that those two give it.
+    pub rate_grace: Duration,
     pub head_bytes_max: usize,
     pub headers_max: usize,
     pub body_bytes_max: usize,
@@ -43,12 +51,26 @@ impl Limits {
             handshake_timeout: self.handshake_timeout,
             head_timeout: self.head_timeout,
             idle_timeout: self.idle_timeout,
+            answer_bytes_per_second_min: self.answer_bytes_per_second_min,
+            rate_grace: self.rate_grace,
             head_bytes_max: self.head_bytes_max,
             headers_max: self.headers_max,
             http2_streams_max: self.http2_streams_max,
             drain_timeout: self.drain_timeout,
             ..Self::default()
         }
+    }
+
+    /// How fast a request's body must come.
+    #[must_use]
+    pub fn body_pace(&self) -> Pace {
+        Pace { bytes_per_second_min: self.body_bytes_per_second_min, grace: self.rate_grace }
+    }
+
+    /// How fast an answer must be taken.
+    #[must_use]
+    pub fn answer_pace(&self) -> Pace {
+        Pace { bytes_per_second_min: self.answer_bytes_per_second_min, grace: self.rate_grace }
     }
 }
 
@@ -61,6 +83,9 @@ impl Default for Limits {
             head_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(75),
             body_timeout: Duration::from_secs(20),
+            body_bytes_per_second_min: 128,
+            answer_bytes_per_second_min: 128,
+            rate_grace: Duration::from_secs(10),
             head_bytes_max: 32 * 1024,
             headers_max: 100,
             body_bytes_max: 1024 * 1024,

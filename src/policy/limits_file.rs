@@ -30,6 +30,15 @@ pub(super) struct RawLimits {
     /// For the whole body of a request.
     #[schemars(with = "Option<DurationText>")]
     body_timeout: Option<Placed<Duration>>,
+    /// Bytes a second at which a body must come, on average beyond `rate_grace`.
+    #[schemars(with = "Option<Count>")]
+    body_bytes_per_second_min: Option<Placed<u32>>,
+    /// Bytes a second at which an answer must be taken, on average beyond `rate_grace`.
+    #[schemars(with = "Option<Count>")]
+    answer_bytes_per_second_min: Option<Placed<u32>>,
+    /// What a body or answer may take beyond the time that its bytes a second give it.
+    #[schemars(with = "Option<DurationText>")]
+    rate_grace: Option<Placed<Duration>>,
     /// Method, path and headers together.
     #[schemars(with = "Option<Size>")]
     head_bytes_max: Option<Placed<usize>>,
@@ -120,6 +129,11 @@ impl RawLimits {
             head_timeout: table.optional("head_timeout", positive_duration),
             idle_timeout: table.optional("idle_timeout", positive_duration),
             body_timeout: table.optional("body_timeout", positive_duration),
+            body_bytes_per_second_min: table
+                .optional("body_bytes_per_second_min", |value| value.integer(1..=COUNT_MAX)),
+            answer_bytes_per_second_min: table
+                .optional("answer_bytes_per_second_min", |value| value.integer(1..=COUNT_MAX)),
+            rate_grace: table.optional("rate_grace", positive_duration),
             head_bytes_max: table.optional("head_bytes_max", size),
             headers_max: table.optional("headers_max", count),
             body_bytes_max: table.optional("body_bytes_max", size),
@@ -154,6 +168,9 @@ impl RawLimits {
             head_timeout,
             idle_timeout,
             body_timeout,
+            body_bytes_per_second_min,
+            answer_bytes_per_second_min,
+            rate_grace,
             head_bytes_max,
             headers_max,
             body_bytes_max,

@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::UpstreamError;
+use crate::policy::Pace;
 
 /// What hyper writes to the upstream.
 pub(super) enum RequestBody {
@@ -88,7 +89,7 @@ impl StreamedBody {
                 return Poll::Ready(Some(Err(self.progress.fail(Failure::TooLong))));
             };
             self.bytes_left = left;
-            self.progress.moved();
+            self.progress.took(length);
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
     }
@@ -100,6 +101,9 @@ struct Progress(Mutex<Step>);
 struct Step {
     turn: Turn,
     since: Instant,
+    /// How long the client has had the move in all, up to `since`, and how many bytes it sent.
+    waited: Duration,
+    bytes: u64,
     failure: Option<Failure>,
 }
 
@@ -121,7 +125,16 @@ impl Progress {
     }
 
     fn moved(&self) {
+        self.took(0);
+    }
+
+    fn took(&self, bytes: u64) {
         let mut step = self.step();
+        if step.turn == Turn::Client {
+            let waited = step.since.elapsed();
+            step.waited += waited;
+        }
+        step.bytes = step.bytes.saturating_add(bytes);
         step.turn = Turn::Upstream;
         step.since = Instant::now();
     }
@@ -144,17 +157,18 @@ impl Progress {
 pub(super) struct Watch {
     response_timeout: Duration,
     client_timeout: Duration,
+    pace: Option<Pace>,
     progress: Option<Arc<Progress>>,
 }
 
 impl Watch {
     /// For a body that lies ready. Its sending counts as waiting for the answer.
     pub(super) fn whole(response_timeout: Duration) -> Self {
-        Self { response_timeout, client_timeout: response_timeout, progress: None }
+        Self { response_timeout, client_timeout: response_timeout, pace: None, progress: None }
     }
 
-    /// For a body that is streamed: `client_timeout` is the longest wait for its next piece, `response_timeout` the longest for
-    /// the upstream to take a piece, and after the last one to answer.
+    /// For a body that is streamed: `client_timeout` is the longest wait for its next piece, `pace` how fast it must come on average,
+    /// `response_timeout` the longest for the upstream to take a piece, and after the last one to answer.
     ///
     /// # Errors
     ///
@@ -164,6 +178,7 @@ impl Watch {
         bytes_max: u64,
         response_timeout: Duration,
         client_timeout: Duration,
+        pace: Pace,
     ) -> Result<(Self, RequestBody), UpstreamError> {
         if incoming.is_end_stream() {
             return Ok((Self::whole(response_timeout), RequestBody::whole(Bytes::new())));
@@ -171,16 +186,22 @@ impl Watch {
         if incoming.size_hint().lower() > bytes_max {
             return Err(UpstreamError::RequestBodyTooLong);
         }
-        let step = Step { turn: Turn::Upstream, since: Instant::now(), failure: None };
+        let step =
+            Step { turn: Turn::Upstream, since: Instant::now(), waited: Duration::ZERO, bytes: 0, failure: None };
         let progress = Arc::new(Progress(Mutex::new(step)));
         let body = StreamedBody { incoming, bytes_left: bytes_max, progress: Arc::clone(&progress) };
-        Ok((Self { response_timeout, client_timeout, progress: Some(progress) }, RequestBody::Streamed(body)))
+        Ok((
+            Self { response_timeout, client_timeout, pace: Some(pace), progress: Some(progress) },
+            RequestBody::Streamed(body),
+        ))
     }
 
     /// Waits for the answer as long as the request makes progress.
     pub(super) async fn answer<F: Future>(&self, answer: F) -> Result<F::Output, UpstreamError> {
         let mut answer = pin!(answer);
-        let mut deadline = Instant::now() + self.response_timeout;
+        // A streamed body is looked at as soon as it may be too slow.
+        let first = self.pace.map_or(self.response_timeout, |pace| pace.grace.min(self.response_timeout));
+        let mut deadline = Instant::now() + first;
         loop {
             if let Ok(output) = timeout_at(deadline, answer.as_mut()).await {
                 return Ok(output);
@@ -188,13 +209,18 @@ impl Watch {
             let Some(progress) = &self.progress else { return Err(UpstreamError::ResponseTimeout) };
             let step = progress.step();
             let (next, error) = match step.turn {
-                Turn::Client => (step.since + self.client_timeout, UpstreamError::ClientBodyTimeout),
+                Turn::Client => {
+                    let at_pace = self.pace.map(|pace| pace.time_for(step.bytes).saturating_sub(step.waited));
+                    let wait = at_pace.map_or(self.client_timeout, |time| time.min(self.client_timeout));
+                    (step.since + wait, UpstreamError::ClientBodyTimeout)
+                }
                 Turn::Upstream => (step.since + self.response_timeout, UpstreamError::ResponseTimeout),
             };
             if next <= Instant::now() {
                 return Err(error);
             }
-            deadline = next;
+            // Whose turn it is now it need not be when that is over.
+            deadline = self.pace.map_or(next, |pace| next.min(Instant::now() + pace.grace));
         }
     }
 

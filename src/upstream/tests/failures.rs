@@ -231,6 +231,37 @@ async fn a_client_that_stops_in_the_middle_of_a_passed_body_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_passed_body_that_trickles_is_given_up_though_it_never_stops() {
+    let limits = Limits { body_bytes_per_second_min: 100_000, rate_grace: SHORT, ..Limits::default() };
+    let port = listen(|mut stream, _| async move {
+        let mut sink = Vec::new();
+        stream.read_to_end(&mut sink).await.unwrap();
+    })
+    .await;
+    let gateway = gateway(Arc::new(limited(upstream("http", port), &limits)), Body::Stream).await;
+    let client = TcpStream::connect(gateway).await.unwrap();
+    let (mut read, mut write) = client.into_split();
+    write.write_all(b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\n").await.unwrap();
+    // As many as a deadline of ours would give it, and no more.
+    let trickle = tokio::spawn(async move {
+        for _ in 0..2_000 {
+            sleep(Duration::from_millis(5)).await;
+            if write.write_all(b"a").await.is_err() {
+                break;
+            }
+        }
+    });
+    let mut answer = Vec::new();
+    let mut buffer = [0; 1024];
+    while !String::from_utf8_lossy(&answer).contains("the client took too long") {
+        let count = read.read(&mut buffer).await.unwrap();
+        assert_ne!(count, 0, "{}", String::from_utf8_lossy(&answer));
+        answer.extend_from_slice(&buffer[..count]);
+    }
+    trickle.abort();
+}
+
+#[tokio::test]
 async fn a_slow_passed_body_may_take_longer_than_an_answer() {
     let port = listen(|mut stream, _| async move {
         read_request(&mut stream).await;

@@ -363,8 +363,13 @@ impl TestGateway {
         self.records(1).remove(0)
     }
 
+    /// The process's number.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn signal(&self, name: &str) {
-        let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        let status = Command::new("kill").args(["-s", name, &self.process().to_string()]).status();
         assert!(status.expect("kill").success());
     }
 
