@@ -4,12 +4,14 @@ mod admin_client;
 mod certs;
 mod check;
 mod demo;
+mod domains;
 mod keys;
 mod log;
 mod revoke;
 mod schema;
 mod serve;
 mod test;
+mod tls;
 mod token;
 
 use std::process::ExitCode;
@@ -44,6 +46,10 @@ enum Command {
     Keys(keys::Arguments),
     /// Take proofs back: a token, a user, a key, or all that was issued before a moment.
     Revoke(Box<revoke::Arguments>),
+    /// Grade TLS listeners as SSL Labs does, and say what would lower the grade.
+    Tls(tls::Arguments),
+    /// Look at the trusted domains: HSTS, and when their certificates end.
+    Domains(domains::Arguments),
 }
 
 /// A command that could not do its work.
@@ -88,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Token(arguments) => token::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Revoke(arguments) => revoke::run(&arguments),
+        Command::Tls(arguments) => tls::run(&arguments),
+        Command::Domains(arguments) => domains::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -25,4 +25,5 @@ pub mod rehearse;
 pub mod rejection;
 pub mod server;
 pub mod state;
+pub mod survey;
 pub mod upstream;

@@ -7,6 +7,7 @@ mod alarm;
 mod handles;
 mod latency;
 mod metrics;
+mod outside;
 mod readings;
 mod shared_tokens;
 mod usage;
@@ -15,6 +16,7 @@ mod workspace;
 
 pub use latency::Latency;
 pub use metrics::{InFlight, Metrics, ReloadResult};
+pub use outside::{DomainReading, GradeReading};
 pub use readings::{AuditReading, CertificateReading, ConnectionsReading, KeySetReading, StateReading};
 pub use shared_tokens::{ADDRESSES_MAX, ALONE_SECONDS, TOKENS_WATCHED_MAX, WATCHED_SECONDS_MAX};
 pub use usage::{LONG_LIFE_SECONDS, TokenRisk, Upheld};

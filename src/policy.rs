@@ -5,6 +5,7 @@
 mod algorithm;
 mod case_file;
 mod cases;
+mod domains_file;
 mod finding;
 #[cfg(test)]
 mod fixtures;
@@ -23,6 +24,7 @@ mod set;
 mod shapes;
 mod source;
 mod state_file;
+mod tls_floor;
 mod trusted_domains;
 mod units;
 mod upstream_file;
@@ -37,8 +39,8 @@ pub use cases::{
 };
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
-    AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, OnFailure,
-    PlainListener, ReadBack, StateSettings, Upstream,
+    AdminListener, AuditSettings, CertificateSource, DomainsSettings, Gateway, HostHeader, HttpVersion, Listener,
+    OnFailure, PlainListener, ReadBack, StateSettings, Upstream,
 };
 pub use hsts::{Hsts, HstsError};
 pub use keywords::word;
@@ -48,6 +50,7 @@ pub use reader::Keyword;
 pub use schemas::schemas;
 pub use set::{PolicyFiles, PolicySet, parse};
 pub use source::Source;
+pub use tls_floor::TlsGrade;
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use units::duration as parse_duration;
 pub use workspace::{

@@ -2,9 +2,12 @@
 //!
 //! It owns signals, the reload and the drain. It decides nothing about requests: that is [`gateway`](crate::gateway).
 
+mod domains;
+mod grades;
 mod reload;
 mod workers;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
@@ -15,6 +18,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, AdminError, AdminState, AdminToken, AdminTokenError, Revoking};
@@ -31,7 +35,7 @@ use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Tenant, Watch, fetch_s
 use crate::gateway::Gateway;
 use crate::identity::KeySetState;
 use crate::observe::{ConnectionsReading, KeySetReading, Metrics, StateReading};
-use crate::policy::{Severity, StateSettings};
+use crate::policy::{Severity, StateSettings, TlsGrade};
 use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, Numbers, OnDisk, Store};
 use reload::{Reloader, load_certificates, tell_in_force};
 use workers::Workers;
@@ -43,6 +47,8 @@ pub enum StartError {
     Load(#[from] LoadError),
     #[error("{}", lines(name, mistakes))]
     Certificates { name: String, mistakes: Vec<CertificateError> },
+    #[error("{}", grades::lines(name, *grade, *floor, lowering))]
+    Grade { name: String, grade: TlsGrade, floor: TlsGrade, lowering: Vec<String> },
     #[error("listener `{name}`: {source}")]
     Tls { name: String, source: TlsError },
     #[error("listener `{name}`: the address {address} is already in use: stop what listens there, or change `address`")]
@@ -81,6 +87,7 @@ impl StartError {
                 findings.iter().filter(|finding| finding.severity == Severity::Error).map(ToString::to_string).collect()
             }
             StartError::Certificates { .. }
+            | StartError::Grade { .. }
             | StartError::Load(LoadError::Files(_) | LoadError::Build(_))
             | StartError::Tls { .. }
             | StartError::InUse { .. }
@@ -153,6 +160,7 @@ impl Server {
         for settings in &gateway.listeners {
             let name = || settings.name.clone();
             let certificates = load_certificates(settings)?;
+            grades::admit(&settings.name, &certificates, gateway)?;
             let tls = ReloadableTls::new(certificates).map_err(|source| StartError::Tls { name: name(), source })?;
             let socket = listen(&settings.name, settings.address)?;
             listeners.push(Bound { name: name().into(), socket, tls: Arc::new(tls) });
@@ -235,10 +243,13 @@ impl Server {
 
         let count = workers;
         let workers = Workers::start(count).map_err(|source| StartError::Workers { count, source })?;
-        let mut shown = Vec::new();
+        let (mut shown, mut watched) = (Vec::new(), Vec::new());
         // Each listener is accepted from by one of the workers, and its connections are given to all.
         for (Bound { name, socket, tls }, acceptor) in listeners.into_iter().zip(workers.handles().iter().cycle()) {
             shown.push((Arc::clone(&name), Arc::clone(&tls)));
+            if let Ok(address) = socket.local_addr() {
+                watched.push(grades::Watched { name: Arc::clone(&name), address, tls: Arc::clone(&tls) });
+            }
             let edge = TlsEdge {
                 name,
                 tls,
@@ -264,6 +275,14 @@ impl Server {
             None => None,
         };
         tell_in_force(&state, &epoch, &shown);
+        let mut grades = grades::Grades {
+            epochs: Arc::clone(&epochs),
+            state: Arc::clone(&state),
+            listeners: watched,
+            every: grades::EVERY,
+            told: HashMap::new(),
+        };
+        grades.look().await;
         // Before anybody is told that we are ready: a change from then on is seen.
         let mut watch = Watch::start(epochs.directory());
         watch.follow(&epochs.named_files());
@@ -273,6 +292,9 @@ impl Server {
         tracing::info!(epoch = &**epoch.digest(), "ready");
         let started = epoch.gateway.clone();
         drop(epoch);
+        let (reloaded, reloads) = watch::channel(());
+        let domains = domains::Domains { epochs: Arc::clone(&epochs), state: Arc::clone(&state), told: HashMap::new() };
+        let onlookers = [tokio::spawn(grades.run(reloads.clone())), tokio::spawn(domains.run(reloads))];
 
         let mut reloader =
             Reloader { started, epochs: Arc::clone(&epochs), state: Arc::clone(&state), shown, recorder, begins: None };
@@ -291,6 +313,7 @@ impl Server {
             }
             // After the reload, which may have brought other files.
             watch.follow(&epochs.named_files());
+            reloaded.send_replace(());
         }
 
         // Drain: nothing new, what was begun is finished, then the records.
@@ -307,6 +330,7 @@ impl Server {
             _ = signals.interrupt.recv() => {}
         }
         issuers.abort();
+        onlookers.iter().for_each(tokio::task::JoinHandle::abort);
         workers.stop();
         admin_stop.cancel();
         if let Some(admin) = admin {

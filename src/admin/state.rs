@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use crate::audit::{Change, Numbers, Recorder};
 use crate::clock::UnixSeconds;
-use crate::observe::{AuditReading, CertificateReading, KeySetReading, Metrics, ReloadResult, UsageReport};
+use crate::observe::{
+    AuditReading, CertificateReading, DomainReading, GradeReading, KeySetReading, Metrics, ReloadResult, UsageReport,
+};
 
 /// The epoch in force.
 #[derive(Clone, Debug)]
@@ -67,6 +69,8 @@ pub struct AdminState {
     started: SystemTime,
     epoch: ArcSwapOption<EpochFacts>,
     certificates: ArcSwap<Vec<CertificateReading>>,
+    grades: ArcSwap<Vec<GradeReading>>,
+    domains: ArcSwap<Vec<DomainReading>>,
     reload: ArcSwapOption<ReloadFacts>,
     draining: AtomicBool,
 }
@@ -88,6 +92,8 @@ impl AdminState {
             started,
             epoch: ArcSwapOption::empty(),
             certificates: ArcSwap::default(),
+            grades: ArcSwap::default(),
+            domains: ArcSwap::default(),
             reload: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
         })
@@ -103,6 +109,18 @@ impl AdminState {
     pub fn certificates_in_force(&self, certificates: Vec<CertificateReading>) {
         self.metrics.certificates(certificates.clone());
         self.certificates.store(Arc::new(certificates));
+    }
+
+    /// The grades of all listeners were looked at.
+    pub fn grades(&self, grades: Vec<GradeReading>) {
+        self.metrics.grades(grades.clone());
+        self.grades.store(Arc::new(grades));
+    }
+
+    /// The trusted domains were looked at: all of them.
+    pub fn domains(&self, domains: Vec<DomainReading>) {
+        self.metrics.domains(domains.clone());
+        self.domains.store(Arc::new(domains));
     }
 
     /// A reload has ended, well or not.
@@ -170,6 +188,8 @@ impl AdminState {
                     days_left: days_left(certificate, now),
                 })
                 .collect(),
+            tls: self.grades.load().iter().map(TlsStatus::from).collect(),
+            domains: self.domains.load().iter().map(|domain| DomainStatus::from(domain, now)).collect(),
             upstreams: epoch.as_deref().map(|facts| facts.upstreams.clone()).unwrap_or_default(),
             key_sets: self.metrics.key_sets().into_iter().map(KeySetStatus::from).collect(),
             audit: AuditStatus { written, lost, disk_errors },
@@ -193,6 +213,8 @@ pub(super) struct Status {
     epoch: Option<EpochStatus>,
     reload: Option<ReloadStatus>,
     certificates: Vec<CertificateStatus>,
+    tls: Vec<TlsStatus>,
+    domains: Vec<DomainStatus>,
     upstreams: Vec<String>,
     key_sets: Vec<KeySetStatus>,
     audit: AuditStatus,
@@ -219,6 +241,38 @@ struct CertificateStatus {
     name: String,
     /// Whole days; negative when it has ended.
     days_left: i64,
+}
+
+#[derive(Serialize)]
+struct TlsStatus {
+    listener: String,
+    grade: &'static str,
+    findings: Vec<&'static str>,
+    handshake: &'static str,
+}
+
+impl From<&GradeReading> for TlsStatus {
+    fn from(reading: &GradeReading) -> Self {
+        let GradeReading { listener, grade, number: _, findings, handshake } = reading;
+        Self { listener: listener.clone(), grade, findings: findings.clone(), handshake }
+    }
+}
+
+#[derive(Serialize)]
+struct DomainStatus {
+    domain: String,
+    hsts: bool,
+    /// Whole days; `null` where there was no certificate to be had.
+    days_left: Option<i64>,
+    findings: Vec<&'static str>,
+}
+
+impl DomainStatus {
+    fn from(reading: &DomainReading, now: SystemTime) -> Self {
+        let DomainReading { domain, has_hsts, not_after, findings } = reading;
+        let days_left = not_after.map(|end| end.saturating_sub(UnixSeconds::of(now).0).div_euclid(DAY_SECONDS));
+        Self { domain: domain.clone(), hsts: *has_hsts, days_left, findings: findings.clone() }
+    }
 }
 
 #[derive(Serialize)]

@@ -193,6 +193,11 @@ impl Certificate {
         &self.key
     }
 
+    /// The chain as it is shown, each certificate in DER, the host's own first.
+    pub fn chain(&self) -> impl Iterator<Item = &[u8]> {
+        self.key.cert.iter().map(|certificate| &**certificate)
+    }
+
     /// The hosts for which it speaks.
     #[must_use]
     pub fn names(&self) -> &Arc<CertificateNames> {

@@ -40,11 +40,14 @@ impl NamedFiles {
             state: _,
             read_back: _,
             key_cache: _,
+            tls_floor: _,
+            domains,
         } = &set.gateway;
         let mut paths = BTreeSet::new();
         for CertificateSource { certificate, key } in listeners.iter().flat_map(|listener| &listener.certificates) {
             paths.extend([certificate.clone(), key.clone()]);
         }
+        paths.extend(domains.iter().filter_map(|domains| domains.ca.clone()));
         paths.extend(upstreams.iter().filter_map(|upstream| upstream.ca.clone()));
         let keys = set.workspaces.iter().flat_map(|workspace| &workspace.identity.keys);
         paths.extend(keys.filter_map(|key| key.source.file()).map(Path::to_owned));
@@ -131,6 +134,9 @@ mod tests {
             [audit]
             file = "audit.jsonl"
             subject_key = { file = "subject.key" }
+            [domains]
+            check = "24h"
+            ca = "domains.pem"
         "#;
         let acme = include_str!("../../policies/workspaces/acme.toml");
         let secret = r#"{ env = "ACME_MESSENGER_SECRET" }"#;
@@ -155,7 +161,7 @@ mod tests {
             base: "base".into(),
         });
         let named = NamedFiles::of(&set.unwrap_or_else(|| panic!("{findings:?}")));
-        let expected = ["a.key", "a.pem", "acme.secret", "b.pem", "ca.pem", "issuer.pem", "keys.json"]
+        let expected = ["a.key", "a.pem", "acme.secret", "b.pem", "ca.pem", "domains.pem", "issuer.pem", "keys.json"]
             .map(|name| Path::new("base").join(name));
         assert_eq!(named.paths().collect::<Vec<_>>(), expected);
     }

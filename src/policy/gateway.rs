@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::hsts::Hsts;
 use super::limits::Limits;
+use super::tls_floor::TlsGrade;
 use super::workspace::SecretSource;
 
 /// `gateway.toml`.
@@ -24,6 +25,10 @@ pub struct Gateway {
     pub read_back: ReadBack,
     /// The directory in which the sets of keys that were fetched outlive the process. `None`: they do not.
     pub key_cache: Option<PathBuf>,
+    /// The grade that every listener has at least, trust aside.
+    pub tls_floor: TlsGrade,
+    /// How the trusted domains are looked at. `None`: they are not.
+    pub domains: Option<DomainsSettings>,
 }
 
 impl Gateway {
@@ -162,6 +167,17 @@ pub enum OnFailure {
     Closed,
     /// The proof counts.
     Open,
+}
+
+/// How the trusted domains are looked at, in the background.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainsSettings {
+    /// How often.
+    pub check: Duration,
+    /// A certificate that ends sooner is told of.
+    pub expires_within: Duration,
+    /// Whom to believe. `None`: the system's authorities.
+    pub ca: Option<PathBuf>,
 }
 
 /// Where decisions are recorded.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 
+use super::domains_file::RawDomains;
 use super::finding::Findings;
 use super::gateway::{AdminListener, AuditSettings, CertificateSource, Gateway, Listener, PlainListener, ReadBack};
 use super::hsts::Hsts;
@@ -16,6 +17,7 @@ use super::schemas::{Address, Count, DurationText, Size};
 use super::secret::RawSecret;
 use super::source::Source;
 use super::state_file::RawState;
+use super::tls_floor::TlsGrade;
 use super::upstream_file::RawUpstream;
 
 /// The process: its listeners, backends, limits and audit.
@@ -26,6 +28,8 @@ pub(super) struct RawGateway {
     read_back: Option<Placed<ReadBack>>,
     /// A directory for the sets of keys that were fetched, so that a restart knows them also while their issuer is gone. Default: none.
     key_cache: Option<Placed<PathBuf>>,
+    /// The grade by the rules of SSL Labs that every listener has at least; less does not start, and is not reloaded. Default: A.
+    tls_floor: Option<Placed<TlsGrade>>,
     /// Where browsers connect.
     #[schemars(required, length(min = 1))]
     listeners: Option<Placed<Vec<Placed<RawListener>>>>,
@@ -38,6 +42,7 @@ pub(super) struct RawGateway {
     limits: Option<Placed<RawLimits>>,
     audit: Option<Placed<RawAudit>>,
     state: Option<Placed<RawState>>,
+    domains: Option<Placed<RawDomains>>,
 }
 
 /// A TLS listener.
@@ -126,6 +131,7 @@ impl RawGateway {
         reader::read(source, findings, |table| Self {
             read_back: table.optional("read_back", Value::keyword),
             key_cache: table.optional("key_cache", Value::path),
+            tls_floor: table.optional("tls_floor", Value::keyword),
             listeners: table.required("listeners", |value| at_least_one(value, RawListener::read)),
             plain: table.optional("plain", |value| value.table(RawPlain::read)),
             admin: table.optional("admin", |value| value.table(RawAdmin::read)),
@@ -134,6 +140,7 @@ impl RawGateway {
             limits: table.optional("limits", |value| value.table(RawLimits::read)),
             audit: table.optional("audit", |value| value.table(RawAudit::read)),
             state: table.optional("state", |value| value.table(RawState::read)),
+            domains: table.optional("domains", |value| value.table(RawDomains::read)),
         })
     }
 
@@ -144,7 +151,20 @@ impl RawGateway {
 
     /// What the file means; relative paths are below `base`. `None` after a mistake that is already among the findings.
     pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<Gateway> {
-        let Self { read_back, key_cache, listeners, plain, admin, upstreams, hsts, limits, audit, state } = self;
+        let Self {
+            read_back,
+            key_cache,
+            tls_floor,
+            listeners,
+            plain,
+            admin,
+            upstreams,
+            hsts,
+            limits,
+            audit,
+            state,
+            domains,
+        } = self;
         let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
         let plain = plain.map(|plain| plain.value.resolve());
         let state = state.map(|state| state.value).unwrap_or_default().resolve(base);
@@ -164,6 +184,7 @@ impl RawGateway {
             None => Some(Hsts::default()),
         };
         let audit = audit.map(|audit| audit.value).unwrap_or_default().resolve(base);
+        let domains = domains.map(|domains| domains.value.resolve(base));
         Some(Gateway {
             listeners: listeners?.into_iter().collect::<Option<_>>()?,
             plain: all_or_nothing(plain)?,
@@ -175,6 +196,8 @@ impl RawGateway {
             state,
             read_back: read_back.map_or(ReadBack::On, |word| word.value),
             key_cache: key_cache.map(|directory| base.join(directory.value)),
+            tls_floor: tls_floor.map_or_else(TlsGrade::default, |grade| grade.value),
+            domains: all_or_nothing(domains)?,
         })
     }
 }

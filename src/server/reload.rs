@@ -90,7 +90,9 @@ impl Reloader {
             let settings = epoch.gateway.listeners.iter().find(|listener| *listener.name == **name);
             // Listeners come and go with the process: their sockets were bound when it had the right to.
             let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
-            certificates.push(load_certificates(settings)?);
+            let loaded = load_certificates(settings)?;
+            super::grades::admit(name, &loaded, &epoch.gateway)?;
+            certificates.push(loaded);
         }
         Ok((epoch, certificates))
     }

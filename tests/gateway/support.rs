@@ -5,6 +5,7 @@ pub mod client;
 pub mod forms;
 pub mod gateway;
 pub mod issuer;
+pub mod site;
 pub mod token;
 pub mod upstream;
 
