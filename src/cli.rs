@@ -4,6 +4,7 @@ mod admin_client;
 mod certs;
 mod check;
 mod demo;
+mod domains;
 mod keys;
 mod log;
 mod revoke;
@@ -11,6 +12,7 @@ mod schema;
 mod serve;
 mod status;
 mod test;
+mod tls;
 mod token;
 
 use std::process::ExitCode;
@@ -47,6 +49,10 @@ enum Command {
     Keys(keys::Arguments),
     /// Take proofs back: a token, a user, a key, or all that was issued before a moment.
     Revoke(Box<revoke::Arguments>),
+    /// Grade TLS listeners as SSL Labs does, and say what would lower the grade.
+    Tls(tls::Arguments),
+    /// Look at the trusted domains: HSTS, and when their certificates end.
+    Domains(domains::Arguments),
 }
 
 /// A command that could not do its work.
@@ -92,6 +98,8 @@ pub fn main() -> ExitCode {
         Command::Status(arguments) => status::run(&arguments),
         Command::Keys(arguments) => keys::run(&arguments),
         Command::Revoke(arguments) => revoke::run(&arguments),
+        Command::Tls(arguments) => tls::run(&arguments),
+        Command::Domains(arguments) => domains::run(&arguments),
     };
     match done {
         Ok(code) => code,

@@ -27,4 +27,5 @@ pub mod rejection;
 pub mod server;
 pub mod stapling;
 pub mod state;
+pub mod survey;
 pub mod upstream;

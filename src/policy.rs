@@ -11,6 +11,7 @@ mod cases;
 mod client_address;
 mod client_address_file;
 mod client_identity;
+mod domains_file;
 mod fetch_metadata;
 mod finding;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod set;
 mod shapes;
 mod source;
 mod state_file;
+mod tls_floor;
 mod trusted_domains;
 mod units;
 mod upstream_file;
@@ -56,8 +58,8 @@ pub use client_identity::{ClientIdentity, ClientIdentityError};
 pub use fetch_metadata::FetchMetadataRule;
 pub use finding::{Finding, Findings, Paint, Severity};
 pub use gateway::{
-    AdminListener, AuditSettings, CertificateSource, Gateway, HostHeader, HttpVersion, Listener, OnFailure,
-    PlainListener, ReadBack, StateSettings, Upstream,
+    AdminListener, AuditSettings, CertificateSource, DomainsSettings, Gateway, HostHeader, HttpVersion, Listener,
+    OnFailure, PlainListener, ReadBack, StateSettings, Upstream,
 };
 pub use hsts::{Hsts, HstsError};
 pub use keywords::word;
@@ -70,6 +72,7 @@ pub use reader::Keyword;
 pub use schemas::schemas;
 pub use set::{PolicyFiles, PolicySet, parse};
 pub use source::{FileLine, Source};
+pub use tls_floor::TlsGrade;
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};
 pub use units::duration as parse_duration;
 pub use webhook::{WEBHOOK_KEYS_MAX, WebhookKey, WebhookPolicy};

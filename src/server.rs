@@ -2,11 +2,14 @@
 //!
 //! It owns signals, the reload and the drain. It decides nothing about requests: that is [`gateway`](crate::gateway).
 
+mod domains;
+mod grades;
 mod offer;
 mod ordered;
 mod reload;
 mod workers;
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
@@ -17,6 +20,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::acme::{AcmeError, Renewals};
@@ -36,7 +40,7 @@ use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Tenant, Watch, fetch_s
 use crate::gateway::Gateway;
 use crate::identity::KeySetState;
 use crate::observe::{ConnectionsReading, KeySetReading, Metrics, StateReading};
-use crate::policy::{PlainListener, ProxyProtocol, Severity, StateSettings};
+use crate::policy::{PlainListener, ProxyProtocol, Severity, StateSettings, TlsGrade};
 use crate::stapling::Stapler;
 use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, Numbers, OnDisk, Store};
 use offer::{OfferError, follow_certificates, load_offer, read_tls};
@@ -50,6 +54,8 @@ pub enum StartError {
     Load(#[from] LoadError),
     #[error("{}", lines(name, mistakes))]
     Certificates { name: String, mistakes: Vec<CertificateError> },
+    #[error("{}", grades::lines(name, *grade, *floor, lowering))]
+    Grade { name: String, grade: TlsGrade, floor: TlsGrade, lowering: Vec<String> },
     #[error("listener `{name}`: {source}")]
     Offer { name: String, source: OfferError },
     #[error("listener `{name}`: {source}")]
@@ -92,6 +98,7 @@ impl StartError {
                 findings.iter().filter(|finding| finding.severity == Severity::Error).map(ToString::to_string).collect()
             }
             StartError::Certificates { .. }
+            | StartError::Grade { .. }
             | StartError::Load(LoadError::Files(_) | LoadError::Build(_))
             | StartError::Offer { .. }
             | StartError::Tls { .. }
@@ -173,6 +180,7 @@ impl Server {
         for settings in &gateway.listeners {
             let name = || settings.name.clone();
             let offer = load_offer(settings, None)?;
+            grades::admit(&settings.name, &offer.certificates, gateway)?;
             let tls = ReloadableTls::with_challenges(offer, Arc::clone(&challenges))
                 .map_err(|source| StartError::Tls { name: name(), source })?;
             let socket = listen(&settings.name, settings.address)?;
@@ -288,12 +296,15 @@ impl Server {
 
         let count = workers;
         let workers = Workers::start(count).map_err(|source| StartError::Workers { count, source })?;
-        let mut shown = Vec::new();
+        let (mut shown, mut watched) = (Vec::new(), Vec::new());
         // Each listener is accepted from by one of the workers, and its connections are given to all.
         for (Bound { name, socket, tls, proxy_protocol }, acceptor) in
             listeners.into_iter().zip(workers.handles().iter().cycle())
         {
             shown.push((Arc::clone(&name), Arc::clone(&tls)));
+            if let Ok(address) = socket.local_addr() {
+                watched.push(grades::Watched { name: Arc::clone(&name), address, tls: Arc::clone(&tls) });
+            }
             let edge = TlsEdge {
                 name,
                 tls,
@@ -324,6 +335,14 @@ impl Server {
             None => None,
         };
         tell_in_force(&state, &epoch, &shown);
+        let mut grades = grades::Grades {
+            epochs: Arc::clone(&epochs),
+            state: Arc::clone(&state),
+            listeners: watched,
+            every: grades::EVERY,
+            told: HashMap::new(),
+        };
+        grades.look().await;
         // Before anybody is told that we are ready: a change from then on is seen.
         let mut watch = Watch::start(epochs.directory());
         watch.follow(&epochs.named_files());
@@ -333,6 +352,9 @@ impl Server {
         tracing::info!(epoch = &**epoch.digest(), "ready");
         let started = epoch.gateway.clone();
         drop(epoch);
+        let (reloaded, reloads) = watch::channel(());
+        let domains = domains::Domains { epochs: Arc::clone(&epochs), state: Arc::clone(&state), told: HashMap::new() };
+        let onlookers = [tokio::spawn(grades.run(reloads.clone())), tokio::spawn(domains.run(reloads))];
 
         // The listeners answer challenges by now.
         let ordering = tokio::spawn(Arc::clone(&renewals).run());
@@ -364,6 +386,7 @@ impl Server {
             }
             // After the reload, which may have brought other files.
             watch.follow(&epochs.named_files());
+            reloaded.send_replace(());
         }
 
         ordering.abort();
@@ -382,6 +405,7 @@ impl Server {
         }
         issuers.abort();
         stapling.abort();
+        onlookers.iter().for_each(tokio::task::JoinHandle::abort);
         workers.stop();
         admin_stop.cancel();
         if let Some(admin) = admin {

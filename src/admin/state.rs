@@ -12,8 +12,8 @@ use super::overview::{Overview, Seen};
 use crate::audit::{Change, Numbers, Recorder};
 use crate::clock::UnixSeconds;
 use crate::observe::{
-    AuditReading, CertificateReading, KeySetReading, Metrics, ReloadResult, StapleReading, TicketReading, TlsReading,
-    UsageReport,
+    AuditReading, CertificateReading, DomainReading, GradeReading, KeySetReading, Metrics, ReloadResult, StapleReading,
+    TicketReading, TlsReading, UsageReport,
 };
 use crate::policy::{FileLine, TrustedDomains};
 
@@ -87,6 +87,8 @@ pub struct AdminState {
     started: SystemTime,
     epoch: ArcSwapOption<EpochFacts>,
     certificates: ArcSwap<Vec<CertificateReading>>,
+    grades: ArcSwap<Vec<GradeReading>>,
+    domains: ArcSwap<Vec<DomainReading>>,
     reload: ArcSwapOption<ReloadFacts>,
     draining: AtomicBool,
     awaits_certificate: AtomicBool,
@@ -109,6 +111,8 @@ impl AdminState {
             started,
             epoch: ArcSwapOption::empty(),
             certificates: ArcSwap::default(),
+            grades: ArcSwap::default(),
+            domains: ArcSwap::default(),
             reload: ArcSwapOption::empty(),
             draining: AtomicBool::new(false),
             awaits_certificate: AtomicBool::new(false),
@@ -130,6 +134,18 @@ impl AdminState {
     /// Whether a listener has no certificate yet.
     pub fn certificates_awaited(&self, awaited: bool) {
         self.awaits_certificate.store(awaited, Ordering::Release);
+    }
+
+    /// The grades of all listeners were looked at.
+    pub fn grades(&self, grades: Vec<GradeReading>) {
+        self.metrics.grades(grades.clone());
+        self.grades.store(Arc::new(grades));
+    }
+
+    /// The trusted domains were looked at: all of them.
+    pub fn domains(&self, domains: Vec<DomainReading>) {
+        self.metrics.domains(domains.clone());
+        self.domains.store(Arc::new(domains));
     }
 
     /// A reload has ended, well or not.
@@ -218,6 +234,8 @@ impl AdminState {
                 .collect(),
             tickets: tickets.into_iter().map(TicketStatus::from).collect(),
             acme: self.metrics.orders().into_iter().map(OrderStatus::from).collect(),
+            tls: self.grades.load().iter().map(TlsStatus::from).collect(),
+            domains: self.domains.load().iter().map(|domain| DomainStatus::from(domain, now)).collect(),
             upstreams: epoch.as_deref().map(|facts| facts.upstreams.clone()).unwrap_or_default(),
             key_sets: self.metrics.key_sets().into_iter().map(KeySetStatus::from).collect(),
             audit: AuditStatus { written, lost, disk_errors },
@@ -243,6 +261,8 @@ pub(super) struct Status {
     certificates: Vec<CertificateStatus>,
     tickets: Vec<TicketStatus>,
     acme: Vec<OrderStatus>,
+    tls: Vec<TlsStatus>,
+    domains: Vec<DomainStatus>,
     upstreams: Vec<String>,
     key_sets: Vec<KeySetStatus>,
     audit: AuditStatus,
@@ -310,6 +330,38 @@ impl From<TicketReading> for TicketStatus {
     fn from(reading: TicketReading) -> Self {
         let TicketReading { listener, is_shared: shared, age_seconds } = reading;
         Self { listener, shared, age_seconds }
+    }
+}
+
+#[derive(Serialize)]
+struct TlsStatus {
+    listener: String,
+    grade: &'static str,
+    findings: Vec<&'static str>,
+    handshake: &'static str,
+}
+
+impl From<&GradeReading> for TlsStatus {
+    fn from(reading: &GradeReading) -> Self {
+        let GradeReading { listener, grade, number: _, findings, handshake } = reading;
+        Self { listener: listener.clone(), grade, findings: findings.clone(), handshake }
+    }
+}
+
+#[derive(Serialize)]
+struct DomainStatus {
+    domain: String,
+    hsts: bool,
+    /// Whole days; `null` where there was no certificate to be had.
+    days_left: Option<i64>,
+    findings: Vec<&'static str>,
+}
+
+impl DomainStatus {
+    fn from(reading: &DomainReading, now: SystemTime) -> Self {
+        let DomainReading { domain, has_hsts, not_after, findings } = reading;
+        let days_left = not_after.map(|end| end.saturating_sub(UnixSeconds::of(now).0).div_euclid(24 * 60 * 60));
+        Self { domain: domain.clone(), hsts: *has_hsts, days_left, findings: findings.clone() }
     }
 }
 

@@ -42,6 +42,8 @@ impl NamedFiles {
             read_back: _,
             key_cache: _,
             client_address: _,
+            tls_floor: _,
+            domains,
         } = &set.gateway;
         let mut paths = BTreeSet::new();
         for CertificateSource { certificate, key } in listeners.iter().flat_map(|listener| &listener.certificates) {
@@ -54,6 +56,7 @@ impl NamedFiles {
             }
         }
         paths.extend(listeners.iter().flat_map(|listener| listener.tls.files()).map(Path::to_owned));
+        paths.extend(domains.iter().filter_map(|domains| domains.ca.clone()));
         paths.extend(upstreams.iter().filter_map(|upstream| upstream.ca.clone()));
         let keys = set.workspaces.iter().flat_map(|workspace| &workspace.identity.keys);
         paths.extend(keys.filter_map(|key| key.source.file()).map(Path::to_owned));
@@ -156,6 +159,9 @@ mod tests {
             [audit]
             file = "audit.jsonl"
             subject_key = { file = "subject.key" }
+            [domains]
+            check = "24h"
+            ca = "domains.pem"
         "#;
         let acme = include_str!("../../policies/workspaces/acme.toml");
         let secret = r#"{ env = "ACME_MESSENGER_SECRET" }"#;
@@ -191,6 +197,7 @@ mod tests {
             "ca.pem",
             "clients.crl",
             "clients.pem",
+            "domains.pem",
             "eab.key",
             "issuer.pem",
             "keys.json",

@@ -11,6 +11,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::latency::Latency;
 use super::orders::OrderReading;
+use super::outside::{DomainReading, GradeReading, Outside, OutsideCollector};
 use super::readings::{
     AuditReading, CertificateReading, ConnectionsReading, KeySetReading, Readings, ReadingsCollector, StateReading,
 };
@@ -42,6 +43,7 @@ pub struct Metrics {
     reloads: Family<ReloadLabels, Counter>,
     reload_failed: Gauge,
     readings: Arc<Readings>,
+    outside: Arc<Outside>,
     pub(super) usages: Arc<Usages>,
     pub(super) shared_tokens: SharedTokens,
     refused_origins: RefusedOrigins,
@@ -145,6 +147,7 @@ impl Metrics {
             reloads: Family::default(),
             reload_failed: Gauge::default(),
             readings: Arc::new(Readings::default()),
+            outside: Arc::default(),
             usages: Arc::new(Usages::default()),
             shared_tokens: SharedTokens::new(),
             refused_origins: RefusedOrigins::default(),
@@ -195,6 +198,7 @@ impl Metrics {
         let (readings, usages) = (metrics.readings.clone(), metrics.usages.clone());
         registry.register_collector(Box::new(TlsCollector(Arc::clone(&metrics.tls))));
         registry.register_collector(Box::new(ReadingsCollector { readings, usages }));
+        registry.register_collector(Box::new(OutsideCollector(Arc::clone(&metrics.outside))));
         Arc::new(metrics)
     }
 
@@ -294,6 +298,16 @@ impl Metrics {
     /// The certificates in force.
     pub fn certificates(&self, certificates: Vec<CertificateReading>) {
         self.readings.certificates.store(Arc::new(certificates));
+    }
+
+    /// The grades of all listeners.
+    pub fn grades(&self, grades: Vec<GradeReading>) {
+        self.outside.grades.store(Arc::new(grades));
+    }
+
+    /// All trusted domains that were looked at.
+    pub fn domains(&self, domains: Vec<DomainReading>) {
+        self.outside.domains.store(Arc::new(domains));
     }
 
     /// Who knows how the record is doing. The first to say so stays.

@@ -9,6 +9,7 @@ use super::client_address::{ProxyProtocol, TrustedProxies};
 use super::hsts::Hsts;
 use super::limits::Limits;
 use super::listener_tls::ListenerTls;
+use super::tls_floor::TlsGrade;
 use super::workspace::SecretSource;
 
 /// `gateway.toml`.
@@ -31,6 +32,10 @@ pub struct Gateway {
     pub read_back: ReadBack,
     /// The directory in which the sets of keys that were fetched outlive the process. `None`: they do not.
     pub key_cache: Option<PathBuf>,
+    /// The grade that every listener has at least, trust aside.
+    pub tls_floor: TlsGrade,
+    /// How the trusted domains are looked at. `None`: they are not.
+    pub domains: Option<DomainsSettings>,
 }
 
 impl Gateway {
@@ -180,6 +185,17 @@ pub enum OnFailure {
     Closed,
     /// The proof counts.
     Open,
+}
+
+/// How the trusted domains are looked at, in the background.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainsSettings {
+    /// How often.
+    pub check: Duration,
+    /// A certificate that ends sooner is told of.
+    pub expires_within: Duration,
+    /// Whom to believe. `None`: the system's authorities.
+    pub ca: Option<PathBuf>,
 }
 
 /// Where decisions are recorded.

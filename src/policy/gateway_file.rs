@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 
 use super::acme_file::{self, Orders, RawAcme};
 use super::client_address_file::RawClientAddress;
+use super::domains_file::RawDomains;
 use super::finding::Findings;
 use super::gateway::{AdminListener, AuditSettings, CertificateSource, Gateway, Listener, PlainListener, ReadBack};
 use super::hsts::Hsts;
@@ -21,6 +22,7 @@ use super::schemas::{Address, Count, DurationText, Size};
 use super::secret::RawSecret;
 use super::source::Source;
 use super::state_file::RawState;
+use super::tls_floor::TlsGrade;
 use super::upstream_file::RawUpstream;
 
 /// The process: its listeners, backends, limits and audit.
@@ -31,6 +33,8 @@ pub(super) struct RawGateway {
     read_back: Option<Placed<ReadBack>>,
     /// A directory for the sets of keys that were fetched, so that a restart knows them also while their issuer is gone. Default: none.
     key_cache: Option<Placed<PathBuf>>,
+    /// The grade by the rules of SSL Labs that every listener has at least; less does not start, and is not reloaded. Default: A.
+    tls_floor: Option<Placed<TlsGrade>>,
     /// Where browsers connect.
     #[schemars(required, length(min = 1))]
     listeners: Option<Placed<Vec<Placed<RawListener>>>>,
@@ -45,6 +49,7 @@ pub(super) struct RawGateway {
     state: Option<Placed<RawState>>,
     client_address: Option<Placed<RawClientAddress>>,
     acme: Option<Placed<RawAcme>>,
+    domains: Option<Placed<RawDomains>>,
 }
 
 /// A TLS listener.
@@ -142,6 +147,7 @@ impl RawGateway {
         reader::read(source, findings, |table| Self {
             read_back: table.optional("read_back", Value::keyword),
             key_cache: table.optional("key_cache", Value::path),
+            tls_floor: table.optional("tls_floor", Value::keyword),
             listeners: table.required("listeners", |value| at_least_one(value, RawListener::read)),
             plain: table.optional("plain", |value| value.table(RawPlain::read)),
             admin: table.optional("admin", |value| value.table(RawAdmin::read)),
@@ -152,6 +158,7 @@ impl RawGateway {
             state: table.optional("state", |value| value.table(RawState::read)),
             client_address: table.optional("client_address", |value| value.table(RawClientAddress::read)),
             acme: table.optional("acme", |value| value.table(RawAcme::read)),
+            domains: table.optional("domains", |value| value.table(RawDomains::read)),
         })
     }
 
@@ -165,6 +172,7 @@ impl RawGateway {
         let Self {
             read_back,
             key_cache,
+            tls_floor,
             listeners,
             plain,
             admin,
@@ -175,6 +183,7 @@ impl RawGateway {
             state,
             client_address,
             acme,
+            domains,
         } = self;
         let acme_at = acme.as_ref().map(|acme| acme.span.clone());
         let acme = acme.map(|acme| acme.value.resolve(plain.is_some(), source, base, findings));
@@ -203,6 +212,7 @@ impl RawGateway {
         };
         let audit = audit.map(|audit| audit.value).unwrap_or_default().resolve(base);
         let client_address = client_address.map(|table| table.value.resolve());
+        let domains = domains.map(|domains| domains.value.resolve(base));
         Some(Gateway {
             listeners: listeners?.into_iter().collect::<Option<_>>()?,
             plain: all_or_nothing(plain)?,
@@ -216,6 +226,8 @@ impl RawGateway {
             acme: all_or_nothing(acme)?,
             read_back: read_back.map_or(ReadBack::On, |word| word.value),
             key_cache: key_cache.map(|directory| base.join(directory.value)),
+            tls_floor: tls_floor.map_or_else(TlsGrade::default, |grade| grade.value),
+            domains: all_or_nothing(domains)?,
         })
     }
 }

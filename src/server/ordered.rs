@@ -5,6 +5,7 @@
 
 use super::offer::{follow_certificates, load_offer};
 use super::reload::{Reloader, tell_in_force};
+use super::{StartError, grades};
 use crate::clock;
 use crate::edge::certificates::{Certificate, CertificateError, Certificates};
 use crate::policy;
@@ -53,8 +54,11 @@ impl Reloader {
             let Some(settings) = settings else { continue };
             match load_offer(settings, Some(&tls.certificates())) {
                 Ok(offer) => {
-                    if let Err(error) = tls.replace(offer) {
-                        tracing::error!(error = %error, "the certificates of before stay");
+                    let admitted = grades::admit(name, &offer.certificates, &epoch.gateway);
+                    if let Err(error) = admitted.and_then(|()| {
+                        tls.replace(offer).map_err(|source| StartError::Tls { name: name.to_string(), source })
+                    }) {
+                        tracing::error!(%error, "the certificates of before stay");
                     }
                 }
                 Err(error) => tracing::error!(%error, "the certificates of before stay"),

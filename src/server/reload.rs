@@ -108,7 +108,9 @@ impl Reloader {
             let settings = epoch.gateway.listeners.iter().find(|listener| *listener.name == **name);
             // Listeners come and go with the process: their sockets were bound when it had the right to.
             let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
-            offers.push(load_offer(settings, Some(&tls.certificates()))?);
+            let offer = load_offer(settings, Some(&tls.certificates()))?;
+            super::grades::admit(name, &offer.certificates, &epoch.gateway)?;
+            offers.push(offer);
         }
         Ok(Prepared { epoch, offers, office })
     }

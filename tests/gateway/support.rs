@@ -11,6 +11,7 @@ pub mod issuer;
 pub mod pebble;
 pub mod proxies;
 pub mod raw_upstream;
+pub mod site;
 pub mod tls_client;
 pub mod token;
 pub mod upstream;

@@ -22,6 +22,7 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(gateway.limits, Limits::default());
     assert_eq!(gateway.hsts, Hsts::default());
     assert_eq!(gateway.read_back, ReadBack::On);
+    assert_eq!(gateway.tls_floor, TlsGrade::A);
     assert!(gateway.plain.is_none() && gateway.admin.is_none() && gateway.key_cache.is_none());
     assert!(gateway.audit.file.is_none() && gateway.audit.subject_key.is_none());
     let upstream = &gateway.upstreams[0];
@@ -54,6 +55,19 @@ fn what_is_said_counts() {
     assert_eq!(gateway.upstreams[0].ca.as_deref(), Some(Path::new("policies/ca.pem")));
     assert_eq!(gateway.plain.expect("plain").redirect_port, 443);
     assert_eq!(gateway.hsts.header_value(), "max-age=0");
+}
+
+#[test]
+fn the_floor_of_tls_is_a_letter() {
+    assert_eq!(gateway(&format!("tls_floor = \"A+\"\n{GATEWAY}")).tls_floor, TlsGrade::APlus);
+    assert_eq!(gateway(&format!("tls_floor = \"F\"\n{GATEWAY}")).tls_floor, TlsGrade::F);
+    let (_, findings) = read(&format!("tls_floor = \"A++\"\n{GATEWAY}"), &[]);
+    assert_eq!(
+        lines(&findings),
+        [
+            "error: gateway.toml:1:13: `tls_floor`: expected `A+`, `A`, `A-`, `B`, `C`, `D`, `E` or `F`, found `A++` (did you mean `A+`?)"
+        ]
+    );
 }
 
 #[test]

@@ -1,0 +1,137 @@
+//! The trusted domains, looked at from time to time where the policy says so.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use crate::admin::AdminState;
+use crate::clock;
+use crate::epoch::{Epoch, Epochs};
+use crate::observe::DomainReading;
+use crate::policy::DomainsSettings;
+use crate::survey::{Authorities, AuthoritiesError, DomainReport, Looking, Visit, trusted_domains, visits};
+
+/// For each step of one domain.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Looks at the trusted domains and tells of them.
+pub(super) struct Domains {
+    pub(super) epochs: Arc<Epochs>,
+    pub(super) state: Arc<AdminState>,
+    /// By domain, the codes that were told last.
+    pub(super) told: HashMap<String, Vec<&'static str>>,
+}
+
+/// What is asked for, and of whom.
+type Asked = (DomainsSettings, Vec<Visit>);
+
+impl Domains {
+    /// Looks as often as the policy in force says; at once where the domains or the settings are others. Never, where it says nothing.
+    pub(super) async fn run(mut self, mut reloaded: watch::Receiver<()>) {
+        let mut last: Option<(Asked, Instant)> = None;
+        let mut epoch = self.epochs.current();
+        let mut asked = asked_by(&epoch);
+        loop {
+            if let Some(asked) = &asked {
+                let is_same = last.as_ref().is_some_and(|(before, _)| before == asked);
+                let due = last.as_ref().filter(|_| is_same).map(|(_, at)| *at + asked.0.check);
+                if due.is_none_or(|due| due <= Instant::now()) {
+                    let at = Instant::now();
+                    self.look(asked).await;
+                    last = Some((asked.clone(), at));
+                    continue;
+                }
+            } else if last.take().is_some() {
+                self.told.clear();
+                self.state.domains(Vec::new());
+            }
+            let due = last.as_ref().map(|(asked, at)| *at + asked.0.check);
+            let wait = async {
+                match due {
+                    Some(due) => sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wait => {}
+                changed = reloaded.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    // Most events of the file system change nothing.
+                    let current = self.epochs.current();
+                    if !Arc::ptr_eq(&current, &epoch) {
+                        (asked, epoch) = (asked_by(&current), current);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn look(&mut self, (settings, visits): &Asked) {
+        let authorities = match authorities(settings.ca.as_deref()) {
+            Ok(authorities) => authorities,
+            Err(error) => {
+                tracing::error!(%error, "domains_not_asked: `ca` of `[domains]`");
+                return;
+            }
+        };
+        let looking = Looking {
+            resolve: &[],
+            authorities: &authorities,
+            timeout: TIMEOUT,
+            expires_within: settings.expires_within,
+            now: clock::now_seconds().0,
+        };
+        let reports = trusted_domains(visits, looking, || ()).await;
+        let mut told = HashMap::new();
+        for report in &reports {
+            let codes = codes(report);
+            let domain = &report.visit.origin;
+            let before = self.told.get(domain).map_or(&[][..], Vec::as_slice);
+            if codes.is_empty() && !before.is_empty() {
+                tracing::info!(domain, "trusted_domain_fine");
+            } else if codes != before {
+                tracing::warn!(domain, findings = codes.join(" "), "trusted_domain_unfit");
+            }
+            told.insert(domain.clone(), codes);
+        }
+        self.told = told;
+        let unfit = reports.iter().filter(|report| report.has_findings()).count();
+        tracing::info!(domains = reports.len(), unfit, "trusted_domains_asked");
+        self.state.domains(reports.iter().map(reading).collect());
+    }
+}
+
+fn asked_by(epoch: &Epoch) -> Option<Asked> {
+    let settings = epoch.gateway.domains.clone()?;
+    let (visits, beyond) = visits(epoch.tenants().iter().map(|tenant| &tenant.workspace));
+    if beyond > 0 {
+        tracing::warn!(beyond, "some trusted domains are not asked: there are too many");
+    }
+    Some((settings, visits))
+}
+
+fn authorities(ca: Option<&Path>) -> Result<Authorities, AuthoritiesError> {
+    match ca {
+        Some(path) => Authorities::of_pem(&std::fs::read(path).map_err(|_| AuthoritiesError::None)?),
+        None => Authorities::system(),
+    }
+}
+
+fn codes(report: &DomainReport) -> Vec<&'static str> {
+    report.findings.iter().filter(|finding| finding.finding).map(|finding| finding.code).collect()
+}
+
+fn reading(report: &DomainReport) -> DomainReading {
+    DomainReading {
+        domain: report.visit.origin.clone(),
+        has_hsts: report.has_hsts(),
+        not_after: report.facts.as_ref().map(|facts| facts.ends),
+        findings: codes(report),
+    }
+}
