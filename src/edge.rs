@@ -19,7 +19,9 @@ pub mod origin;
 pub mod peer;
 pub mod plain;
 pub mod private_file;
+pub mod rates;
 pub mod read_body;
+pub mod room;
 pub mod runtimes;
 pub mod tls;
 mod turns;
@@ -31,6 +33,7 @@ pub use drain::Drain;
 pub use listener::{TlsEdge, serve_tls};
 pub use peer::{Handle, Peer, TlsFacts};
 pub use plain::{PlainEdge, serve_plain};
+pub use rates::Rates;
 pub use tls::ReloadableTls;
 
 #[cfg(test)]

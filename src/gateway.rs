@@ -6,6 +6,7 @@
 mod answer;
 mod judgement;
 mod lesson;
+mod limiting;
 mod recorded_body;
 mod recording;
 mod session;
@@ -13,6 +14,7 @@ mod standing;
 mod taught_body;
 
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use judgement::{Cleared, Judgement, LeakFound, Witness};
+pub use limiting::{Gate, Open};
 
 use crate::audit::{Begin, Event, Outcome, Recorder, Tally};
 use crate::clock;
@@ -34,7 +37,9 @@ use crate::edge::cors::Preflight;
 use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
 use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
+use crate::edge::rates::{Nearly, Rates};
 use crate::edge::read_body::read_body;
+use crate::edge::room::Room;
 use crate::edge::{Body, Handle, Peer, TlsFacts, body};
 use crate::epoch::{Epoch, Epochs, Route, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
@@ -46,6 +51,7 @@ use crate::upstream::{
     ForwardFacts, ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, Traceparent, UpgradePermit,
 };
 use lesson::Lesson;
+use limiting::Limiting;
 use recorded_body::{RecordedBody, Source};
 use recording::Recording;
 use taught_body::TaughtBody;
@@ -59,6 +65,10 @@ pub struct Gateway {
     state: Arc<dyn Store>,
     /// Counts what ends before its workspace is known.
     unplaced: Arc<OperationMetrics>,
+    /// How often each has asked.
+    rates: Arc<Rates>,
+    /// What bodies take.
+    room: Arc<Room>,
     drain: Drain,
     /// Cancelled when the process drains: WebSockets have no end of their own.
     tunnels: CancellationToken,
@@ -74,6 +84,8 @@ struct Progress {
     /// The request's body, until somebody reads it. Dropped before the answer is complete it would reset an HTTP/2 stream, and its client
     /// would see that rather than the answer.
     unread: Option<Incoming>,
+    /// Of which rate little is left.
+    nearly: Option<Nearly>,
 }
 
 /// What a request that was not refused ends in.
@@ -114,9 +126,16 @@ impl Handle for Gateway {
                 (rejection.code(), refusal.map(Source::Own))
             }
         };
+        if let (Some(nearly), "sent" | "answered") = (progress.nearly, code) {
+            nearly.tell(response.headers_mut());
+        }
         answer::dress(&mut response, &epoch.security_headers, progress.origin.as_ref(), event.id());
         let outcome = Outcome { code, status: response.status().as_u16() };
         response.map(|body| RecordedBody::new(body, event, outcome, in_flight, progress.unread).boxed())
+    }
+
+    fn admits_handshake(&self, address: IpAddr) -> bool {
+        self.rates.admits_handshake(&self.epochs.current().gateway.rates, address, self.rates.now())
     }
 
     fn strict_transport_security(&self) -> Option<HeaderValue> {
@@ -136,7 +155,10 @@ impl Gateway {
         tunnels: CancellationToken,
     ) -> Self {
         let unplaced = metrics.unplaced();
-        Self { epochs, recorder, metrics, state, unplaced, drain, tunnels }
+        let rates = Arc::new(Rates::new(epochs.current().gateway.limits.rate_keys_max));
+        let room = Room::new();
+        limiting::tell_metrics(&metrics, &rates, &room);
+        Self { epochs, recorder, metrics, state, unplaced, rates, room, drain, tunnels }
     }
 
     async fn pass(
@@ -150,6 +172,10 @@ impl Gateway {
         let limits = &epoch.gateway.limits;
         let (mut parts, incoming) = request.into_parts();
         progress.unread = Some(incoming);
+        let client = peer.address.ip();
+        // Whatever comes counts.
+        let mut limiting = Limiting::begin(&self.rates, epoch, client);
+        let by_address = limiting.address();
 
         // Hygiene, route, origin: see `arrive`.
         hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
@@ -162,11 +188,17 @@ impl Gateway {
             return Ok(Reply::Own(preflight.answer(admitted, &operation.methods, &judgement.token_headers())));
         }
 
+        // Rate: who asks too often learns it here, from the page that may read it. A preflight counts and is answered above: that costs no more
+        // than a refusal, after which its page would never learn that it is to wait.
+        limiting.arrived(by_address, event, progress)?;
+
         // What is never opened is streamed both ways.
         if let Some(permit) = PassPermit::of(operation) {
             let (tenant, admitted) = judgement.unopened(&origin)?;
             event.tenant(tenant, operation);
             progress.origin = admitted;
+            limiting.streamed(tenant, event)?;
+            progress.nearly = limiting.nearly();
             let forward = forward(&parts, &head, peer, event, &tenant.token_headers)?;
             return match (operation.upgrade, UpgradePermit::of(operation)) {
                 (Upgrade::WebSocket, Some(permit)) if Handshake::is_asked_for(&parts.headers) => {
@@ -183,15 +215,20 @@ impl Gateway {
 
         // Body: within what we are willing to hold.
         let incoming = progress.unread.as_mut().ok_or(Rejection::Internal)?;
-        let body = read_body(incoming, head.content_length(), limits).await?;
+        let mut held = self.room.admit(client, head.content_length(), limits.buffered_bytes_max)?;
+        let body = read_body(incoming, head.content_length(), limits, &mut held).await?;
         event.bytes_in(body.len() as u64);
 
         // Envelope, workspace, origin once more, proofs, judgement, rewriting: nothing waits in between but for the state.
         let began = Instant::now();
-        let cleared = judgement.clear(&body, &origin, clock::now_seconds(), &*self.state, event).await;
+        let cleared = judgement.clear(&body, &origin, clock::now_seconds(), &*self.state, &mut limiting, event).await;
         event.judge_time(began.elapsed());
         let Cleared { tenant, origin, rewritten, consumed, lesson } = cleared?;
         progress.origin = Some(origin);
+        progress.nearly = limiting.nearly();
+        // What waits for the upstream is what is written, and no longer what came.
+        drop(body);
+        held.shrink(rewritten.body().len());
 
         // Send: only what was judged, and only to the workspace's own upstream.
         let mut head = forward(&parts, &head, peer, event, consumed)?;

@@ -15,7 +15,9 @@ mod workspace;
 
 pub use latency::Latency;
 pub use metrics::{InFlight, Metrics, ReloadResult};
-pub use readings::{AuditReading, CertificateReading, ConnectionsReading, KeySetReading, StateReading};
+pub use readings::{
+    AuditReading, CertificateReading, ConnectionsReading, KeySetReading, RateReading, RoomReading, StateReading,
+};
 pub use shared_tokens::{ADDRESSES_MAX, ALONE_SECONDS, TOKENS_WATCHED_MAX, WATCHED_SECONDS_MAX};
 pub use usage::{LONG_LIFE_SECONDS, TokenRisk, Upheld};
 pub use usage_report::{KeyReport, Kinds, Risks, UsageReport, WorkspaceReport};

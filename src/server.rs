@@ -341,8 +341,16 @@ fn key_sets(epoch: &Epoch) -> Vec<KeySetReading> {
 }
 
 fn reading(connections: &Connections) -> ConnectionsReading {
-    let Tally { accepted, refused, accept_errors, handshakes_failed, handshakes_timed_out, malformed, timed_out } =
-        &connections.tally;
+    let Tally {
+        accepted,
+        refused,
+        accept_errors,
+        handshakes_failed,
+        handshakes_timed_out,
+        handshakes_limited,
+        malformed,
+        timed_out,
+    } = &connections.tally;
     let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     ConnectionsReading {
         open: connections.open() as u64,
@@ -351,6 +359,7 @@ fn reading(connections: &Connections) -> ConnectionsReading {
         accept_errors: number(accept_errors),
         handshakes_failed: number(handshakes_failed),
         handshakes_timed_out: number(handshakes_timed_out),
+        handshakes_limited: number(handshakes_limited),
         malformed: number(malformed),
         timed_out: number(timed_out),
     }

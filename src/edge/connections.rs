@@ -27,6 +27,8 @@ pub struct Tally {
     pub accept_errors: AtomicU64,
     pub handshakes_failed: AtomicU64,
     pub handshakes_timed_out: AtomicU64,
+    /// Beyond a rate: closed before a byte of a handshake was read.
+    pub handshakes_limited: AtomicU64,
     /// Heads that were refused as bytes, see [`super::framing`].
     pub malformed: AtomicU64,
     /// Connections cut because the client did not do what was its turn.
@@ -109,7 +111,7 @@ impl Drop for Permit {
 }
 
 /// What counts as one address: a host has a whole /64 of IPv6 to itself.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),

@@ -142,6 +142,11 @@ async fn shake_hands<H: Handle>(
 ) -> Option<Serving> {
     let tally = &edge.connections.tally;
     let local = stream.local_addr().ok()?;
+    // Before a byte is read: a handshake costs us more than it costs whoever asks for one.
+    if !edge.handler.admits_handshake(address.ip()) {
+        Tally::count(&tally.handshakes_limited);
+        return None;
+    }
     let tls = edge.tls.current();
     let handshake = timeout(edge.limits.handshake_timeout, tls.acceptor().accept(stream));
     let stream = tokio::select! {

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::body::BoxError;
+use super::room::{Held, NoRoom};
 use crate::policy::Limits;
 
 /// Why there is no body.
@@ -28,15 +29,29 @@ pub enum BodyError {
     /// 400: the chunks or the length do not add up.
     #[error("the body's framing is broken")]
     Malformed,
+    /// 503: the bodies of others have taken all the room there is.
+    #[error("there is no room for the rest of the body")]
+    NoRoom,
 }
 
-/// Reads `body`, of which the head said that it has `content_length` bytes. Trailers are dropped.
+impl From<NoRoom> for BodyError {
+    fn from(_: NoRoom) -> Self {
+        BodyError::NoRoom
+    }
+}
+
+/// Reads `body`, of which the head said that it has `content_length` bytes, into the room that is `held` for it. Trailers are dropped.
 ///
 /// # Errors
 ///
 /// A [`BodyError`]; [`BodyError::TooLarge`] before a byte is read, where the head announced it.
-pub async fn read_body(body: &mut Incoming, content_length: Option<u64>, limits: &Limits) -> Result<Bytes, BodyError> {
-    read_at_most(body, content_length, limits.body_bytes_max, limits.body_timeout).await
+pub async fn read_body(
+    body: &mut Incoming,
+    content_length: Option<u64>,
+    limits: &Limits,
+    held: &mut Held,
+) -> Result<Bytes, BodyError> {
+    read_at_most(body, content_length, limits.body_bytes_max, limits.body_timeout, held).await
 }
 
 async fn read_at_most<B>(
@@ -44,6 +59,7 @@ async fn read_at_most<B>(
     content_length: Option<u64>,
     bytes_max: usize,
     deadline: Duration,
+    held: &mut Held,
 ) -> Result<Bytes, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
@@ -53,7 +69,7 @@ where
         return Err(BodyError::TooLarge);
     }
     // A stalled body never ends by itself; the deadline is around the whole, so that a byte now and then does not help.
-    match timeout(deadline, collect(body, bytes_max)).await {
+    match timeout(deadline, collect(body, bytes_max, held)).await {
         Ok(result) => result,
         Err(_) => Err(BodyError::Timeout),
     }
@@ -62,7 +78,7 @@ where
 /// The most that is reserved because a client says so, before its bytes are here.
 const RESERVE_BYTES_MAX: usize = 64 * 1024;
 
-async fn collect<B>(mut body: B, bytes_max: usize) -> Result<Bytes, BodyError>
+async fn collect<B>(mut body: B, bytes_max: usize, held: &mut Held) -> Result<Bytes, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -75,6 +91,7 @@ where
         if data.len() > bytes_max.saturating_sub(so_far) {
             return Err(BodyError::TooLarge);
         }
+        held.cover(so_far + data.len())?;
         match &first {
             // A body of one piece, which most are, is not copied.
             None => first = Some(data),
@@ -107,11 +124,13 @@ fn blame(error: &(dyn std::error::Error + 'static)) -> BodyError {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
     use http_body::Frame;
 
+    use super::super::room::Room;
     use super::*;
 
     /// Gives its pieces, then what comes last.
@@ -140,12 +159,16 @@ mod tests {
         }
     }
 
+    fn held() -> Held {
+        Room::new().admit(IpAddr::from([192, 0, 2, 1]), None, 1024 * 1024).expect("room")
+    }
+
     async fn read(pieces: &[&'static str], last: Last, announced: Option<u64>) -> Result<Bytes, BodyError> {
         let deadline = match last {
             Last::Stall => Duration::from_millis(20),
             Last::End | Last::Error(_) => Duration::from_secs(20),
         };
-        read_at_most(Pieces(pieces.to_vec(), last), announced, 8, deadline).await
+        read_at_most(Pieces(pieces.to_vec(), last), announced, 8, deadline, &mut held()).await
     }
 
     #[tokio::test]
@@ -173,7 +196,7 @@ mod tests {
     async fn a_body_of_one_piece_is_not_copied() {
         let piece = Bytes::from(vec![b'a'; 4]);
         let body = http_body_util::Full::new(piece.clone());
-        let read = read_at_most(body, Some(4), 8, Duration::from_secs(20)).await.expect("a body");
+        let read = read_at_most(body, Some(4), 8, Duration::from_secs(20), &mut held()).await.expect("a body");
         assert_eq!(read.as_ptr(), piece.as_ptr());
     }
 }

@@ -58,6 +58,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
             exchange_lifetime: None,
         },
         catalogue: catalogue.expect("an empty catalogue"),
+        rates: crate::policy::WorkspaceRates::default(),
         on_misfit: OnMisfit::Drop,
         on_replace: OnReplace::Refuse,
         operations: Vec::new(),

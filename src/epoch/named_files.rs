@@ -39,6 +39,7 @@ impl NamedFiles {
             audit: _,
             state: _,
             read_back: _,
+            rates: _,
             key_cache: _,
         } = &set.gateway;
         let mut paths = BTreeSet::new();

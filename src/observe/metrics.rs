@@ -10,7 +10,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::latency::Latency;
 use super::readings::{
-    AuditReading, CertificateReading, ConnectionsReading, KeySetReading, Readings, ReadingsCollector, StateReading,
+    AuditReading, CertificateReading, ConnectionsReading, KeySetReading, RateReading, Readings, ReadingsCollector,
+    RoomReading, StateReading,
 };
 use super::shared_tokens::SharedTokens;
 use super::usage::Usages;
@@ -264,6 +265,28 @@ impl Metrics {
     /// Who knows how the state is doing. The first to say so stays.
     pub fn read_state(&self, read: impl Fn() -> StateReading + Send + Sync + 'static) {
         self.readings.state.get_or_init(|| Arc::new(read));
+    }
+
+    /// Who knows how the rates are doing. The first to say so stays.
+    pub fn read_rates(&self, read: impl Fn() -> Vec<RateReading> + Send + Sync + 'static) {
+        self.readings.rates.get_or_init(|| Arc::new(read));
+    }
+
+    /// How the rates are doing.
+    #[must_use]
+    pub fn rates(&self) -> Vec<RateReading> {
+        self.readings.rates.get().map_or_else(Vec::new, |read| read())
+    }
+
+    /// Who knows what bodies take. The first to say so stays.
+    pub fn read_room(&self, read: impl Fn() -> RoomReading + Send + Sync + 'static) {
+        self.readings.room.get_or_init(|| Arc::new(read));
+    }
+
+    /// What bodies take.
+    #[must_use]
+    pub fn room(&self) -> RoomReading {
+        self.readings.room.get().map_or_else(RoomReading::default, |read| read())
     }
 
     /// Connections that are open, on all listeners.

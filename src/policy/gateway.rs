@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::hsts::Hsts;
 use super::limits::Limits;
+use super::rates::Rates;
 use super::workspace::SecretSource;
 
 /// `gateway.toml`.
@@ -18,6 +19,7 @@ pub struct Gateway {
     pub upstreams: Vec<Upstream>,
     pub hsts: Hsts,
     pub limits: Limits,
+    pub rates: Rates,
     pub audit: AuditSettings,
     pub state: StateSettings,
     /// Whether what leaves is read again by the second reader.

@@ -11,6 +11,7 @@ use super::finding::Findings;
 use super::gateway::{AdminListener, AuditSettings, CertificateSource, Gateway, Listener, PlainListener, ReadBack};
 use super::hsts::Hsts;
 use super::limits_file::{RawLimits, positive_bytes};
+use super::rates_file::RawRates;
 use super::reader::{self, Named, Placed, Table, Value, quoted};
 use super::schemas::{Address, Count, DurationText, Size};
 use super::secret::RawSecret;
@@ -36,6 +37,7 @@ pub(super) struct RawGateway {
     upstreams: Option<Placed<Vec<Named<RawUpstream>>>>,
     hsts: Option<Placed<RawHsts>>,
     limits: Option<Placed<RawLimits>>,
+    rates: Option<Placed<RawRates>>,
     audit: Option<Placed<RawAudit>>,
     state: Option<Placed<RawState>>,
 }
@@ -132,6 +134,7 @@ impl RawGateway {
             upstreams: table.required("upstreams", |value| value.named_tables("upstream", RawUpstream::read)),
             hsts: table.optional("hsts", |value| value.table(RawHsts::read)),
             limits: table.optional("limits", |value| value.table(RawLimits::read)),
+            rates: table.optional("rates", |value| value.table(RawRates::read)),
             audit: table.optional("audit", |value| value.table(RawAudit::read)),
             state: table.optional("state", |value| value.table(RawState::read)),
         })
@@ -144,7 +147,7 @@ impl RawGateway {
 
     /// What the file means; relative paths are below `base`. `None` after a mistake that is already among the findings.
     pub(super) fn resolve(self, source: &Source, base: &Path, findings: &mut Findings) -> Option<Gateway> {
-        let Self { read_back, key_cache, listeners, plain, admin, upstreams, hsts, limits, audit, state } = self;
+        let Self { read_back, key_cache, listeners, plain, admin, upstreams, hsts, limits, rates, audit, state } = self;
         let listeners = listeners.map(|listeners| resolve_listeners(listeners.value, source, base, findings));
         let plain = plain.map(|plain| plain.value.resolve());
         let state = state.map(|state| state.value).unwrap_or_default().resolve(base);
@@ -164,6 +167,7 @@ impl RawGateway {
             None => Some(Hsts::default()),
         };
         let audit = audit.map(|audit| audit.value).unwrap_or_default().resolve(base);
+        let rates = rates.map(|rates| rates.value).unwrap_or_default().resolve(source, findings);
         Some(Gateway {
             listeners: listeners?.into_iter().collect::<Option<_>>()?,
             plain: all_or_nothing(plain)?,
@@ -171,6 +175,7 @@ impl RawGateway {
             upstreams: upstreams?.into_iter().collect::<Option<_>>()?,
             hsts: hsts?,
             limits: limits.map(|limits| limits.value).unwrap_or_default().resolve(),
+            rates: rates?,
             audit: audit?,
             state,
             read_back: read_back.map_or(ReadBack::On, |word| word.value),

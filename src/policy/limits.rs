@@ -16,6 +16,10 @@ pub struct Limits {
     pub head_bytes_max: usize,
     pub headers_max: usize,
     pub body_bytes_max: usize,
+    /// Bytes of bodies that are held at once, of all requests together.
+    pub buffered_bytes_max: usize,
+    /// Keys that are counted at once for each kind of rate.
+    pub rate_keys_max: usize,
     pub inflated_bytes_max: usize,
     /// Inflated bytes per byte on the wire.
     pub inflate_ratio_max: usize,
@@ -47,6 +51,7 @@ impl Limits {
             headers_max: self.headers_max,
             http2_streams_max: self.http2_streams_max,
             drain_timeout: self.drain_timeout,
+            rate_keys_max: self.rate_keys_max,
             ..Self::default()
         }
     }
@@ -64,6 +69,8 @@ impl Default for Limits {
             head_bytes_max: 32 * 1024,
             headers_max: 100,
             body_bytes_max: 1024 * 1024,
+            buffered_bytes_max: 256 * 1024 * 1024,
+            rate_keys_max: 65_536,
             inflated_bytes_max: 2 * 1024 * 1024,
             inflate_ratio_max: 100,
             stream_bytes_max: 64 * 1024 * 1024,

@@ -349,7 +349,7 @@ mod tests {
             "missing_origin = \"allow\"\nwhat = 1",
             &["error: a.toml:8:1: unknown key `what` (known here: `profile`, `app_ids`, `hosts`, `upstream`, `mode`, \
                `trusted_domains`, `missing_origin`, `null_origin`, `unlisted`, `signed_unlisted`, `on_misfit`, \
-               `on_replace`, `identity`, `attributes`, `routes`)"],
+               `on_replace`, `identity`, `attributes`, `rates`, `routes`)"],
         );
     }
 

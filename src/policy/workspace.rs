@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::algorithm::Algorithm;
+use super::rates::WorkspaceRates;
 use super::trusted_domains::TrustedDomains;
 use crate::decision::{Catalogue, Mode};
 use crate::profile::{Operation, Place, Platforms, Profile};
@@ -30,6 +31,7 @@ pub struct Workspace {
     pub catalogue: Catalogue,
     pub on_misfit: OnMisfit,
     pub on_replace: OnReplace,
+    pub rates: WorkspaceRates,
     /// The operations of this workspace: the profile's, or for `json` those that the file itself names.
     pub operations: Vec<Arc<Operation>>,
 }

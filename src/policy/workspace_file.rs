@@ -21,6 +21,7 @@ use self::routes::RawRoute;
 pub(super) use self::routes::share_a_call;
 use super::finding::Findings;
 use super::keywords::keywords;
+use super::rates_file::RawWorkspaceRates;
 use super::reader::{self, Named, Placed, Value, closest, one_of, quoted};
 use super::source::Source;
 use super::trusted_domains::{TrustedDomain, TrustedDomains};
@@ -66,6 +67,7 @@ pub(super) struct RawWorkspace {
     /// The attributes that the workspace knows, each with its lock.
     #[schemars(with = "Option<BTreeMap<String, RawAttribute>>")]
     attributes: Option<Placed<Vec<Named<RawAttribute>>>>,
+    rates: Option<Placed<RawWorkspaceRates>>,
     /// The calls of the profile `json`, which knows none of its own.
     routes: Option<Placed<Vec<Placed<RawRoute>>>>,
 }
@@ -122,6 +124,7 @@ impl RawWorkspace {
             on_replace: table.optional("on_replace", Value::keyword),
             identity: table.required("identity", |value| value.table(RawIdentity::read)),
             attributes: table.optional("attributes", |value| value.named_tables("attribute", RawAttribute::read)),
+            rates: table.optional("rates", |value| value.table(RawWorkspaceRates::read)),
             routes: table.optional("routes", |value| value.list(|value| value.table(RawRoute::read))),
         })
     }
@@ -169,10 +172,12 @@ impl RawWorkspace {
             on_replace,
             identity,
             attributes,
+            rates,
             routes,
         } = self;
         let routes = routes.map(|routes| routes::resolve(routes, source, findings));
         let upstream = upstream.and_then(|upstream| find_upstream(upstream, source, surroundings, findings));
+        let rates = rates.map(|rates| rates.value).unwrap_or_default().resolve(source, findings);
         let identity = identity.and_then(|identity| identity.value.resolve(source, surroundings.base, findings));
         let profile = find_profile(profile?, source, surroundings, findings)?;
         let operations = routes::of_profile(&profile, routes, source, findings);
@@ -205,6 +210,7 @@ impl RawWorkspace {
             catalogue: catalogue.ok()?,
             on_misfit: on_misfit.map_or(OnMisfit::Drop, |word| word.value),
             on_replace: on_replace.map_or(OnReplace::Refuse, |word| word.value),
+            rates: rates?,
             operations: operations?,
             profile,
         })

@@ -56,10 +56,11 @@ pub async fn connect_tls(
     name: &str,
     protocols: &[&[u8]],
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    tls(TcpStream::connect(address).await?, ca_pem, name, protocols).await
+    over_tls(TcpStream::connect(address).await?, ca_pem, name, protocols).await
 }
 
-async fn tls(
+/// TLS over a connection that is there.
+pub async fn over_tls(
     stream: TcpStream,
     ca_pem: &str,
     name: &str,
@@ -101,7 +102,7 @@ impl Client {
             Protocol::Http2 => b"h2",
         };
         let address = stream.peer_addr().expect("a peer");
-        let stream = tls(stream, ca_pem, "localhost", &[alpn]).await.expect("a TLS connection");
+        let stream = over_tls(stream, ca_pem, "localhost", &[alpn]).await.expect("a TLS connection");
         let io = TokioIo::new(stream);
         let (sender, connection) = match protocol {
             Protocol::Http1 => {
