@@ -44,7 +44,7 @@ pub use gateway::{
 };
 pub use hsts::{Hsts, HstsError};
 pub use keywords::word;
-pub use limits::Limits;
+pub use limits::{HELD_PER_BODY_BYTE, Limits, ROOM_SHARE};
 pub use profile_file::parse_profile;
 pub use rates::{Penalty, RATE_COUNT_MAX, Rate, Rates, WorkspaceRates};
 pub use reader::Keyword;

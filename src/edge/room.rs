@@ -1,7 +1,7 @@
 //! Room for the bodies that are held in memory: one budget for all requests together.
 //!
 //! Bytes count as they come, not as they are announced, so that whoever announces much and sends nothing takes nothing from others; what is
-//! announced is only asked whether it would fit. Each byte counts [`HELD_PER_BYTE`] times, since what is judged is held beside what came and
+//! announced is only asked whether it would fit. Each byte counts [`HELD_PER_BODY_BYTE`] times, since what is judged is held beside what came and
 //! what is written. Who finds no room is refused at once and waits for nobody, so that requests never wait for each other.
 
 use std::net::IpAddr;
@@ -12,16 +12,10 @@ use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
 use super::connections::network;
-
-/// How many bytes a byte of a body may come to: itself, what is inflated or decoded from it, and what is written in its place. Not all of them
-/// at once: what came is gone when what is written waits for the upstream.
-pub const HELD_PER_BYTE: usize = 3;
+use crate::policy::{HELD_PER_BODY_BYTE, ROOM_SHARE};
 
 /// The least that is taken at a time: small bodies ask once.
 const STEP_BYTES: usize = 16 * 1024;
-
-/// No address takes more than this part of the budget: one that sends slowly leaves the rest to others.
-const SHARE: usize = 2;
 
 /// The budget. One value for the process; how large it is the policy says, each time anew.
 #[derive(Debug, Default)]
@@ -59,10 +53,11 @@ impl Room {
     /// What is announced would not fit; nothing is taken.
     pub fn admit(self: &Arc<Self>, address: IpAddr, announced: Option<u64>, bytes_max: usize) -> Result<Held, NoRoom> {
         let address = network(address);
-        let announced = usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX).saturating_mul(HELD_PER_BYTE);
+        let announced =
+            usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX).saturating_mul(HELD_PER_BODY_BYTE);
         let of_address = self.per_address.get(&address).map_or(0, |taken| *taken);
         let fits = self.taken.load(Ordering::Relaxed).saturating_add(announced) <= bytes_max
-            && of_address.saturating_add(announced) <= bytes_max / SHARE;
+            && of_address.saturating_add(announced) <= bytes_max / ROOM_SHARE;
         if !fits {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(NoRoom);
@@ -88,7 +83,7 @@ impl Room {
             return Err(NoRoom);
         }
         let mut of_address = self.per_address.entry(address).or_insert(0);
-        if of_address.saturating_add(bytes) > bytes_max / SHARE {
+        if of_address.saturating_add(bytes) > bytes_max / ROOM_SHARE {
             self.taken.fetch_sub(bytes, Ordering::Relaxed);
             return Err(NoRoom);
         }
@@ -118,7 +113,7 @@ impl Held {
     ///
     /// There is none left, for this address or for anybody.
     pub fn cover(&mut self, length: usize) -> Result<(), NoRoom> {
-        let wanted = length.saturating_mul(HELD_PER_BYTE);
+        let wanted = length.saturating_mul(HELD_PER_BODY_BYTE);
         if wanted <= self.taken {
             return Ok(());
         }
@@ -162,10 +157,10 @@ mod tests {
         let mut held = Vec::new();
         for last in 0..10 {
             let Ok(mut one) = room.admit(address(last), None, BYTES_MAX) else { continue };
-            while one.cover(one.taken / HELD_PER_BYTE + 1).is_ok() {
+            while one.cover(one.taken / HELD_PER_BODY_BYTE + 1).is_ok() {
                 assert!(room.taken() <= BYTES_MAX as u64);
             }
-            assert!(one.taken <= BYTES_MAX / SHARE, "no address has more than its share");
+            assert!(one.taken <= BYTES_MAX / ROOM_SHARE, "no address has more than its share");
             held.push(one);
         }
         assert!(room.taken() > BYTES_MAX as u64 * 3 / 4 && room.refused() > 0);
@@ -180,7 +175,7 @@ mod tests {
             (0..1_000).map(|_| room.admit(address(1), Some(100_000), BYTES_MAX).expect("room")).collect();
         assert_eq!(room.taken(), 0);
         // What would not fit is refused before a byte of it is read.
-        let too_much = (BYTES_MAX / SHARE / HELD_PER_BYTE) as u64 + 1;
+        let too_much = (BYTES_MAX / ROOM_SHARE / HELD_PER_BODY_BYTE) as u64 + 1;
         assert_eq!(room.admit(address(2), Some(too_much), BYTES_MAX).err(), Some(NoRoom));
         assert_eq!(room.admit(address(2), Some(u64::MAX), BYTES_MAX).err(), Some(NoRoom));
     }
@@ -189,7 +184,7 @@ mod tests {
     fn one_address_leaves_room_for_others() {
         let room = Room::new();
         let mut slow = room.admit(address(1), None, BYTES_MAX).expect("room");
-        while slow.cover(slow.taken / HELD_PER_BYTE + 1).is_ok() {}
+        while slow.cover(slow.taken / HELD_PER_BODY_BYTE + 1).is_ok() {}
         assert_eq!(room.admit(address(1), Some(100_000), BYTES_MAX).err(), Some(NoRoom));
         let mut other = room.admit(address(2), Some(100_000), BYTES_MAX).expect("room for somebody else");
         assert_eq!(other.cover(100_000), Ok(()));

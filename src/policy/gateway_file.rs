@@ -168,13 +168,19 @@ impl RawGateway {
         };
         let audit = audit.map(|audit| audit.value).unwrap_or_default().resolve(base);
         let rates = rates.map(|rates| rates.value).unwrap_or_default().resolve(source, findings);
+        let limits_span = limits.as_ref().map(|limits| limits.span.clone()).unwrap_or_default();
+        let limits = limits.map(|limits| limits.value).unwrap_or_default().resolve();
+        if !limits.longest_body_fits() {
+            let message = "`limits`: a body of `body_bytes_max` never finds room in `buffered_bytes_max`";
+            findings.warning(source, limits_span, message).help("`buffered_bytes_max` of six times as much");
+        }
         Some(Gateway {
             listeners: listeners?.into_iter().collect::<Option<_>>()?,
             plain: all_or_nothing(plain)?,
             admin: all_or_nothing(admin)?,
             upstreams: upstreams?.into_iter().collect::<Option<_>>()?,
             hsts: hsts?,
-            limits: limits.map(|limits| limits.value).unwrap_or_default().resolve(),
+            limits,
             rates: rates?,
             audit: audit?,
             state,

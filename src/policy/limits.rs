@@ -36,7 +36,20 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
+/// How many bytes a byte of a body may come to: itself, what is inflated or decoded from it, and what is written in its place. Not all of them
+/// at once: what came is gone when what is written waits for the upstream.
+pub const HELD_PER_BODY_BYTE: usize = 3;
+
+/// No address takes more than this part of `buffered_bytes_max`: one that sends slowly leaves the rest to others.
+pub const ROOM_SHARE: usize = 2;
+
 impl Limits {
+    /// Whether the longest body finds room, where it is alone.
+    #[must_use]
+    pub(super) fn longest_body_fits(&self) -> bool {
+        self.body_bytes_max.saturating_mul(HELD_PER_BODY_BYTE) <= self.buffered_bytes_max / ROOM_SHARE
+    }
+
     /// Those that a connection, or the process, takes when it begins; any other is looked at by each request. What is of a request is the
     /// default in both.
     #[must_use]

@@ -349,8 +349,9 @@ impl Gate {
         let judgement = Judgement { epoch: &self.epoch, head: &head, parts: &parts, route: &route };
         let origin = RequestOrigin::read(&parts.headers)?;
         let mut counter = Counter::default();
+        let mut open = Open;
         let cleared =
-            judgement.clear(body.as_bytes(), &origin, clock::now_seconds(), &self.state, &mut Open, &mut counter);
+            judgement.clear(body.as_bytes(), &origin, clock::now_seconds(), &self.state, &mut open, &mut counter);
         let cleared = cleared.now_or_never().expect("memory never waits")?;
         let (writes, verdicts) = counter.judged.expect("judged");
         assert_eq!(writes, verdicts, "each member has one verdict");

@@ -12,14 +12,14 @@ use crate::support::{Bench, Client, Setup, TestGateway, ping_form};
 const PING: &str = "/messenger/web/ping";
 
 /// The budget of these tests, in bytes.
-const BUDGET: usize = 4 * 1024 * 1024;
+const BUDGET: usize = 16 * 1024 * 1024;
 
 fn small() -> Request<String> {
     form_request(PING, ping_form(r#"{"nickname":"ada"}"#))
 }
 
 fn budget(setup: Setup) -> Setup {
-    setup.gateway("[limits]\nbuffered_bytes_max = \"4 MiB\"\nbody_timeout = \"60s\"\n")
+    setup.gateway("[limits]\nbuffered_bytes_max = \"16 MiB\"\nbody_timeout = \"60s\"\n")
 }
 
 fn gauge(gateway: &TestGateway, name: &str) -> usize {
@@ -54,7 +54,7 @@ async fn begin(
 async fn a_flood_of_large_slow_bodies_fills_the_room_and_no_more() {
     let mut bench = Bench::acme(budget).await;
     let mut slow = Vec::new();
-    // From eight addresses, ten each, of a megabyte less one byte that never comes: twenty times the budget.
+    // From eight addresses, ten each, of a megabyte less one byte that never comes: fifteen times the budget.
     for last in 0..8 {
         for _ in 0..10 {
             slow.push(begin(&bench.gateway, [127, 0, 1, last + 1], 1024 * 1024, 1024 * 1024 - 1).await);
@@ -95,7 +95,7 @@ async fn one_address_cannot_take_it_all_and_who_finds_no_room_is_refused_before_
     }
     assert!(gauge(&bench.gateway, "countersign_buffered_bytes") <= BUDGET / 2);
     // The address itself: its next large body is refused by its length alone, without a byte of it.
-    let mut refused = begin(&bench.gateway, [127, 0, 1, 1], 600 * 1024, 0).await;
+    let mut refused = begin(&bench.gateway, [127, 0, 1, 1], 1024 * 1024, 0).await;
     bench.count_one();
     let mut answer = Vec::new();
     drop(refused.read_to_end(&mut answer).await);
@@ -120,7 +120,7 @@ async fn whoever_announces_much_and_sends_nothing_takes_nothing() {
     let mut bench = Bench::acme(budget).await;
     let mut silent = Vec::new();
     for _ in 0..20 {
-        silent.push(begin(&bench.gateway, [127, 0, 1, 1], 600 * 1024, 0).await);
+        silent.push(begin(&bench.gateway, [127, 0, 1, 1], 1024 * 1024, 0).await);
         bench.count_one();
     }
     bench.passes(small()).await;

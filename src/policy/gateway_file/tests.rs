@@ -283,3 +283,11 @@ fn rates_and_their_near_misses() {
     let (_, findings) = read(&format!("{GATEWAY}[rates]\nrequest_per_address = {{}}\n"), &[]);
     assert!(lines(&findings)[0].ends_with("(did you mean `requests_per_address`?)"), "{findings:?}");
 }
+
+#[test]
+fn a_body_that_never_finds_room_is_a_warning() {
+    let limits = |lines: &str| read(&format!("{GATEWAY}[limits]\n{lines}\n"), &[]).1;
+    assert_eq!(lines(&limits("body_bytes_max = \"1 MiB\"\nbuffered_bytes_max = \"6 MiB\"")), [""; 0]);
+    let found = limits("body_bytes_max = \"1 MiB\"\nbuffered_bytes_max = \"5 MiB\"");
+    assert!(lines(&found)[0].contains("`body_bytes_max` never finds room"), "{found:?}");
+}
