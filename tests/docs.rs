@@ -98,6 +98,11 @@ fn metrics() -> Vec<&'static str> {
         "key",
         "set",
         "risk",
+        "limit",
+        "applied",
+        "true",
+        "false",
+        "rate",
     ];
     names.chain(words).filter(|word| !word.is_empty() && !word.contains(' ') && !labels.contains(word)).collect()
 }
