@@ -140,7 +140,8 @@ impl Rates {
     pub fn failing_proof(&self, rates: &policy::Rates, address: IpAddr, workspace: &str, now: Moment) -> Taken {
         let taken = self.take(Limited::FailingProofs, &rates.failing_proofs, (network(address), workspace), now);
         match taken {
-            Taken::Allowed(_) => taken,
+            // That little is left says that it failed, and to whoever guesses nobody says so.
+            Taken::Allowed(_) => Taken::Allowed(None),
             Taken::Observed(exceeded) => {
                 Taken::Observed(self.begin_penalty(rates.penalty, exceeded, address, workspace, now))
             }

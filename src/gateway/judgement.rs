@@ -126,16 +126,18 @@ impl<'j> Judgement<'j> {
 
         let tenant = self.tenant(&envelope.texts_at(&profile.workspace_at)?)?;
         witness.tenant(tenant, self.route.operation);
-        let would_refuse = gate.workspace(tenant)?;
-        would_refuse.into_iter().for_each(|code| witness.would_refuse(code));
+        if let Some(code) = gate.workspace(tenant)? {
+            witness.would_refuse(code);
+        }
         let workspace = &tenant.workspace;
         let enforcing = workspace.catalogue.mode() == Mode::Enforce;
         let origin = self.admit(from, &[tenant])?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
 
         let mut presented = self.presented(&envelope, tenant)?;
         // Before anything is verified, which may be dear.
-        let would_refuse = gate.presented(tenant, &presented)?;
-        would_refuse.into_iter().for_each(|code| witness.would_refuse(code));
+        if let Some(code) = gate.presented(tenant, &presented)? {
+            witness.would_refuse(code);
+        }
         let in_session = InSession::read(self.route.operation, tenant, &envelope, state, now)?;
         presented.exchanged = in_session.exchanged().await;
         let mut payload = SignedPayload::default();
@@ -147,8 +149,9 @@ impl<'j> Judgement<'j> {
             witness.state_failed(tenant, error);
         }
         witness.proofs(tenant, &proofs);
-        let would_refuse = gate.proven(tenant, &presented, &proofs)?;
-        would_refuse.into_iter().for_each(|code| witness.would_refuse(code));
+        if let Some(code) = gate.proven(tenant, &presented, &proofs)? {
+            witness.would_refuse(code);
+        }
         let sealed = envelope.texts_at(&profile.tokens.sealed)?.iter().any(|text| is_said(text));
         let unread = sealed
             && match workspace.identity.encrypted_payload {
