@@ -48,8 +48,8 @@ const ADDRESSES: usize = 20;
 /// Connections that are opened at the same time.
 const OPENING: usize = 32;
 
-/// What an idle connection may take, in KiB, over either protocol.
-const AIM_KIB: f64 = 24.0;
+/// What an idle connection may take, in KiB. Of HTTP/2 the library keeps 16 for writing and 4 for reading heads, whatever we ask for.
+const AIM_KIB: [(Protocol, f64); 2] = [(Protocol::Http1, 24.0), (Protocol::Http2, 40.0)];
 
 /// Of so many connections one sends another request at the end.
 const SAMPLED: usize = 50;
@@ -78,7 +78,7 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     let value = |flag: &str| arguments.iter().skip_while(|argument| *argument != flag).nth(1);
     let count = value("--connections").map_or(Ok(CONNECTIONS), |count| count.parse())?;
-    allow_files(2 * count + 1_000)?;
+    allow_files(count + 1_000)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async { timeout(PATIENCE, measure(count, has("--check"))).await.context("it hangs")? })
 }
@@ -107,12 +107,12 @@ async fn measure(count: usize, check: bool) -> anyhow::Result<ExitCode> {
             continue;
         }
         let mut cells = Vec::new();
-        for protocol in [Protocol::Http1, Protocol::Http2] {
+        for (protocol, aim) in AIM_KIB {
             let running = Running::start(server, directory.path(), backend, &connector).await?;
             let each =
                 idle(&running, &connector, protocol, count).await.with_context(|| format!("{server}, {protocol:?}"))?;
-            if check && server == "Countersign" && each > AIM_KIB {
-                eprintln!("{protocol:?}: {each:.1} KiB, the aim is {AIM_KIB:.1}");
+            if check && server == "Countersign" && each > aim {
+                eprintln!("{protocol:?}: {each:.1} KiB, the aim is {aim:.1}");
                 verdict = ExitCode::FAILURE;
             }
             cells.push(format!("{each:.1}"));
