@@ -215,7 +215,9 @@ impl Gateway {
 
         // Body: within what we are willing to hold.
         let incoming = progress.unread.as_mut().ok_or(Rejection::Internal)?;
-        let mut held = self.room.admit(client, head.content_length(), limits.buffered_bytes_max)?;
+        // What is too long in any case is refused for that, and not for want of room.
+        let announced = head.content_length().filter(|length| *length <= limits.body_bytes_max as u64);
+        let mut held = self.room.admit(client, announced, limits.buffered_bytes_max)?;
         let body = read_body(incoming, head.content_length(), limits, &mut held).await?;
         event.bytes_in(body.len() as u64);
 

@@ -129,6 +129,12 @@ async fn whoever_announces_much_and_sends_nothing_takes_nothing() {
         bench.count_one();
     }
     bench.passes(small()).await;
+    // What is too long in any case is told so.
+    let mut endless = begin(&bench.gateway, [127, 0, 1, 1], 1024 * 1024 * 1024, 0).await;
+    bench.count_one();
+    let mut answer = Vec::new();
+    drop(endless.read_to_end(&mut answer).await);
+    assert!(answer.starts_with(b"HTTP/1.1 413 "), "{}", String::from_utf8_lossy(&answer));
     assert_eq!(gauge(&bench.gateway, "countersign_buffered_bytes_exceeded_total"), 0);
     drop(silent);
 }
