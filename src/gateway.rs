@@ -230,7 +230,7 @@ impl Gateway {
         progress.nearly = limiting.nearly();
         // What waits for the upstream is what is written, and no longer what came.
         drop(body);
-        held.shrink(rewritten.body().len());
+        held.settle(rewritten.body().len())?;
 
         // Send: only what was judged, and only to the workspace's own upstream.
         let mut head = forward(&parts, &head, peer, event, consumed)?;

@@ -127,11 +127,23 @@ impl Held {
         Ok(())
     }
 
-    /// Gives back all but `bytes`: those that are still held.
-    pub fn shrink(&mut self, bytes: usize) {
-        let back = self.taken.saturating_sub(bytes);
-        self.room.give_back(self.address, back);
-        self.taken -= back;
+    /// From now on `bytes` are held, and nothing else: fewer than came, or more where what came was compressed.
+    ///
+    /// # Errors
+    ///
+    /// They are more, and there is no room left for them.
+    pub fn settle(&mut self, bytes: usize) -> Result<(), NoRoom> {
+        if let Some(more) = bytes.checked_sub(self.taken) {
+            if self.room.take(self.address, more, self.bytes_max).is_err() {
+                self.room.refused.fetch_add(1, Ordering::Relaxed);
+                return Err(NoRoom);
+            }
+            self.taken = bytes;
+            return Ok(());
+        }
+        self.room.give_back(self.address, self.taken - bytes);
+        self.taken = bytes;
+        Ok(())
     }
 }
 
@@ -188,10 +200,10 @@ mod tests {
         assert_eq!(room.admit(address(1), Some(100_000), BYTES_MAX).err(), Some(NoRoom));
         let mut other = room.admit(address(2), Some(100_000), BYTES_MAX).expect("room for somebody else");
         assert_eq!(other.cover(100_000), Ok(()));
-        other.shrink(7);
-        assert_eq!(other.taken, 7);
-        other.shrink(100);
-        assert_eq!(other.taken, 7);
+        assert_eq!((other.settle(7), other.taken), (Ok(()), 7));
+        // What was compressed may come to more than what came.
+        assert_eq!((other.settle(200_000), other.taken), (Ok(()), 200_000));
+        assert_eq!((other.settle(BYTES_MAX), other.taken), (Err(NoRoom), 200_000));
     }
 
     #[test]
