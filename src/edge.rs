@@ -31,8 +31,10 @@ pub mod peer;
 pub mod plain;
 pub mod private_file;
 pub mod proxy_protocol;
+pub mod rates;
 pub mod read_body;
 pub mod relayed;
+pub mod room;
 pub mod runtimes;
 pub mod shown_certificate;
 mod signatures;
@@ -50,6 +52,7 @@ pub use drain::Drain;
 pub use listener::{TlsEdge, serve_tls};
 pub use peer::{Handle, Peer, TlsFacts};
 pub use plain::{PlainEdge, serve_plain};
+pub use rates::Rates;
 pub use shown_certificate::ShownCertificate;
 pub use tls::ReloadableTls;
 

@@ -7,6 +7,7 @@ mod answer;
 mod fetch;
 mod judgement;
 mod lesson;
+mod limiting;
 mod loaded;
 mod recorded_body;
 mod recording;
@@ -32,6 +33,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use judgement::{Cleared, Judgement, LeakFound, Witness};
+pub use limiting::{Gate, Open};
 pub use webhook::{ArrivedWebhook, WEBHOOK_VALID};
 
 use crate::audit::{Begin, Event, Outcome, Recorder, Tally};
@@ -40,8 +42,10 @@ use crate::edge::cors::Preflight;
 use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
 use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
+use crate::edge::rates::{Nearly, Rates};
 use crate::edge::read_body::read_body;
 use crate::edge::relayed::{self, Loaded, Reader};
+use crate::edge::room::Room;
 use crate::edge::{Body, ClientAddress, ClientCertificate, Handle, Peer, TlsFacts, body};
 use crate::epoch::{Epoch, Epochs, Route, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
@@ -54,6 +58,7 @@ use crate::upstream::{
     UpstreamError,
 };
 use lesson::Lesson;
+use limiting::Limiting;
 use recorded_body::{RecordedBody, Source};
 use recording::Recording;
 use taught_body::TaughtBody;
@@ -67,6 +72,10 @@ pub struct Gateway {
     state: Arc<dyn Store>,
     /// Counts what ends before its workspace is known.
     unplaced: Arc<OperationMetrics>,
+    /// How often each has asked.
+    rates: Arc<Rates>,
+    /// What bodies take.
+    room: Arc<Room>,
     drain: Drain,
     /// Cancelled when the process drains: WebSockets have no end of their own.
     tunnels: CancellationToken,
@@ -84,6 +93,8 @@ struct Progress {
     /// The request's body, until somebody reads it. Dropped before the answer is complete it would reset an HTTP/2 stream, and its client
     /// would see that rather than the answer.
     unread: Option<Incoming>,
+    /// Of which rate little is left.
+    nearly: Option<Nearly>,
 }
 
 /// What a request that was not refused ends in.
@@ -133,9 +144,16 @@ impl Handle for Gateway {
                 (rejection.code(), refusal.map(Source::Own))
             }
         };
+        if let (Some(nearly), "sent" | "answered") = (progress.nearly, code) {
+            nearly.tell(response.headers_mut());
+        }
         answer::dress(&mut response, &epoch.security_headers, progress.origin.as_ref(), event.id());
         let outcome = Outcome { code, status: response.status().as_u16() };
         response.map(|body| RecordedBody::new(body, event, outcome, in_flight, progress.unread).boxed())
+    }
+
+    fn admits_handshake(&self, address: IpAddr) -> bool {
+        self.rates.admits_handshake(&self.epochs.current().gateway.rates, address, self.rates.now())
     }
 
     fn strict_transport_security(&self) -> Option<HeaderValue> {
@@ -155,7 +173,10 @@ impl Gateway {
         tunnels: CancellationToken,
     ) -> Self {
         let unplaced = metrics.unplaced();
-        Self { epochs, recorder, metrics, state, unplaced, drain, tunnels }
+        let rates = Arc::new(Rates::new(epochs.current().gateway.limits.rate_keys_max));
+        let room = Room::new();
+        limiting::tell_metrics(&metrics, &rates, &room);
+        Self { epochs, recorder, metrics, state, unplaced, rates, room, drain, tunnels }
     }
 
     async fn pass(
@@ -169,6 +190,10 @@ impl Gateway {
         let limits = &epoch.gateway.limits;
         let (mut parts, incoming) = request.into_parts();
         progress.unread = Some(incoming);
+        let client = event.client();
+        // Whatever comes counts.
+        let mut limiting = Limiting::begin(&self.rates, epoch, client);
+        let by_address = limiting.address();
 
         // Hygiene, route, origin: see `arrive`.
         hygiene::scrub(&mut parts, &epoch.token_headers, limits)?;
@@ -191,6 +216,10 @@ impl Gateway {
             return Ok(Reply::Own(preflight.answer(admitted, &operation.methods, &judgement.token_headers())));
         }
 
+        // Rate: who asks too often learns it here, from the page that may read it. A preflight counts and is answered above: that costs no more
+        // than a refusal, after which its page would never learn that it is to wait.
+        limiting.arrived(by_address, event, progress)?;
+
         // What is never opened is streamed both ways.
         if let Some(permit) = PassPermit::of(operation) {
             let (tenant, admitted) = judgement.unopened(&origin, event)?;
@@ -200,6 +229,8 @@ impl Gateway {
             if let Some(code) = judgement.fetch_observed(&origin, tenant) {
                 event.would_refuse(code);
             }
+            limiting.streamed(tenant, event)?;
+            progress.nearly = limiting.nearly();
             let forward = forward(&parts, &head, event, &tenant.token_headers)?;
             return match (operation.upgrade, UpgradePermit::of(operation)) {
                 (Upgrade::WebSocket, Some(permit)) if Handshake::is_asked_for(&parts.headers) => {
@@ -219,8 +250,12 @@ impl Gateway {
             let arrived = ArrivedWebhook::find(&judgement, &origin, signature)?;
             let tenant = arrived.tenant;
             event.tenant(tenant, operation);
+            limiting.streamed(tenant, event)?;
+            progress.nearly = limiting.nearly();
             let incoming = progress.unread.as_mut().ok_or(Rejection::Internal)?;
-            let body = read_body(incoming, head.content_length(), limits).await?;
+            let announced = head.content_length().filter(|length| *length <= limits.body_bytes_max as u64);
+            let mut held = self.room.admit(client, announced, limits.buffered_bytes_max)?;
+            let body = read_body(incoming, head.content_length(), limits, &mut held).await?;
             event.bytes_in(body.len() as u64);
             let signed_by = |key: &str| event.proof(WEBHOOK_VALID, Some(key));
             let body = arrived.verify(&judgement, body, clock::now_seconds(), &*self.state, signed_by).await?;
@@ -230,15 +265,22 @@ impl Gateway {
 
         // Body: within what we are willing to hold.
         let incoming = progress.unread.as_mut().ok_or(Rejection::Internal)?;
-        let body = read_body(incoming, head.content_length(), limits).await?;
+        // What is too long in any case is refused for that, and not for want of room.
+        let announced = head.content_length().filter(|length| *length <= limits.body_bytes_max as u64);
+        let mut held = self.room.admit(client, announced, limits.buffered_bytes_max)?;
+        let body = read_body(incoming, head.content_length(), limits, &mut held).await?;
         event.bytes_in(body.len() as u64);
 
         // Envelope, workspace, origin once more, proofs, judgement, rewriting: nothing waits in between but for the state.
         let began = Instant::now();
-        let cleared = judgement.clear(&body, &origin, clock::now_seconds(), &*self.state, event).await;
+        let cleared = judgement.clear(&body, &origin, clock::now_seconds(), &*self.state, &mut limiting, event).await;
         event.judge_time(began.elapsed());
         let Cleared { tenant, origin, rewritten, consumed, lesson } = cleared?;
         progress.origin = Some(origin);
+        progress.nearly = limiting.nearly();
+        // What waits for the upstream is what is written, and no longer what came.
+        drop(body);
+        held.settle(rewritten.body().len())?;
 
         // Send: only what was judged, and only to the workspace's own upstream.
         let mut head = forward(&parts, &head, event, consumed)?;

@@ -25,6 +25,7 @@ mod configured;
 mod demand;
 mod diagnosis;
 mod exchange;
+mod guess;
 mod issue;
 mod jwt;
 mod key_set;

@@ -3,7 +3,7 @@
 //! The rooms, in reading order. A request's life is [`gateway`]; what it decides is [`decision`].
 //!
 //! ```text
-//! accept ─ TLS ─ hygiene ─ route ─ origin ─ body ─ envelope ─ workspace ─ proofs ─ judge ─ rewrite ─ send ─ relay ─ record
+//! accept ─ TLS ─ hygiene ─ route ─ origin ─ rate ─ body ─ envelope ─ workspace ─ proofs ─ judge ─ rewrite ─ send ─ relay ─ record
 //! ```
 
 pub mod acme;

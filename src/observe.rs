@@ -22,7 +22,9 @@ pub use latency::Latency;
 pub use metrics::{InFlight, Metrics, ReloadResult};
 pub use orders::OrderReading;
 pub use outside::{DomainReading, GradeReading};
-pub use readings::{AuditReading, CertificateReading, ConnectionsReading, KeySetReading, StateReading};
+pub use readings::{
+    AuditReading, CertificateReading, ConnectionsReading, KeySetReading, RateReading, RoomReading, StateReading,
+};
 pub use refused_origins::{ORIGINS_MAX, ORIGINS_PER_WORKSPACE_MAX, RefusedOrigin, RefusedOrigins};
 pub use shared_tokens::{ADDRESSES_MAX, ALONE_SECONDS, TOKENS_WATCHED_MAX, WATCHED_SECONDS_MAX};
 pub use tls_readings::{HandshakeReading, ListReading, StapleReading, TicketReading, TlsReading};

@@ -18,7 +18,7 @@ use crate::edge::hygiene;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
 use crate::epoch::{Epoch, RehearsalEpoch, Tenant};
-use crate::gateway::{Arrival, ArrivedWebhook, Cleared, Judgement, WEBHOOK_VALID, Witness, arrive};
+use crate::gateway::{Arrival, ArrivedWebhook, Cleared, Judgement, Open, WEBHOOK_VALID, Witness, arrive};
 use crate::identity::Sessions;
 use crate::policy::{Case, Passage};
 use crate::rejection::Rejection;
@@ -128,8 +128,10 @@ fn walk(
         return Err(Rejection::Body(BodyError::TooLarge));
     }
     // Memory never waits.
-    let Cleared { rewritten, .. } =
-        judgement.clear(&drafted.body, &origin, now, state, notes).now_or_never().ok_or(Rejection::Internal)??;
+    let Cleared { rewritten, .. } = judgement
+        .clear(&drafted.body, &origin, now, state, &mut Open, notes)
+        .now_or_never()
+        .ok_or(Rejection::Internal)??;
     notes.goes_on(operation, &rewritten, &drafted.placed);
     Ok(Passage::Sent)
 }

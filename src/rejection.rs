@@ -9,7 +9,9 @@ use crate::edge::ClientCertificateRefusal;
 use crate::edge::fetch_metadata::FetchRefusal;
 use crate::edge::hygiene::HygieneError;
 use crate::edge::origin::OriginRefusal;
+use crate::edge::rates::{Exceeded, Limited};
 use crate::edge::read_body::BodyError;
+use crate::edge::room::NoRoom;
 use crate::envelope::{EnvelopeError, JsonError};
 use crate::identity::{IdentityError, ProofError, TokenError, WebhookError};
 use crate::profile::RouteError;
@@ -71,6 +73,12 @@ pub enum Rejection {
     /// Whether a proof was taken back or used up cannot be known now.
     #[error("the state has no answer")]
     StateUnavailable,
+    /// Somebody has asked too often of late.
+    #[error(transparent)]
+    Rate(#[from] Exceeded),
+    /// The bodies that are held already leave none.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error(transparent)]
@@ -140,6 +148,8 @@ impl Rejection {
             Rejection::Body(BodyError::Timeout) => "body_timeout",
             Rejection::Body(BodyError::ClientGone) => "client_gone",
             Rejection::Body(BodyError::Malformed) => "body_malformed",
+            Rejection::Body(BodyError::NoRoom) | Rejection::NoRoom(_) => "no_room",
+            Rejection::Rate(exceeded) => rate_code(exceeded.limited),
             Rejection::Envelope(error) => envelope_code(*error),
             Rejection::WorkspaceUnknown => "workspace_unknown",
             Rejection::WorkspaceTwice => "workspace_twice",
@@ -191,6 +201,7 @@ impl Rejection {
             | Rejection::WorkspaceTwice
             | Rejection::Handshake(HandshakeError::Request | HandshakeError::Upgrade | HandshakeError::Key)
             | Rejection::Upstream(UpstreamError::ClientBody | UpstreamError::Target(_)) => StatusCode::BAD_REQUEST,
+            Rejection::Rate(_) => StatusCode::TOO_MANY_REQUESTS,
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown => StatusCode::NOT_FOUND,
             Rejection::Origin(_)
             | Rejection::AddressNotAllowed
@@ -214,9 +225,10 @@ impl Rejection {
             Rejection::Identity(_) | Rejection::Webhook(_) => StatusCode::UNAUTHORIZED,
             Rejection::Misfit => StatusCode::UNPROCESSABLE_ENTITY,
             Rejection::Handshake(HandshakeError::Version) => StatusCode::UPGRADE_REQUIRED,
-            Rejection::StateUnavailable | Rejection::Upstream(UpstreamError::Saturated) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Rejection::StateUnavailable
+            | Rejection::NoRoom(_)
+            | Rejection::Body(BodyError::NoRoom)
+            | Rejection::Upstream(UpstreamError::Saturated) => StatusCode::SERVICE_UNAVAILABLE,
             Rejection::Upstream(UpstreamError::ConnectTimeout | UpstreamError::ResponseTimeout) => {
                 StatusCode::GATEWAY_TIMEOUT
             }
@@ -271,7 +283,10 @@ impl Rejection {
                 | UpstreamError::Garbage(_)
                 | UpstreamError::Switched,
             ) => "The service behind does not answer",
-            Rejection::StateUnavailable => "Not now: ask again in a moment",
+            Rejection::Rate(_) => "Too many requests",
+            Rejection::StateUnavailable | Rejection::NoRoom(_) | Rejection::Body(BodyError::NoRoom) => {
+                "Not now: ask again in a moment"
+            }
             Rejection::Internal => "Something went wrong here",
         }
     }
@@ -289,6 +304,8 @@ impl Rejection {
             Rejection::Upstream(UpstreamError::Garbage(_)) => "countersign; error=http_protocol_error",
             Rejection::Upstream(UpstreamError::Switched) => "countersign; error=http_upgrade_failed",
             Rejection::StateUnavailable
+            | Rejection::NoRoom(_)
+            | Rejection::Body(BodyError::NoRoom)
             | Rejection::Upstream(UpstreamError::Unknown)
             | Rejection::Internal
             | Rejection::Identity(KEYS_STALE) => "countersign; error=proxy_internal_error",
@@ -299,7 +316,9 @@ impl Rejection {
                 | UpstreamError::Target(_),
             )
             | Rejection::Hygiene(_)
-            | Rejection::Body(_)
+            | Rejection::Body(
+                BodyError::TooLarge | BodyError::Timeout | BodyError::ClientGone | BodyError::Malformed,
+            )
             | Rejection::Envelope(_)
             | Rejection::MethodNotAllowed(_)
             | Rejection::RouteUnknown
@@ -309,6 +328,7 @@ impl Rejection {
             Rejection::Origin(_)
             | Rejection::AddressNotAllowed
             | Rejection::Fetch(_)
+            | Rejection::Rate(_)
             | Rejection::ServerOnly
             | Rejection::ClientCertificate(_)
             | Rejection::Webhook(_)
@@ -345,8 +365,12 @@ impl Rejection {
                 | UpstreamError::Garbage(_)
                 | UpstreamError::Switched => Party::Upstream,
             },
-            Rejection::StateUnavailable | Rejection::Internal => Party::Gateway,
+            Rejection::StateUnavailable
+            | Rejection::NoRoom(_)
+            | Rejection::Body(BodyError::NoRoom)
+            | Rejection::Internal => Party::Gateway,
             Rejection::Hygiene(_)
+            | Rejection::Rate(_)
             | Rejection::RouteUnknown
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
@@ -355,7 +379,9 @@ impl Rejection {
             | Rejection::ServerOnly
             | Rejection::ClientCertificate(_)
             | Rejection::Webhook(_)
-            | Rejection::Body(_)
+            | Rejection::Body(
+                BodyError::TooLarge | BodyError::Timeout | BodyError::ClientGone | BodyError::Malformed,
+            )
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
             | Rejection::WorkspaceTwice
@@ -393,11 +419,13 @@ impl Rejection {
                 | HygieneError::Misdirected
                 | HygieneError::Expectation => false,
             },
-            Rejection::Body(_) => true,
+            // What is left of the body is not to be read.
+            Rejection::Body(_) | Rejection::NoRoom(_) => true,
             Rejection::Upstream(
                 UpstreamError::RequestBodyTooLong | UpstreamError::ClientBody | UpstreamError::ClientBodyTimeout,
             ) => true,
             Rejection::RouteUnknown
+            | Rejection::Rate(_)
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
             | Rejection::AddressNotAllowed
@@ -436,6 +464,18 @@ impl Rejection {
 
 /// The one failure of a proof that is ours and passes by itself.
 const KEYS_STALE: IdentityError = IdentityError::Bad(ProofError::Token(TokenError::KeysStale));
+
+fn rate_code(limited: Limited) -> &'static str {
+    match limited {
+        // Those whose handshake is refused never ask.
+        Limited::Handshakes | Limited::HandshakesPerAddress | Limited::Address => "rate_address",
+        Limited::Origin => "rate_origin",
+        Limited::Workspace => "rate_workspace",
+        Limited::Subject => "rate_subject",
+        Limited::FailingProofs => "rate_failing_proofs",
+        Limited::Penalty => "proof_penalty",
+    }
+}
 
 fn hygiene_code(error: HygieneError) -> &'static str {
     match error {

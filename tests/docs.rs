@@ -116,6 +116,11 @@ fn metrics() -> Vec<&'static str> {
         "listener",
         "grade",
         "domain",
+        "limit",
+        "applied",
+        "true",
+        "false",
+        "rate",
     ];
     let (_, outside) = include_str!("../src/observe/outside.rs").split_once("impl Collector").expect("the collector");
     let (outside, _) = outside.split_once("#[cfg(test)]").expect("tests");

@@ -140,8 +140,10 @@ impl Site {
                 // Files of its own, so that one's record is not the other's.
                 let own = format!("{kind:?}");
                 let policies = directory.join(&own).join("policies");
-                let gateway = include_str!("gateway.toml");
-                write(&format!("{own}/policies/gateway.toml"), gateway)?;
+                // Another build may know no rates.
+                let rates = if kind == Kind::Countersign { include_str!("rates.toml") } else { "" };
+                let gateway = [include_str!("gateway.toml"), rates].concat();
+                write(&format!("{own}/policies/gateway.toml"), &gateway)?;
                 write(&format!("{own}/policies/workspaces/acme.toml"), &sample::workspace())?;
                 let built = || Path::new(env!("CARGO_BIN_EXE_countersign"));
                 let binary = self.beside.as_deref().filter(|_| kind == Kind::Beside).unwrap_or_else(built);

@@ -12,8 +12,8 @@ use super::overview::{Overview, Seen};
 use crate::audit::{Change, Numbers, Recorder};
 use crate::clock::UnixSeconds;
 use crate::observe::{
-    AuditReading, CertificateReading, DomainReading, GradeReading, KeySetReading, Metrics, ReloadResult, StapleReading,
-    TicketReading, TlsReading, UsageReport,
+    AuditReading, CertificateReading, DomainReading, GradeReading, KeySetReading, Metrics, RateReading, ReloadResult,
+    StapleReading, TicketReading, TlsReading, UsageReport,
 };
 use crate::policy::{FileLine, TrustedDomains};
 
@@ -239,6 +239,8 @@ impl AdminState {
             upstreams: epoch.as_deref().map(|facts| facts.upstreams.clone()).unwrap_or_default(),
             key_sets: self.metrics.key_sets().into_iter().map(KeySetStatus::from).collect(),
             audit: AuditStatus { written, lost, disk_errors },
+            limits: self.metrics.rates().into_iter().map(LimitStatus::from).collect(),
+            buffered_bytes: self.metrics.room().taken,
             connections_open: self.metrics.connections_open(),
             requests_in_flight: self.metrics.requests_in_flight(),
             epoch: epoch.as_deref().map(|facts| EpochStatus {
@@ -266,6 +268,8 @@ pub(super) struct Status {
     upstreams: Vec<String>,
     key_sets: Vec<KeySetStatus>,
     audit: AuditStatus,
+    limits: Vec<LimitStatus>,
+    buffered_bytes: u64,
     connections_open: u64,
     requests_in_flight: i64,
     #[serde(flatten)]
@@ -382,6 +386,21 @@ impl From<KeySetReading> for KeySetStatus {
         let KeySetReading { workspace, set, keys, left_out, age_seconds, is_stale: stale, failure: last_error } =
             reading;
         Self { workspace, set, keys, left_out, age_seconds, stale, last_error }
+    }
+}
+
+/// Since the start.
+#[derive(Serialize)]
+struct LimitStatus {
+    limit: &'static str,
+    refused: u64,
+    observed: u64,
+    keys: u64,
+}
+
+impl From<RateReading> for LimitStatus {
+    fn from(RateReading { limit, refused, observed, keys, shared: _ }: RateReading) -> Self {
+        Self { limit, refused, observed, keys }
     }
 }
 

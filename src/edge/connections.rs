@@ -37,6 +37,8 @@ pub struct Tally {
     pub handshakes_timed_out: AtomicU64,
     /// Those that ended well.
     pub handshakes: Handshakes,
+    /// Beyond a rate: closed before a byte of a handshake was read.
+    pub handshakes_limited: AtomicU64,
     /// Heads that were refused as bytes, see [`super::framing`].
     pub malformed: AtomicU64,
     /// Connections cut because the client did not do what was its turn.
@@ -192,7 +194,7 @@ impl Drop for Permit {
 }
 
 /// What counts as one address: a host has a whole /64 of IPv6 to itself.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),

@@ -148,6 +148,11 @@ async fn shake_hands<H: Handle>(
         () = edge.drain.begun() => return None,
         from = proxy_protocol::greet(&mut stream, address, &mut permit, edge.limits.handshake_timeout) => from?,
     };
+    // Before a byte of it is read: a handshake costs us more than it costs whoever asks for one.
+    if !edge.handler.admits_handshake(address.ip()) {
+        Tally::count(&tally.handshakes_limited);
+        return None;
+    }
     let tls = edge.tls.current();
     let handshake = timeout_at(deadline, tls.acceptor().accept(stream));
     let stream = tokio::select! {

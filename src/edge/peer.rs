@@ -1,6 +1,6 @@
 //! Who connected, and who answers.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use http::{HeaderValue, Request, Response};
@@ -117,6 +117,11 @@ pub trait Handle: Send + Sync + 'static {
         peer: Arc<Peer>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send;
+
+    /// Whether `address` may begin a TLS handshake now.
+    fn admits_handshake(&self, _address: IpAddr) -> bool {
+        true
+    }
 
     /// `Strict-Transport-Security` for the few answers that the edge gives itself, to heads that never became a request.
     fn strict_transport_security(&self) -> Option<HeaderValue> {

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, timeout_at};
 
 use super::body::BoxError;
+use super::room::{Held, NoRoom};
 use crate::policy::{Limits, Pace};
 
 /// Why there is no body.
@@ -28,15 +29,29 @@ pub enum BodyError {
     /// 400: the chunks or the length do not add up.
     #[error("the body's framing is broken")]
     Malformed,
+    /// 503: the bodies of others have taken all the room there is.
+    #[error("there is no room for the rest of the body")]
+    NoRoom,
 }
 
-/// Reads `body`, of which the head said that it has `content_length` bytes. Trailers are dropped.
+impl From<NoRoom> for BodyError {
+    fn from(_: NoRoom) -> Self {
+        BodyError::NoRoom
+    }
+}
+
+/// Reads `body`, of which the head said that it has `content_length` bytes, into the room that is `held` for it. Trailers are dropped.
 ///
 /// # Errors
 ///
 /// A [`BodyError`]; [`BodyError::TooLarge`] before a byte is read, where the head announced it.
-pub async fn read_body(body: &mut Incoming, content_length: Option<u64>, limits: &Limits) -> Result<Bytes, BodyError> {
-    read_at_most(body, content_length, limits.body_bytes_max, limits.body_timeout, limits.body_pace()).await
+pub async fn read_body(
+    body: &mut Incoming,
+    content_length: Option<u64>,
+    limits: &Limits,
+    held: &mut Held,
+) -> Result<Bytes, BodyError> {
+    read_at_most(body, content_length, limits.body_bytes_max, limits.body_timeout, limits.body_pace(), held).await
 }
 
 async fn read_at_most<B>(
@@ -45,6 +60,7 @@ async fn read_at_most<B>(
     bytes_max: usize,
     deadline: Duration,
     pace: Pace,
+    held: &mut Held,
 ) -> Result<Bytes, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
@@ -53,13 +69,19 @@ where
     if content_length.is_some_and(|length| usize::try_from(length).map_or(true, |length| length > bytes_max)) {
         return Err(BodyError::TooLarge);
     }
-    collect(body, bytes_max, deadline, pace).await
+    collect(body, bytes_max, deadline, pace, held).await
 }
 
 /// The most that is reserved because a client says so, before its bytes are here.
 const RESERVE_BYTES_MAX: usize = 64 * 1024;
 
-async fn collect<B>(mut body: B, bytes_max: usize, deadline: Duration, pace: Pace) -> Result<Bytes, BodyError>
+async fn collect<B>(
+    mut body: B,
+    bytes_max: usize,
+    deadline: Duration,
+    pace: Pace,
+    held: &mut Held,
+) -> Result<Bytes, BodyError>
 where
     B: http_body::Body<Data = Bytes> + Unpin,
     B::Error: Into<BoxError>,
@@ -78,6 +100,7 @@ where
         if data.len() > bytes_max.saturating_sub(so_far) {
             return Err(BodyError::TooLarge);
         }
+        held.cover(so_far + data.len())?;
         match &first {
             // A body of one piece, which most are, is not copied.
             None => first = Some(data),
@@ -110,11 +133,13 @@ fn blame(error: &(dyn std::error::Error + 'static)) -> BodyError {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::pin::Pin;
     use std::task::{Context, Poll};
 
     use http_body::Frame;
 
+    use super::super::room::Room;
     use super::*;
 
     /// Gives its pieces, then what comes last.
@@ -138,12 +163,12 @@ mod tests {
     async fn a_body_that_trickles_is_cut_however_long_it_may_take() {
         let began = Instant::now();
         let trickle = Trickle(tokio::time::interval(Duration::from_secs(1)));
-        let read = read_at_most(trickle, None, 1024, Duration::from_secs(3600), PACE).await;
+        let read = read_at_most(trickle, None, 1024, Duration::from_secs(3600), PACE, &mut held()).await;
         assert!(matches!(read, Err(BodyError::Timeout)));
         // Six bytes have earned six tenths of a second beyond the grace.
         assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
         let fast = Trickle(tokio::time::interval(Duration::from_millis(50)));
-        let read = read_at_most(fast, None, 1024, Duration::from_secs(3600), PACE).await;
+        let read = read_at_most(fast, None, 1024, Duration::from_secs(3600), PACE, &mut held()).await;
         assert!(matches!(read, Err(BodyError::TooLarge)), "at twenty bytes a second it comes whole");
     }
 
@@ -170,12 +195,16 @@ mod tests {
         }
     }
 
+    fn held() -> Held {
+        Room::new().admit(IpAddr::from([192, 0, 2, 1]), None, 1024 * 1024).expect("room")
+    }
+
     async fn read(pieces: &[&'static str], last: Last, announced: Option<u64>) -> Result<Bytes, BodyError> {
         let deadline = match last {
             Last::Stall => Duration::from_millis(20),
             Last::End | Last::Error(_) => Duration::from_secs(20),
         };
-        read_at_most(Pieces(pieces.to_vec(), last), announced, 8, deadline, PACE).await
+        read_at_most(Pieces(pieces.to_vec(), last), announced, 8, deadline, PACE, &mut held()).await
     }
 
     #[tokio::test]
@@ -203,7 +232,7 @@ mod tests {
     async fn a_body_of_one_piece_is_not_copied() {
         let piece = Bytes::from(vec![b'a'; 4]);
         let body = http_body_util::Full::new(piece.clone());
-        let read = read_at_most(body, Some(4), 8, Duration::from_secs(20), PACE).await.expect("a body");
+        let read = read_at_most(body, Some(4), 8, Duration::from_secs(20), PACE, &mut held()).await.expect("a body");
         assert_eq!(read.as_ptr(), piece.as_ptr());
     }
 }

@@ -67,7 +67,8 @@ impl Handle for Recorder {
             let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "echo");
             return response.body(body::empty()).expect("an answer");
         }
-        match read_body(&mut request.into_body(), None, &self.limits).await {
+        let mut held = super::room::Room::new().admit(peer.address.ip(), None, usize::MAX).expect("room");
+        match read_body(&mut request.into_body(), None, &self.limits, &mut held).await {
             Ok(read) => {
                 let group = peer.tls.group.unwrap_or("none");
                 Response::new(body::full(format!("{:?} {group} {}", peer.tls.alpn, read.len())))

@@ -61,6 +61,7 @@ pub fn workspace(trusted_domains: &[&str]) -> Workspace {
         },
         server: crate::policy::ServerPolicy::default(),
         catalogue: catalogue.expect("an empty catalogue"),
+        rates: crate::policy::WorkspaceRates::default(),
         on_misfit: OnMisfit::Drop,
         on_replace: OnReplace::Refuse,
         operations: Vec::new(),

@@ -40,6 +40,7 @@ impl NamedFiles {
             state: _,
             acme,
             read_back: _,
+            rates: _,
             key_cache: _,
             client_address: _,
             tls_floor: _,

@@ -50,6 +50,9 @@ pub fn refuse(rejection: &Rejection, profile: Option<&Profile>, id: Uuid) -> Res
         }
         _ => {}
     }
+    if let Rejection::Rate(exceeded) = rejection {
+        exceeded.tell(headers);
+    }
     if rejection.ends_connection() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }

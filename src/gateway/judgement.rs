@@ -9,6 +9,7 @@ use http::HeaderName;
 use http::request::Parts;
 
 use super::lesson::Lesson;
+use super::limiting::Gate;
 use super::server_channel::Caller;
 use super::session::InSession;
 use super::standing::Standing;
@@ -149,6 +150,7 @@ impl<'j> Judgement<'j> {
         from: &RequestOrigin,
         now: UnixSeconds,
         state: &dyn Store,
+        gate: &mut impl Gate,
         witness: &mut impl Witness,
     ) -> Result<Cleared<'j>, Rejection> {
         let limits = &self.epoch.gateway.limits;
@@ -163,6 +165,9 @@ impl<'j> Judgement<'j> {
 
         let tenant = self.tenant(&envelope.texts_at(&profile.workspace_at)?)?;
         witness.tenant(tenant, self.route.operation);
+        if let Some(code) = gate.workspace(tenant)? {
+            witness.would_refuse(code);
+        }
         let workspace = &tenant.workspace;
         let enforcing = workspace.catalogue.mode() == Mode::Enforce;
         let origin = self.admit_to(tenant, from, witness)?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
@@ -171,6 +176,10 @@ impl<'j> Judgement<'j> {
         }
 
         let mut presented = self.presented(&envelope, tenant)?;
+        // Before anything is verified, which may be dear.
+        if let Some(code) = gate.presented(tenant, &presented)? {
+            witness.would_refuse(code);
+        }
         let in_session = InSession::read(self.route.operation, tenant, &envelope, state, now)?;
         presented.exchanged = in_session.exchanged().await;
         let mut payload = SignedPayload::default();
@@ -182,6 +191,9 @@ impl<'j> Judgement<'j> {
             witness.state_failed(tenant, error);
         }
         witness.proofs(tenant, &proofs);
+        if let Some(code) = gate.proven(tenant, &presented, &proofs)? {
+            witness.would_refuse(code);
+        }
         let sealed = envelope.texts_at(&profile.tokens.sealed)?.iter().any(|text| is_said(text));
         let unread = sealed
             && match workspace.identity.encrypted_payload {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 use super::claims::{TokenFacts, VerifiedClaims};
@@ -46,6 +46,18 @@ impl Presented<'_> {
             // By the session that was given for one.
             (true, true, true) => self.exchanged.is_some().then_some(KeyUse::Jwt),
         }
+    }
+
+    /// Whether anything is presented that has to be verified. A session that was given for a token is looked up.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        !(self.tokens.is_empty() && self.user_hashes.is_empty() && self.sealed.is_empty())
+    }
+
+    /// All that is presented and about whom, to be told from others by its hash.
+    #[must_use]
+    pub fn all(&self) -> impl Hash + '_ {
+        (&self.tokens, &self.user_hashes, &self.sealed, &self.user_ids)
     }
 
     /// A blank id counts: what the backend makes of one is not known. So does a proof, for a bad one is never "no proof".

@@ -13,7 +13,8 @@ use super::latency::Latency;
 use super::orders::OrderReading;
 use super::outside::{DomainReading, GradeReading, Outside, OutsideCollector};
 use super::readings::{
-    AuditReading, CertificateReading, ConnectionsReading, KeySetReading, Readings, ReadingsCollector, StateReading,
+    AuditReading, CertificateReading, ConnectionsReading, KeySetReading, RateReading, Readings, ReadingsCollector,
+    RoomReading, StateReading,
 };
 use super::refused_origins::RefusedOrigins;
 use super::shared_tokens::SharedTokens;
@@ -353,6 +354,28 @@ impl Metrics {
     #[must_use]
     pub fn leaked_secrets(&self) -> u64 {
         self.leaked_secrets.load(Ordering::Relaxed)
+    }
+
+    /// Who knows how the rates are doing. The first to say so stays.
+    pub fn read_rates(&self, read: impl Fn() -> Vec<RateReading> + Send + Sync + 'static) {
+        self.readings.rates.get_or_init(|| Arc::new(read));
+    }
+
+    /// How the rates are doing.
+    #[must_use]
+    pub fn rates(&self) -> Vec<RateReading> {
+        self.readings.rates.get().map_or_else(Vec::new, |read| read())
+    }
+
+    /// Who knows what bodies take. The first to say so stays.
+    pub fn read_room(&self, read: impl Fn() -> RoomReading + Send + Sync + 'static) {
+        self.readings.room.get_or_init(|| Arc::new(read));
+    }
+
+    /// What bodies take.
+    #[must_use]
+    pub fn room(&self) -> RoomReading {
+        self.readings.room.get().map_or_else(RoomReading::default, |read| read())
     }
 
     /// Connections that are open, on all listeners.

@@ -69,6 +69,8 @@ pub struct ConnectionsReading {
     pub accept_errors: u64,
     pub handshakes_failed: u64,
     pub handshakes_timed_out: u64,
+    /// Closed before a handshake, since there were too many of late.
+    pub handshakes_limited: u64,
     /// Cut because what came was not HTTP that every server reads alike.
     pub malformed: u64,
     /// Cut because the client did not do what was its turn.
@@ -95,6 +97,29 @@ pub struct StateReading {
     pub disk_errors: u64,
 }
 
+/// How one rate is doing, since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateReading {
+    /// The stable name of what is limited.
+    pub limit: &'static str,
+    pub refused: u64,
+    /// Would have been refused, were it enforced.
+    pub observed: u64,
+    /// Places of its table that were ever taken.
+    pub keys: u64,
+    /// How often a key found all its places held.
+    pub shared: u64,
+}
+
+/// What bodies take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoomReading {
+    /// Bytes, now.
+    pub taken: u64,
+    /// How often there was no room, since the start.
+    pub refused: u64,
+}
+
 /// What is looked up at each scrape.
 #[derive(Default)]
 pub(super) struct Readings {
@@ -105,6 +130,8 @@ pub(super) struct Readings {
     pub audit: OnceLock<Arc<dyn Fn() -> AuditReading + Send + Sync>>,
     pub connections: OnceLock<Arc<dyn Fn() -> ConnectionsReading + Send + Sync>>,
     pub state: OnceLock<Arc<dyn Fn() -> StateReading + Send + Sync>>,
+    pub rates: OnceLock<Arc<dyn Fn() -> Vec<RateReading> + Send + Sync>>,
+    pub room: OnceLock<Arc<dyn Fn() -> RoomReading + Send + Sync>>,
 }
 
 impl fmt::Debug for Readings {
@@ -199,7 +226,11 @@ impl Collector for ReadingsCollector {
             let help = "TLS handshakes that came to nothing";
             let counter_type = ConstCounter::new(0_u64).metric_type();
             let mut family = encoder.encode_descriptor("handshakes_failed", help, None, counter_type)?;
-            for (reason, number) in [("failed", reading.handshakes_failed), ("timeout", reading.handshakes_timed_out)] {
+            for (reason, number) in [
+                ("failed", reading.handshakes_failed),
+                ("timeout", reading.handshakes_timed_out),
+                ("rate", reading.handshakes_limited),
+            ] {
                 ConstCounter::new(number).encode(family.encode_family(&[("reason", reason)])?)?;
             }
             let help = "Connections closed for want of a good PROXY header";
@@ -218,8 +249,46 @@ impl Collector for ReadingsCollector {
                 ConstCounter::new(number).encode(family.encode_family(&[("reason", reason)])?)?;
             }
         }
+        if let Some(read) = self.readings.rates.get() {
+            encode_rates(&mut encoder, &read())?;
+        }
+        if let Some(read) = self.readings.room.get() {
+            let RoomReading { taken, refused } = read();
+            let gauge = ConstGauge::new(i64::try_from(taken).unwrap_or(i64::MAX));
+            let help = "Room that is taken for bodies, of buffered_bytes_max";
+            gauge.encode(encoder.encode_descriptor("buffered_bytes", help, None, gauge.metric_type())?)?;
+            encode_counters(
+                &mut encoder,
+                &[("buffered_bytes_exceeded", "Bodies for which there was no room", refused)],
+            )?;
+        }
         encode_usages(&mut encoder, &self.usages.report())
     }
+}
+
+fn encode_rates(encoder: &mut DescriptorEncoder<'_>, rates: &[RateReading]) -> fmt::Result {
+    let counter_type = ConstCounter::new(0_u64).metric_type();
+    let help = "How often a rate was reached, refused or only observed";
+    let mut family = encoder.encode_descriptor("rate_exceeded", help, None, counter_type)?;
+    for rate in rates {
+        for (applied, number) in [("true", rate.refused), ("false", rate.observed)] {
+            let labels = [("limit", rate.limit), ("applied", applied)];
+            ConstCounter::new(number).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    let help = "How often a key found its places in a full table and shared one";
+    let mut family = encoder.encode_descriptor("rate_keys_shared", help, None, counter_type)?;
+    for rate in rates {
+        ConstCounter::new(rate.shared).encode(family.encode_family(&[("limit", rate.limit)])?)?;
+    }
+    let help = "Places that were ever taken in the table of a rate";
+    let gauge_type = ConstGauge::new(0_i64).metric_type();
+    let mut family = encoder.encode_descriptor("rate_keys", help, None, gauge_type)?;
+    for rate in rates {
+        let number = ConstGauge::new(i64::try_from(rate.keys).unwrap_or(i64::MAX));
+        number.encode(family.encode_family(&[("limit", rate.limit)])?)?;
+    }
+    Ok(())
 }
 
 /// Only what happened: of ten thousand workspaces most are quiet.

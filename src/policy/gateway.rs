@@ -9,6 +9,7 @@ use super::client_address::{ProxyProtocol, TrustedProxies};
 use super::hsts::Hsts;
 use super::limits::Limits;
 use super::listener_tls::ListenerTls;
+use super::rates::Rates;
 use super::tls_floor::TlsGrade;
 use super::workspace::SecretSource;
 
@@ -22,6 +23,7 @@ pub struct Gateway {
     pub upstreams: Vec<Upstream>,
     pub hsts: Hsts,
     pub limits: Limits,
+    pub rates: Rates,
     pub audit: AuditSettings,
     pub state: StateSettings,
     /// Who issues the certificates that listeners order. `None`: they bring their own.

@@ -17,6 +17,7 @@ use super::limits_file::{RawLimits, positive_bytes};
 use super::listener_tls::Ocsp;
 use super::listener_tls_file::{self, RawClientCertificates, RawTickets};
 use super::proxy_protocol_file::{self, RawProxyProtocol};
+use super::rates_file::RawRates;
 use super::reader::{self, Named, Placed, Table, Value, quoted};
 use super::schemas::{Address, Count, DurationText, Size};
 use super::secret::RawSecret;
@@ -45,6 +46,7 @@ pub(super) struct RawGateway {
     upstreams: Option<Placed<Vec<Named<RawUpstream>>>>,
     hsts: Option<Placed<RawHsts>>,
     limits: Option<Placed<RawLimits>>,
+    rates: Option<Placed<RawRates>>,
     audit: Option<Placed<RawAudit>>,
     state: Option<Placed<RawState>>,
     client_address: Option<Placed<RawClientAddress>>,
@@ -154,6 +156,7 @@ impl RawGateway {
             upstreams: table.required("upstreams", |value| value.named_tables("upstream", RawUpstream::read)),
             hsts: table.optional("hsts", |value| value.table(RawHsts::read)),
             limits: table.optional("limits", |value| value.table(RawLimits::read)),
+            rates: table.optional("rates", |value| value.table(RawRates::read)),
             audit: table.optional("audit", |value| value.table(RawAudit::read)),
             state: table.optional("state", |value| value.table(RawState::read)),
             client_address: table.optional("client_address", |value| value.table(RawClientAddress::read)),
@@ -179,6 +182,7 @@ impl RawGateway {
             upstreams,
             hsts,
             limits,
+            rates,
             audit,
             state,
             client_address,
@@ -213,13 +217,21 @@ impl RawGateway {
         let audit = audit.map(|audit| audit.value).unwrap_or_default().resolve(base);
         let client_address = client_address.map(|table| table.value.resolve());
         let domains = domains.map(|domains| domains.value.resolve(base));
+        let rates = rates.map(|rates| rates.value).unwrap_or_default().resolve(source, findings);
+        let limits_span = limits.as_ref().map(|limits| limits.span.clone()).unwrap_or_default();
+        let limits = limits.map(|limits| limits.value).unwrap_or_default().resolve();
+        if !limits.longest_body_fits() {
+            let message = "`limits`: a body of `body_bytes_max` never finds room in `buffered_bytes_max`";
+            findings.warning(source, limits_span, message).help("`buffered_bytes_max` of six times as much");
+        }
         Some(Gateway {
             listeners: listeners?.into_iter().collect::<Option<_>>()?,
             plain: all_or_nothing(plain)?,
             admin: all_or_nothing(admin)?,
             upstreams: upstreams?.into_iter().collect::<Option<_>>()?,
             hsts: hsts?,
-            limits: limits.map(|limits| limits.value).unwrap_or_default().resolve(),
+            limits,
+            rates: rates?,
             audit: audit?,
             state,
             client_address: all_or_nothing(client_address)?,

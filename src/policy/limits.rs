@@ -24,6 +24,10 @@ pub struct Limits {
     pub head_bytes_max: usize,
     pub headers_max: usize,
     pub body_bytes_max: usize,
+    /// Bytes of bodies that are held at once, of all requests together.
+    pub buffered_bytes_max: usize,
+    /// Keys that are counted at once for each kind of rate.
+    pub rate_keys_max: usize,
     pub inflated_bytes_max: usize,
     /// Inflated bytes per byte on the wire.
     pub inflate_ratio_max: usize,
@@ -40,7 +44,20 @@ pub struct Limits {
     pub drain_timeout: Duration,
 }
 
+/// How many bytes a byte of a body may come to: itself, what is inflated or decoded from it, and what is written in its place. Not all of them
+/// at once: what came is gone when what is written waits for the upstream.
+pub const HELD_PER_BODY_BYTE: usize = 3;
+
+/// No address takes more than this part of `buffered_bytes_max`: one that sends slowly leaves the rest to others.
+pub const ROOM_SHARE: usize = 2;
+
 impl Limits {
+    /// Whether the longest body finds room, where it is alone.
+    #[must_use]
+    pub(super) fn longest_body_fits(&self) -> bool {
+        self.body_bytes_max.saturating_mul(HELD_PER_BODY_BYTE) <= self.buffered_bytes_max / ROOM_SHARE
+    }
+
     /// Those that a connection, or the process, takes when it begins; any other is looked at by each request. What is of a request is the
     /// default in both.
     #[must_use]
@@ -57,6 +74,7 @@ impl Limits {
             headers_max: self.headers_max,
             http2_streams_max: self.http2_streams_max,
             drain_timeout: self.drain_timeout,
+            rate_keys_max: self.rate_keys_max,
             ..Self::default()
         }
     }
@@ -89,6 +107,8 @@ impl Default for Limits {
             head_bytes_max: 32 * 1024,
             headers_max: 100,
             body_bytes_max: 1024 * 1024,
+            buffered_bytes_max: 256 * 1024 * 1024,
+            rate_keys_max: 65_536,
             inflated_bytes_max: 2 * 1024 * 1024,
             inflate_ratio_max: 100,
             stream_bytes_max: 64 * 1024 * 1024,

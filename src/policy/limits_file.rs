@@ -47,6 +47,12 @@ pub(super) struct RawLimits {
     /// A body as it comes over the wire.
     #[schemars(with = "Option<Size>")]
     body_bytes_max: Option<Placed<usize>>,
+    /// Bodies of all requests together, in memory at once.
+    #[schemars(with = "Option<Size>")]
+    buffered_bytes_max: Option<Placed<usize>>,
+    /// Keys that are counted at once for each kind of rate, such as addresses; 24 bytes each.
+    #[schemars(with = "Option<Count>")]
+    rate_keys_max: Option<Placed<usize>>,
     /// A body after its content coding is undone.
     #[schemars(with = "Option<Size>")]
     inflated_bytes_max: Option<Placed<usize>>,
@@ -83,6 +89,9 @@ pub(super) struct RawLimits {
     #[schemars(with = "Option<DurationText>")]
     drain_timeout: Option<Placed<Duration>>,
 }
+
+/// Some hundred MiB for each kind.
+const RATE_KEYS_MAX: usize = 16_777_216;
 
 /// More of anything is a slip of the keyboard.
 const COUNT_MAX: u32 = 1_000_000_000;
@@ -137,6 +146,8 @@ impl RawLimits {
             head_bytes_max: table.optional("head_bytes_max", size),
             headers_max: table.optional("headers_max", count),
             body_bytes_max: table.optional("body_bytes_max", size),
+            buffered_bytes_max: table.optional("buffered_bytes_max", size),
+            rate_keys_max: table.optional("rate_keys_max", |value| value.integer(1..=RATE_KEYS_MAX)),
             inflated_bytes_max: table.optional("inflated_bytes_max", size),
             inflate_ratio_max: table.optional("inflate_ratio_max", count),
             stream_bytes_max: table.optional("stream_bytes_max", positive_bytes),
@@ -174,6 +185,8 @@ impl RawLimits {
             head_bytes_max,
             headers_max,
             body_bytes_max,
+            buffered_bytes_max,
+            rate_keys_max,
             inflated_bytes_max,
             inflate_ratio_max,
             stream_bytes_max,

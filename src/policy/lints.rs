@@ -377,7 +377,7 @@ mod tests {
             "missing_origin = \"allow\"\nwhat = 1",
             &["error: a.toml:8:1: unknown key `what` (known here: `profile`, `app_ids`, `hosts`, `upstream`, `mode`, \
                `trusted_domains`, `missing_origin`, `null_origin`, `fetch_metadata`, `unlisted`, `signed_unlisted`, `on_misfit`, \
-               `on_replace`, `identity`, `server`, `attributes`, `routes`, `addresses`, `webhooks`)"],
+               `on_replace`, `identity`, `server`, `attributes`, `rates`, `routes`, `addresses`, `webhooks`)"],
         );
     }
 

@@ -107,6 +107,11 @@ spelled!(
     }
 );
 spelled!(
+    /// How a rate is spelled.
+    RateText,
+    { "type": "string", "pattern": "^[0-9]+/(s|m|h)$" }
+);
+spelled!(
     /// A number of things, at least one.
     Count,
     { "type": "integer", "minimum": 1 }

@@ -9,6 +9,7 @@ use super::address_lists::AddressRule;
 use super::algorithm::Algorithm;
 use super::client_identity::ClientIdentity;
 use super::fetch_metadata::FetchMetadataRule;
+use super::rates::WorkspaceRates;
 use super::source::FileLine;
 use super::trusted_domains::TrustedDomains;
 use super::webhook::WebhookPolicy;
@@ -41,6 +42,7 @@ pub struct Workspace {
     pub catalogue: Catalogue,
     pub on_misfit: OnMisfit,
     pub on_replace: OnReplace,
+    pub rates: WorkspaceRates,
     /// The operations of this workspace: the profile's, or for `json` those that the file itself names.
     pub operations: Vec<Arc<Operation>>,
     /// From where requests may come. Empty: from anywhere.

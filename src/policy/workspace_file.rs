@@ -29,6 +29,7 @@ use super::address_lists::AddressLists;
 use super::fetch_metadata::FetchMetadataRule;
 use super::finding::Findings;
 use super::keywords::keywords;
+use super::rates_file::RawWorkspaceRates;
 use super::reader::{self, Named, Placed, Value, closest, one_of, quoted};
 use super::source::Source;
 use super::trusted_domains::{TrustedDomain, TrustedDomains};
@@ -78,6 +79,7 @@ pub(super) struct RawWorkspace {
     /// The attributes that the workspace knows, each with its lock.
     #[schemars(with = "Option<BTreeMap<String, RawAttribute>>")]
     attributes: Option<Placed<Vec<Named<RawAttribute>>>>,
+    rates: Option<Placed<RawWorkspaceRates>>,
     /// The calls of the profile `json`, which knows none of its own.
     routes: Option<Placed<Vec<Placed<RawRoute>>>>,
     /// From where requests may come. Default: from anywhere.
@@ -142,6 +144,7 @@ impl RawWorkspace {
             identity: table.required("identity", |value| value.table(RawIdentity::read)),
             server: table.optional("server", |value| value.table(RawServer::read)),
             attributes: table.optional("attributes", |value| value.named_tables("attribute", RawAttribute::read)),
+            rates: table.optional("rates", |value| value.table(RawWorkspaceRates::read)),
             routes: table.optional("routes", |value| value.list(|value| value.table(RawRoute::read))),
             addresses: table.optional("addresses", |value| value.list(|value| value.table(RawAddresses::read))),
             webhooks: table.optional("webhooks", |value| value.table(RawWebhooks::read)),
@@ -195,6 +198,7 @@ impl RawWorkspace {
             identity,
             server,
             attributes,
+            rates,
             routes,
             addresses,
             webhooks,
@@ -205,6 +209,7 @@ impl RawWorkspace {
         };
         let routes = routes.map(|routes| routes::resolve(routes, source, findings));
         let upstream = upstream.and_then(|upstream| find_upstream(upstream, source, surroundings, findings));
+        let rates = rates.map(|rates| rates.value).unwrap_or_default().resolve(source, findings);
         let identity = identity.and_then(|identity| identity.value.resolve(source, surroundings.base, findings));
         let profile = find_profile(profile?, source, surroundings, findings)?;
         let operations = routes::of_profile(&profile, routes, source, findings);
@@ -246,6 +251,7 @@ impl RawWorkspace {
             catalogue: catalogue.ok()?,
             on_misfit: on_misfit.map_or(OnMisfit::Drop, |word| word.value),
             on_replace: on_replace.map_or(OnReplace::Refuse, |word| word.value),
+            rates: rates?,
             operations: operations?,
             addresses: addresses?,
             webhooks: webhooks?,

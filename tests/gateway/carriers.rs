@@ -11,7 +11,7 @@ use countersign::edge::hygiene;
 use countersign::edge::origin::RequestOrigin;
 use countersign::envelope::json;
 use countersign::epoch::{Epoch, Epochs, Tenant};
-use countersign::gateway::{Judgement, Witness};
+use countersign::gateway::{Judgement, Open, Witness};
 use countersign::identity::Proofs;
 use countersign::observe::Metrics;
 use countersign::policy::Limits;
@@ -356,7 +356,9 @@ impl Gate {
         };
         let origin = RequestOrigin::read(&parts.headers)?;
         let mut counter = Counter::default();
-        let cleared = judgement.clear(body.as_bytes(), &origin, clock::now_seconds(), &self.state, &mut counter);
+        let mut open = Open;
+        let cleared =
+            judgement.clear(body.as_bytes(), &origin, clock::now_seconds(), &self.state, &mut open, &mut counter);
         let cleared = cleared.now_or_never().expect("memory never waits")?;
         let (writes, verdicts) = counter.judged.expect("judged");
         assert_eq!(writes, verdicts, "each member has one verdict");

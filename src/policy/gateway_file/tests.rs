@@ -1,7 +1,9 @@
 use super::super::fixtures::{GATEWAY, lines, read, with};
 use super::super::gateway::{HostHeader, OnFailure, StateSettings};
 use super::super::limits::Limits;
+use super::super::rates::{Rate, Rates};
 use super::*;
+use crate::decision::Mode;
 
 #[track_caller]
 fn check(old: &str, new: &str, found: &[&str]) {
@@ -240,4 +242,66 @@ fn a_token_of_the_admin_listener_is_somewhere_else_and_revocations_should_outliv
     assert_eq!(lines(&findings), [expected]);
     let token = set.expect("a set").gateway.admin.expect("admin").token;
     assert_eq!(token, Some(super::super::workspace::SecretSource::File("policies/admin.token".into())));
+}
+
+#[test]
+fn rates_and_their_near_misses() {
+    let text = format!(
+        "{GATEWAY}[rates]\nhandshakes = {{ mode = \"off\" }}\nrequests_per_address = {{ rate = \"30/m\", burst = 7, mode = \"observe\" }}\n\
+         requests_per_workspace = {{ rate = \"10/h\" }}\nrequests_per_origin = {{ mode = \"observe\" }}\n\
+         [rates.penalty]\nfirst = \"1s\"\nlongest = \"1m\"\n"
+    );
+    let rates = gateway(&text).rates;
+    let facts = |rate: Rate| (rate.count.get(), rate.per.as_secs(), rate.burst.get(), rate.mode);
+    assert_eq!(facts(rates.handshakes), (5_000, 1, 20_000, Mode::Off));
+    assert_eq!(facts(rates.requests_per_address), (30, 60, 7, Mode::Observe));
+    // As many at once as it says, and whoever names a rate wants it kept.
+    assert_eq!(facts(rates.requests_per_workspace), (10, 3_600, 10, Mode::Enforce));
+    assert_eq!(facts(rates.requests_per_origin), (1_000, 1, 10_000, Mode::Observe));
+    assert_eq!((rates.penalty.first.as_secs(), rates.penalty.longest.as_secs()), (1, 60));
+    assert_eq!(gateway(GATEWAY).rates, Rates::default());
+    for (lines_of_rates, found) in [
+        (
+            "requests_per_address = { rate = \"100\" }",
+            "error: gateway.toml:9:33: `rates.requests_per_address.rate`: expected a rate such as `100/s`, `30/m` or `10/h`, found `100`",
+        ),
+        (
+            "requests_per_address = { rate = 100 }",
+            "error: gateway.toml:9:33: `rates.requests_per_address.rate`: expected text, found an integer",
+        ),
+        (
+            "handshakes = { rate = \"0/s\" }",
+            "error: gateway.toml:9:23: `rates.handshakes.rate`: expected a rate such as `100/s`, `30/m` or `10/h`, found `0/s`",
+        ),
+        (
+            "handshakes = { burst = 0 }",
+            "error: gateway.toml:9:24: `rates.handshakes.burst`: expected 1 to 1000000, found 0",
+        ),
+        (
+            "handshakes = { mode = \"enforced\" }",
+            "error: gateway.toml:9:23: `rates.handshakes.mode`: expected `off`, `observe` or `enforce`, found `enforced` (did you mean `enforce`?)",
+        ),
+        (
+            "penalty = { first = \"1h\" }",
+            "error: gateway.toml:9:21: `rates.penalty`: `longest` is shorter than `first`",
+        ),
+        ("penalty = { longest = \"2d\" }", "error: gateway.toml:9:23: `rates.penalty`: expected at most a day"),
+        (
+            "penalty = { first = \"0s\" }",
+            "error: gateway.toml:9:21: `rates.penalty.first`: expected a duration above zero",
+        ),
+    ] {
+        let (_, findings) = read(&format!("{GATEWAY}[rates]\n{lines_of_rates}\n"), &[]);
+        assert_eq!(lines(&findings), [found]);
+    }
+    let (_, findings) = read(&format!("{GATEWAY}[rates]\nrequest_per_address = {{}}\n"), &[]);
+    assert!(lines(&findings)[0].ends_with("(did you mean `requests_per_address`?)"), "{findings:?}");
+}
+
+#[test]
+fn a_body_that_never_finds_room_is_a_warning() {
+    let limits = |lines: &str| read(&format!("{GATEWAY}[limits]\n{lines}\n"), &[]).1;
+    assert_eq!(lines(&limits("body_bytes_max = \"1 MiB\"\nbuffered_bytes_max = \"6 MiB\"")), [""; 0]);
+    let found = limits("body_bytes_max = \"1 MiB\"\nbuffered_bytes_max = \"5 MiB\"");
+    assert!(lines(&found)[0].contains("`body_bytes_max` never finds room"), "{found:?}");
 }

@@ -454,3 +454,17 @@ fn routes_and_their_near_misses() {
     found(&second("/users/{id}/plan"), &[]);
     found(&second("/users/{name}"), &["error: a.toml:14:1: two routes take the same method at `/users/{name}`"]);
 }
+
+#[test]
+fn a_workspaces_own_rate_says_all_of_it() {
+    let rates = |lines: &str| format!("{WORKSPACE}[rates]\n{lines}\n");
+    let own = workspace(&rates("requests = { rate = \"50/s\" }\nrequests_per_subject = { mode = \"off\" }")).rates;
+    let requests = own.requests.expect("its own");
+    assert_eq!((requests.count.get(), requests.burst.get(), requests.mode), (50, 50, Mode::Enforce));
+    assert_eq!(own.requests_per_subject.map(|rate| rate.mode), Some(Mode::Off));
+    assert_eq!(workspace(WORKSPACE).rates, super::super::rates::WorkspaceRates::default());
+    let (_, findings) = read(GATEWAY, &[&rates("requests = { mode = \"observe\" }")]);
+    assert!(lines(&findings)[0].ends_with(": a workspace's own rate: `rate` is missing"), "{findings:?}");
+    let (_, findings) = read(GATEWAY, &[&rates("requests_per_address = { rate = \"1/s\" }")]);
+    assert!(lines(&findings)[0].contains("unknown key `rates.requests_per_address`"), "{findings:?}");
+}

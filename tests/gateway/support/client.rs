@@ -56,10 +56,11 @@ pub async fn connect_tls(
     name: &str,
     protocols: &[&[u8]],
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    tls(TcpStream::connect(address).await?, ca_pem, name, protocols).await
+    over_tls(TcpStream::connect(address).await?, ca_pem, name, protocols).await
 }
 
-async fn tls(
+/// TLS over a connection that is there.
+pub async fn over_tls(
     stream: TcpStream,
     ca_pem: &str,
     name: &str,
@@ -101,7 +102,7 @@ impl Client {
         ca_pem: &str,
         protocol: Protocol,
     ) -> std::io::Result<Self> {
-        let stream = tls(TcpStream::connect(address).await?, ca_pem, name, &[alpn_of(protocol)]).await?;
+        let stream = over_tls(TcpStream::connect(address).await?, ca_pem, name, &[alpn_of(protocol)]).await?;
         Ok(Self::speak(stream, format!("{name}:{}", address.port()), protocol).await)
     }
 
@@ -115,7 +116,7 @@ impl Client {
 
     /// Over a connection that is there, and on which something was said already.
     pub async fn over(stream: TcpStream, ca_pem: &str, protocol: Protocol) -> Self {
-        let stream = tls(stream, ca_pem, "localhost", &[alpn_of(protocol)]).await.expect("a TLS connection");
+        let stream = over_tls(stream, ca_pem, "localhost", &[alpn_of(protocol)]).await.expect("a TLS connection");
         Self::over_tls(stream, protocol).await
     }
 

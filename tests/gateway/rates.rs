@@ -1,0 +1,306 @@
+//! Rates: who asks too often is told so, nobody else is, and nothing of it reaches the upstream.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use http::Request;
+use serde_json::json;
+
+use crate::support::client::form_request;
+use crate::support::gateway::write_whole;
+use crate::support::{Bench, Client, Setup, Token, ping_form};
+
+const PING: &str = "/messenger/web/ping";
+
+/// What comes back so slowly that no test waits for it.
+const NEVER: &str = "rate = \"1/h\"";
+
+fn ping(data: &serde_json::Value) -> Request<String> {
+    form_request(PING, ping_form(&data.to_string()))
+}
+
+fn nameless() -> Request<String> {
+    ping(&json!({"nickname": "ada"}))
+}
+
+fn proven(token: &str) -> Request<String> {
+    ping(&json!({"user_id": "user-42", "nickname": "ada", "intercom_user_jwt": token}))
+}
+
+fn guess() -> Request<String> {
+    proven(&Token::saying("").secret("nobodys-0123456789abcdef0123456789abcdef").text())
+}
+
+async fn with_rates(rates: &str) -> Bench {
+    Bench::acme(|setup| setup.gateway(&format!("[rates]\n{rates}\n"))).await
+}
+
+#[tokio::test]
+async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
+    let mut bench = with_rates(&format!("requests_per_address = {{ {NEVER}, burst = 3 }}")).await;
+    for _ in 0..3 {
+        bench.passes(nameless()).await;
+    }
+    bench.upstream.forget();
+    let answer = bench.send(nameless()).await;
+    assert_eq!(answer.status, 429);
+    assert!(bench.upstream.received().is_empty());
+    let wait: u64 = answer.header("retry-after").expect("a time").parse().expect("seconds");
+    assert!((3_500..=3_600).contains(&wait), "{wait}");
+    assert_eq!(answer.header("ratelimit"), Some(&*format!("\"address\";r=0;t={wait}")));
+    assert_eq!(answer.header("ratelimit-policy"), Some("\"address\";q=3;w=10800"));
+    // The page that sent it may read why.
+    assert_eq!(answer.header("access-control-allow-origin"), Some("https://app.acme.example"));
+    assert_eq!(answer.header("access-control-expose-headers"), Some("RateLimit, RateLimit-Policy, Retry-After"));
+    assert!(answer.header("content-type").is_some_and(|kind| kind == "application/problem+json"));
+    assert_eq!(bench.record()["outcome"], "rate_address");
+    assert_eq!(bench.record()["operation"], "ping");
+
+    // Whatever comes counts, and is answered for what it is; a preflight too.
+    let preflight = Request::options(PING)
+        .header("origin", "https://app.acme.example")
+        .header("access-control-request-method", "POST")
+        .body(String::new())
+        .expect("a request");
+    assert_eq!(bench.send(preflight).await.status, 204);
+    let untrusted = Request::post(PING).header("origin", "https://evil.example").body(String::new()).expect("ok");
+    assert_eq!(bench.refused(untrusted, 403).await, "origin_untrusted");
+    // Another address is somebody else.
+    let mut other = Client::connect_from([127, 0, 0, 9], bench.gateway.address, &bench.gateway.ca_pem).await;
+    bench.count_one();
+    assert_eq!(other.send(nameless()).await.status, 200);
+    let metrics = bench.gateway.admin_get("/metrics");
+    for line in [
+        r#"countersign_rate_exceeded_total{limit="address",applied="true"} 2"#,
+        r#"countersign_rate_exceeded_total{limit="address",applied="false"} 0"#,
+        r#"countersign_rate_keys{limit="address"} 2"#,
+        r#"countersign_rate_keys_shared_total{limit="address"} 0"#,
+    ] {
+        // The preflight and the untrusted origin found it reached too.
+        let found = metrics.lines().find(|found| found.starts_with(line.rsplit_once(' ').expect("a value").0));
+        if line.contains("applied=\"true\"") {
+            assert_eq!(found, Some(line.replace(" 2", " 3").as_str()));
+        } else {
+            assert_eq!(found, Some(line));
+        }
+    }
+    let status = bench.gateway.admin_get("/status");
+    assert!(status.contains(r#"{"limit":"address","refused":3,"observed":0,"keys":2}"#), "{status}");
+}
+
+#[tokio::test]
+async fn a_client_of_whose_rate_little_is_left_is_told_so() {
+    let mut bench = with_rates(&format!("requests_per_address = {{ {NEVER}, burst = 16 }}")).await;
+    let mut told = Vec::new();
+    for _ in 0..16 {
+        let answer = bench.send(nameless()).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("ratelimit").is_some(), answer.header("ratelimit-policy").is_some());
+        told.extend(answer.header("ratelimit").map(str::to_owned));
+    }
+    assert_eq!(told, ["\"address\";r=1", "\"address\";r=0"]);
+}
+
+#[tokio::test]
+async fn what_is_observed_is_recorded_and_nothing_is_refused() {
+    let mut bench = with_rates(&format!(
+        "requests_per_address = {{ {NEVER}, burst = 1, mode = \"observe\" }}\n\
+         requests_per_workspace = {{ {NEVER}, burst = 1, mode = \"observe\" }}\n\
+         failing_proofs = {{ {NEVER}, burst = 1, mode = \"observe\" }}"
+    ))
+    .await;
+    bench.passes(nameless()).await;
+    assert_eq!(bench.record()["would_refuse"], json!(null));
+    bench.passes(nameless()).await;
+    assert_eq!(bench.record()["would_refuse"], "rate_address");
+    for _ in 0..4 {
+        bench.passes(guess()).await;
+    }
+    let metrics = bench.gateway.admin_get("/metrics");
+    for line in [
+        r#"countersign_rate_exceeded_total{limit="address",applied="false"} 5"#,
+        r#"countersign_rate_exceeded_total{limit="workspace",applied="false"} 5"#,
+        r#"countersign_rate_exceeded_total{limit="failing_proofs",applied="false"} 3"#,
+        r#"countersign_rate_exceeded_total{limit="penalty",applied="false"} 2"#,
+        r#"countersign_rate_exceeded_total{limit="penalty",applied="true"} 0"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "no {line} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn workspace_origin_and_user_have_rates_of_their_own() {
+    let mut bench = with_rates(&format!("requests_per_workspace = {{ {NEVER}, burst = 2 }}")).await;
+    for _ in 0..2 {
+        bench.passes(nameless()).await;
+    }
+    assert_eq!(bench.refused(nameless(), 429).await, "rate_workspace");
+    assert_eq!(bench.record()["workspace"], "acme");
+
+    let mut bench = with_rates(&format!("requests_per_origin = {{ {NEVER}, burst = 2 }}")).await;
+    for _ in 0..2 {
+        bench.passes(nameless()).await;
+    }
+    assert_eq!(bench.refused(nameless(), 429).await, "rate_origin");
+    let mut elsewhere = nameless();
+    elsewhere.headers_mut().insert("origin", "https://shop.acme.example".parse().expect("a value"));
+    bench.passes(elsewhere).await;
+
+    let mut bench = with_rates(&format!("requests_per_subject = {{ {NEVER}, burst = 2 }}")).await;
+    let token = Token::saying("").text();
+    bench.passes(proven(&token)).await;
+    // Another token is the same user, and so is none at all nobody.
+    bench.passes(proven(&Token::saying(r#""plan":"pro""#).text())).await;
+    assert_eq!(bench.refused(proven(&token), 429).await, "rate_subject");
+    bench.passes(nameless()).await;
+}
+
+#[tokio::test]
+async fn a_workspace_may_have_rates_of_its_own() {
+    let own = |setup: Setup| {
+        setup
+            .with("[attributes]", &format!("[rates]\nrequests = {{ {NEVER}, burst = 1 }}\n[attributes]"))
+            .gateway("[rates]\nrequests_per_workspace = { mode = \"off\" }\n")
+    };
+    let mut bench = Bench::acme(own).await;
+    bench.passes(nameless()).await;
+    assert_eq!(bench.refused(nameless(), 429).await, "rate_workspace");
+}
+
+#[tokio::test]
+async fn repeated_bad_proofs_are_refused_unread_and_others_behind_the_same_address_go_on() {
+    let mut bench = with_rates(&format!("failing_proofs = {{ {NEVER}, burst = 24 }}")).await;
+    let colleague = Token::saying(r#""seats":"7""#).text();
+    bench.passes(proven(&colleague)).await;
+    for _ in 0..24 {
+        let answer = bench.send(guess()).await;
+        assert_eq!((answer.status.as_u16(), answer.header("ratelimit")), (200, None), "how it failed nobody tells");
+        assert_eq!(bench.upstream.only().user_data()["nickname"], "ada");
+        assert_eq!(bench.record()["proof"], "bad_signature");
+    }
+    assert_eq!(bench.refused(guess(), 429).await, "rate_failing_proofs");
+    let answer = bench.send(guess()).await;
+    assert_eq!(answer.status, 429);
+    let wait: u64 = answer.header("retry-after").expect("a time").parse().expect("seconds");
+    assert!((1..=10).contains(&wait), "{wait}");
+    let record = bench.record();
+    assert_eq!((&record["outcome"], &record["proof"]), (&json!("proof_penalty"), &json!(null)), "nothing was verified");
+    // What held before goes on, and so does whoever proves nothing.
+    bench.passes(proven(&colleague)).await;
+    assert_eq!(bench.record()["proof"], "valid");
+    bench.passes(nameless()).await;
+    // A good token that is new is refused as well: which it is could only be told by verifying it. Elsewhere it is not.
+    let fresh = Token::saying(r#""seats":"8""#).text();
+    assert_eq!(bench.refused(proven(&fresh), 429).await, "proof_penalty");
+    let mut elsewhere = Client::connect_from([127, 0, 0, 9], bench.gateway.address, &bench.gateway.ca_pem).await;
+    bench.count_one();
+    assert_eq!(elsewhere.send(proven(&fresh)).await.status, 200);
+    // Somebody else's good token in the place of one's own makes nobody known.
+    let mut other_user = Token::saying(r#""seats":"7""#).text();
+    other_user.push('x');
+    assert_eq!(bench.refused(proven(&other_user), 429).await, "proof_penalty");
+}
+
+#[tokio::test]
+async fn tokens_that_have_merely_ended_bring_no_penalty() {
+    let mut bench = with_rates(&format!("failing_proofs = {{ {NEVER}, burst = 1 }}")).await;
+    let ended = Token::of(r#"{"user_id":"user-42","exp":1700000000}"#).text();
+    for _ in 0..5 {
+        bench.passes(proven(&ended)).await;
+        assert_eq!(bench.record()["proof"], "expired");
+    }
+}
+
+#[tokio::test]
+async fn a_workspace_that_only_observes_refuses_no_proof() {
+    let observing = |setup: Setup| {
+        setup
+            .with("mode = \"enforce\"", "mode = \"observe\"")
+            .gateway(&format!("[rates]\nfailing_proofs = {{ {NEVER}, burst = 1 }}\n"))
+    };
+    let mut bench = Bench::acme(observing).await;
+    for _ in 0..4 {
+        bench.passes(guess()).await;
+    }
+    assert_eq!(bench.record()["would_refuse"], "proof_penalty");
+}
+
+#[tokio::test]
+async fn handshakes_beyond_the_rate_are_closed_before_they_begin() {
+    let bench = with_rates(&format!("handshakes_per_address = {{ {NEVER}, burst = 2 }}")).await;
+    let connect =
+        || crate::support::client::connect_tls(bench.gateway.address, &bench.gateway.ca_pem, "localhost", &[]);
+    // The bench has one.
+    assert!(connect().await.is_ok());
+    for _ in 0..3 {
+        assert!(connect().await.is_err());
+    }
+    drop(Client::connect_from([127, 0, 0, 9], bench.gateway.address, &bench.gateway.ca_pem).await);
+    let metrics = bench.gateway.admin_get("/metrics");
+    for line in [
+        r#"countersign_handshakes_failed_total{reason="rate"} 3"#,
+        r#"countersign_rate_exceeded_total{limit="handshakes_per_address",applied="true"} 3"#,
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "no {line} in\n{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn rates_change_under_load_without_a_failed_request_and_forget_nobody() {
+    const REWRITES: usize = 8;
+    let mut bench = with_rates("requests_per_address = { rate = \"100000/s\", burst = 100000 }").await;
+    let path = bench.gateway.setup.policies().join("gateway.toml");
+    let text = std::fs::read_to_string(&path).expect("the file");
+    let answered = AtomicUsize::new(0);
+    let load = async {
+        let (mut first, mut second) = (bench.gateway.http1().await, bench.gateway.http2().await);
+        let until = Instant::now() + Duration::from_secs(60);
+        let mut reloads = 0;
+        while reloads < REWRITES && Instant::now() < until {
+            let rewritten = text.replace("100000", &(90_000 + reloads).to_string());
+            write_whole(&path, &rewritten);
+            let before = bench.gateway.admin_get("/metrics");
+            let count = |metrics: &str| {
+                let line =
+                    metrics.lines().find(|line| line.starts_with("countersign_policy_reloads_total{result=\"ok\"}"));
+                line.and_then(|line| line.rsplit_once(' ')).map_or(0, |(_, number)| number.parse().unwrap_or(0))
+            };
+            let reloaded: usize = count(&before);
+            while count(&bench.gateway.admin_get("/metrics")) == reloaded && Instant::now() < until {
+                for client in [&mut first, &mut second] {
+                    assert_eq!(client.send(nameless()).await.status, 200);
+                    answered.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+            reloads += 1;
+        }
+        assert_eq!(reloads, REWRITES);
+    };
+    load.await;
+    let answered = answered.into_inner();
+    assert!(answered > REWRITES, "{answered}");
+    assert_eq!(bench.upstream.received().len(), answered);
+    let records = bench.gateway.records(answered);
+    assert!(records.iter().all(|record| record["outcome"] == "sent"));
+    // Down to next to nothing: what was asked before counts, so the next one is too many.
+    write_whole(&path, &text.replace("rate = \"100000/s\", burst = 100000", "rate = \"1/h\", burst = 1"));
+    let until = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = bench.client.send(nameless()).await;
+        if answer.status == 429 {
+            break;
+        }
+        assert!(Instant::now() < until, "the new rate is not in force");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    // And up again: nobody is locked out by what they owed under the other rate.
+    write_whole(&path, &text);
+    loop {
+        let answer = bench.client.send(nameless()).await;
+        if answer.status == 200 {
+            break;
+        }
+        assert!(Instant::now() < until, "the old rate is not in force again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
