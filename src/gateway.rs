@@ -24,6 +24,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use bytes::Bytes;
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
@@ -45,11 +46,11 @@ use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
 use crate::edge::rates::{Nearly, Rates};
 use crate::edge::read_body::read_body;
 use crate::edge::relayed::{self, Loaded, Reader};
-use crate::edge::room::Room;
+use crate::edge::room::{Held, Room};
 use crate::edge::{Body, ClientAddress, ClientCertificate, Handle, Peer, TlsFacts, body};
 use crate::epoch::{Epoch, Epochs, Route, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
-use crate::policy::Origin;
+use crate::policy::{Limits, Origin};
 use crate::profile::{Operation, Profile, Upgrade};
 use crate::rejection::{Party, Rejection};
 use crate::state::Store;
@@ -252,11 +253,7 @@ impl Gateway {
             event.tenant(tenant, operation);
             limiting.streamed(tenant, event)?;
             progress.nearly = limiting.nearly();
-            let incoming = progress.unread.as_mut().ok_or(Rejection::Internal)?;
-            let announced = head.content_length().filter(|length| *length <= limits.body_bytes_max as u64);
-            let mut held = self.room.admit(client, announced, limits.buffered_bytes_max)?;
-            let body = read_body(incoming, head.content_length(), limits, &mut held).await?;
-            event.bytes_in(body.len() as u64);
+            let (body, _held) = self.receive(&head, limits, event, progress).await?;
             let signed_by = |key: &str| event.proof(WEBHOOK_VALID, Some(key));
             let body = arrived.verify(&judgement, body, clock::now_seconds(), &*self.state, signed_by).await?;
             let forward = forward(&parts, &head, event, &tenant.token_headers)?;
@@ -264,12 +261,7 @@ impl Gateway {
         }
 
         // Body: within what we are willing to hold.
-        let incoming = progress.unread.as_mut().ok_or(Rejection::Internal)?;
-        // What is too long in any case is refused for that, and not for want of room.
-        let announced = head.content_length().filter(|length| *length <= limits.body_bytes_max as u64);
-        let mut held = self.room.admit(client, announced, limits.buffered_bytes_max)?;
-        let body = read_body(incoming, head.content_length(), limits, &mut held).await?;
-        event.bytes_in(body.len() as u64);
+        let (body, mut held) = self.receive(&head, limits, event, progress).await?;
 
         // Envelope, workspace, origin once more, proofs, judgement, rewriting: nothing waits in between but for the state.
         let began = Instant::now();
@@ -288,6 +280,23 @@ impl Gateway {
             lesson::ask_readably(&mut head.headers);
         }
         self.send(epoch, tenant, Outbound::Judged { head, body: JudgedBody::from(rewritten) }, lesson, event).await
+    }
+
+    /// The whole body, and the room that it takes until the request leaves memory.
+    async fn receive(
+        &self,
+        head: &Head<'_>,
+        limits: &Limits,
+        event: &mut Event,
+        progress: &mut Progress,
+    ) -> Result<(Bytes, Held), Rejection> {
+        let incoming = progress.unread.as_mut().ok_or(Rejection::Internal)?;
+        // What is too long in any case is refused for that, and not for want of room.
+        let announced = head.content_length().filter(|length| *length <= limits.body_bytes_max as u64);
+        let mut held = self.room.admit(event.client(), announced, limits.buffered_bytes_max)?;
+        let body = read_body(incoming, head.content_length(), limits, &mut held).await?;
+        event.bytes_in(body.len() as u64);
+        Ok((body, held))
     }
 
     async fn send(

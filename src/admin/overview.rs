@@ -8,8 +8,8 @@ use super::state::{EpochFacts, Readiness, ReloadFacts, WorkspaceFacts, rfc3339};
 use crate::audit::Numbers;
 use crate::clock::UnixSeconds;
 use crate::observe::{
-    CertificateReading, ConnectionsReading, Failing, KeySetReading, Metrics, RefusedOrigin, ReloadResult, StateReading,
-    UpstreamReading,
+    CertificateReading, ConnectionsReading, DomainReading, Failing, GradeReading, KeySetReading, Metrics, OrderReading,
+    RefusedOrigin, ReloadResult, StateReading, UpstreamReading,
 };
 use crate::policy::{Origin, TrustedDomain};
 
@@ -25,6 +25,8 @@ pub(super) struct Seen<'s> {
     pub(super) epoch: Option<&'s EpochFacts>,
     pub(super) reload: Option<&'s ReloadFacts>,
     pub(super) certificates: &'s [CertificateReading],
+    pub(super) grades: &'s [GradeReading],
+    pub(super) domains: &'s [DomainReading],
     pub(super) audit: Numbers,
     pub(super) metrics: &'s Metrics,
     pub(super) now: SystemTime,
@@ -43,6 +45,9 @@ pub(super) struct Overview {
     revocations: Option<u64>,
     refused_origins: Vec<OriginStatus>,
 }
+
+/// The number of the lowest grade that needs no look: A.
+const GRADE_MIN: u8 = 6;
 
 /// Something that needs a look.
 #[derive(Debug, Serialize)]
@@ -139,6 +144,28 @@ fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateRe
         } else if days < CERTIFICATE_DAYS_MIN {
             let days = counted(days.unsigned_abs(), "day");
             raise("certificate_ends", format!("the certificate `{}` ends in {days}", certificate.name));
+        }
+    }
+    for certificate in seen.metrics.tls().staples.iter().filter(|staple| staple.is_revoked) {
+        raise(
+            "certificate_revoked",
+            format!("its issuer has taken the certificate `{}` back", certificate.certificate),
+        );
+    }
+    for OrderReading { name, ends, failure, .. } in seen.metrics.orders() {
+        if let Some(code) = failure {
+            let held = if ends.is_some() { "the one of before is shown" } else { "there is none to show" };
+            raise("order_fails", format!("the last order of a certificate for `{name}` failed: `{code}`; {held}"));
+        }
+    }
+    for GradeReading { listener, grade, number, findings, .. } in seen.grades {
+        if *number < GRADE_MIN {
+            raise("tls_grade", format!("the listener `{listener}` is graded {grade}: {}", findings.join(", ")));
+        }
+    }
+    for DomainReading { domain, findings, .. } in seen.domains {
+        if !findings.is_empty() {
+            raise("domain_unfit", format!("the trusted domain `{domain}`: {}", findings.join(", ")));
         }
     }
     for UpstreamReading { upstream, failing, .. } in upstreams {

@@ -204,6 +204,8 @@ impl AdminState {
             epoch: epoch.as_deref(),
             reload: self.reload.load().as_deref(),
             certificates: &self.certificates.load(),
+            grades: &self.grades.load(),
+            domains: &self.domains.load(),
             audit,
             metrics: &self.metrics,
             now,
