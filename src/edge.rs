@@ -4,6 +4,7 @@
 //! It knows no route, no token and no attribute, and decides nothing about them: it calls a [`Handle`] and sends what that answers.
 
 pub mod allowance;
+pub mod at_once;
 pub mod body;
 pub mod certificate_names;
 pub mod certificates;
@@ -28,6 +29,7 @@ mod metered;
 pub mod ocsp;
 pub mod origin;
 pub mod peer;
+mod per_address;
 pub mod plain;
 pub mod private_file;
 pub mod proxy_protocol;

@@ -39,6 +39,7 @@ pub use webhook::{ArrivedWebhook, WEBHOOK_VALID};
 
 use crate::audit::{Begin, Event, Outcome, Recorder, Tally};
 use crate::clock::{self, UnixSeconds};
+use crate::edge::at_once::{AtOnce, Place};
 use crate::edge::cors::Preflight;
 use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
@@ -60,7 +61,7 @@ use crate::upstream::{
 };
 use lesson::Lesson;
 use limiting::Limiting;
-use recorded_body::{RecordedBody, Source};
+use recorded_body::{Keeps, RecordedBody, Source};
 use recording::Recording;
 use taught_body::TaughtBody;
 
@@ -77,6 +78,7 @@ pub struct Gateway {
     rates: Arc<Rates>,
     /// What bodies take.
     room: Arc<Room>,
+    at_once: Arc<AtOnce>,
     drain: Drain,
     /// Cancelled when the process drains: WebSockets have no end of their own.
     tunnels: CancellationToken,
@@ -96,6 +98,8 @@ struct Progress {
     unread: Option<Incoming>,
     /// Of which rate little is left.
     nearly: Option<Nearly>,
+    /// Among the requests of its address.
+    place: Option<Place>,
 }
 
 /// What a request that was not refused ends in.
@@ -150,7 +154,8 @@ impl Handle for Gateway {
         }
         answer::dress(&mut response, &epoch.security_headers, progress.origin.as_ref(), event.id());
         let outcome = Outcome { code, status: response.status().as_u16() };
-        response.map(|body| RecordedBody::new(body, event, outcome, in_flight, progress.unread).boxed())
+        let keeps = Keeps { in_flight, unread: progress.unread, place: progress.place };
+        response.map(|body| RecordedBody::new(body, event, outcome, keeps).boxed())
     }
 
     fn admits_handshake(&self, address: IpAddr) -> bool {
@@ -175,9 +180,9 @@ impl Gateway {
     ) -> Self {
         let unplaced = metrics.unplaced();
         let rates = Arc::new(Rates::new(epochs.current().gateway.limits.rate_keys_max));
-        let room = Room::new();
+        let (room, at_once) = (Room::new(), AtOnce::new());
         limiting::tell_metrics(&metrics, &rates, &room);
-        Self { epochs, recorder, metrics, state, unplaced, rates, room, drain, tunnels }
+        Self { epochs, recorder, metrics, state, unplaced, rates, room, at_once, drain, tunnels }
     }
 
     async fn pass(
@@ -220,6 +225,7 @@ impl Gateway {
         // Rate: who asks too often learns it here, from the page that may read it. A preflight counts and is answered above: that costs no more
         // than a refusal, after which its page would never learn that it is to wait.
         limiting.arrived(by_address, event, progress)?;
+        progress.place = Some(self.at_once.admit(client, limits.requests_at_once_per_address_max)?);
 
         // What is never opened is streamed both ways.
         if let Some(permit) = PassPermit::of(operation) {

@@ -6,6 +6,7 @@
 use http::{Method, StatusCode};
 
 use crate::edge::ClientCertificateRefusal;
+use crate::edge::at_once::TooManyAtOnce;
 use crate::edge::fetch_metadata::FetchRefusal;
 use crate::edge::hygiene::HygieneError;
 use crate::edge::origin::OriginRefusal;
@@ -76,6 +77,9 @@ pub enum Rejection {
     /// Somebody has asked too often of late.
     #[error(transparent)]
     Rate(#[from] Exceeded),
+    /// The address has too many requests under way.
+    #[error(transparent)]
+    AtOnce(#[from] TooManyAtOnce),
     /// The bodies that are held already leave none.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),
@@ -150,6 +154,7 @@ impl Rejection {
             Rejection::Body(BodyError::Malformed) => "body_malformed",
             Rejection::Body(BodyError::NoRoom) | Rejection::NoRoom(_) => "no_room",
             Rejection::Rate(exceeded) => rate_code(exceeded.limited),
+            Rejection::AtOnce(_) => "requests_at_once",
             Rejection::Envelope(error) => envelope_code(*error),
             Rejection::WorkspaceUnknown => "workspace_unknown",
             Rejection::WorkspaceTwice => "workspace_twice",
@@ -201,7 +206,7 @@ impl Rejection {
             | Rejection::WorkspaceTwice
             | Rejection::Handshake(HandshakeError::Request | HandshakeError::Upgrade | HandshakeError::Key)
             | Rejection::Upstream(UpstreamError::ClientBody | UpstreamError::Target(_)) => StatusCode::BAD_REQUEST,
-            Rejection::Rate(_) => StatusCode::TOO_MANY_REQUESTS,
+            Rejection::Rate(_) | Rejection::AtOnce(_) => StatusCode::TOO_MANY_REQUESTS,
             Rejection::RouteUnknown | Rejection::WorkspaceUnknown => StatusCode::NOT_FOUND,
             Rejection::Origin(_)
             | Rejection::AddressNotAllowed
@@ -283,7 +288,7 @@ impl Rejection {
                 | UpstreamError::Garbage(_)
                 | UpstreamError::Switched,
             ) => "The service behind does not answer",
-            Rejection::Rate(_) => "Too many requests",
+            Rejection::Rate(_) | Rejection::AtOnce(_) => "Too many requests",
             Rejection::StateUnavailable | Rejection::NoRoom(_) | Rejection::Body(BodyError::NoRoom) => {
                 "Not now: ask again in a moment"
             }
@@ -329,6 +334,7 @@ impl Rejection {
             | Rejection::AddressNotAllowed
             | Rejection::Fetch(_)
             | Rejection::Rate(_)
+            | Rejection::AtOnce(_)
             | Rejection::ServerOnly
             | Rejection::ClientCertificate(_)
             | Rejection::Webhook(_)
@@ -371,6 +377,7 @@ impl Rejection {
             | Rejection::Internal => Party::Gateway,
             Rejection::Hygiene(_)
             | Rejection::Rate(_)
+            | Rejection::AtOnce(_)
             | Rejection::RouteUnknown
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
@@ -426,6 +433,7 @@ impl Rejection {
             ) => true,
             Rejection::RouteUnknown
             | Rejection::Rate(_)
+            | Rejection::AtOnce(_)
             | Rejection::MethodNotAllowed(_)
             | Rejection::Origin(_)
             | Rejection::AddressNotAllowed

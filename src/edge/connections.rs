@@ -1,17 +1,15 @@
 //! How many connections there are, in all and per address, and what became of those that were never served.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 
 use tokio::time::Instant;
 
 use super::allowance::{Overspent, SpentByAddress};
 use super::frames::{Excess, RESETS_OF_ADDRESS};
 use super::handshakes::Handshakes;
+use super::per_address::{PerAddress, network};
 use crate::policy::Limits;
 
 /// The connections of all listeners. One value for the process, so that several runtimes share one limit.
@@ -19,7 +17,7 @@ use crate::policy::Limits;
 pub struct Connections {
     open: AtomicUsize,
     open_max: usize,
-    per_address: DashMap<IpAddr, usize>,
+    per_address: PerAddress,
     per_address_max: usize,
     started: Instant,
     /// Streams that were reset, over all connections of an address: coming back makes nobody innocent.
@@ -83,7 +81,7 @@ impl Connections {
         Arc::new(Self {
             open: AtomicUsize::new(0),
             open_max: limits.connections_max,
-            per_address: DashMap::new(),
+            per_address: PerAddress::default(),
             per_address_max: limits.connections_per_address_max,
             started: Instant::now(),
             resets: SpentByAddress::new(RESETS_OF_ADDRESS),
@@ -133,11 +131,9 @@ impl Permit {
             return Ok(());
         }
         let address = network(address);
-        let mut of_address = self.connections.per_address.entry(address).or_insert(0);
-        if *of_address >= self.connections.per_address_max {
+        if !self.connections.per_address.give(address, 1, self.connections.per_address_max) {
             return Err(ConnectionRefusal::Address);
         }
-        *of_address += 1;
         self.address = Some(address);
         Ok(())
     }
@@ -182,22 +178,9 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.connections.open.fetch_sub(1, Ordering::Relaxed);
-        let Some(address) = self.address else { return };
-        match self.connections.per_address.entry(address) {
-            Entry::Occupied(mut entry) if *entry.get() > 1 => *entry.get_mut() -= 1,
-            Entry::Occupied(entry) => {
-                entry.remove();
-            }
-            Entry::Vacant(_) => {}
+        if let Some(address) = self.address {
+            self.connections.per_address.take_back(address, 1);
         }
-    }
-}
-
-/// What counts as one address: a host has a whole /64 of IPv6 to itself.
-pub(super) fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
     }
 }
 

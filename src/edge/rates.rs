@@ -22,7 +22,7 @@ use governor::state::StateStore;
 use governor::{Quota, RateLimiter};
 use tokio::time::Instant;
 
-use super::connections::network;
+use super::per_address::network;
 use crate::decision::Mode;
 use crate::policy::{self, Penalty, Rate};
 pub use exceeded::{Exceeded, Limited, Nearly};

@@ -8,10 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
-
-use super::connections::network;
+use super::per_address::{PerAddress, network};
 use crate::policy::{HELD_PER_BODY_BYTE, ROOM_SHARE};
 
 /// The least that is taken at a time: small bodies ask once.
@@ -21,7 +18,7 @@ const STEP_BYTES: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub struct Room {
     taken: AtomicUsize,
-    per_address: DashMap<IpAddr, usize>,
+    per_address: PerAddress,
     refused: AtomicU64,
 }
 
@@ -55,7 +52,7 @@ impl Room {
         let address = network(address);
         let announced =
             usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX).saturating_mul(HELD_PER_BODY_BYTE);
-        let of_address = self.per_address.get(&address).map_or(0, |taken| *taken);
+        let of_address = self.per_address.of(address);
         let fits = self.taken.load(Ordering::Relaxed).saturating_add(announced) <= bytes_max
             && of_address.saturating_add(announced) <= bytes_max / ROOM_SHARE;
         if !fits {
@@ -82,12 +79,10 @@ impl Room {
             self.taken.fetch_sub(bytes, Ordering::Relaxed);
             return Err(NoRoom);
         }
-        let mut of_address = self.per_address.entry(address).or_insert(0);
-        if of_address.saturating_add(bytes) > bytes_max / ROOM_SHARE {
+        if !self.per_address.give(address, bytes, bytes_max / ROOM_SHARE) {
             self.taken.fetch_sub(bytes, Ordering::Relaxed);
             return Err(NoRoom);
         }
-        *of_address += bytes;
         Ok(())
     }
 
@@ -96,13 +91,7 @@ impl Room {
             return;
         }
         self.taken.fetch_sub(bytes, Ordering::Relaxed);
-        match self.per_address.entry(address) {
-            Entry::Occupied(mut entry) if *entry.get() > bytes => *entry.get_mut() -= bytes,
-            Entry::Occupied(entry) => {
-                entry.remove();
-            }
-            Entry::Vacant(_) => {}
-        }
+        self.per_address.take_back(address, bytes);
     }
 }
 

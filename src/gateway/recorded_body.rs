@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 
 use super::taught_body::TaughtBody;
 use crate::audit::{Event, Outcome};
+use crate::edge::at_once::Place;
 use crate::edge::{Body, BoxError};
 use crate::observe::InFlight;
 
@@ -23,9 +24,16 @@ pub struct RecordedBody {
     source: Source,
     bytes_out: u64,
     record: Option<(Event, Outcome)>,
-    _in_flight: InFlight,
-    /// What nobody read of the request; see `Progress::unread`.
-    _unread: Option<Incoming>,
+    _keeps: Keeps,
+}
+
+/// What a request holds until its answer has gone.
+#[expect(dead_code, reason = "nobody reads them: they are held, and dropped with the answer")]
+pub struct Keeps {
+    pub in_flight: InFlight,
+    /// What nobody read of it; see `Progress::unread`.
+    pub unread: Option<Incoming>,
+    pub place: Option<Place>,
 }
 
 /// The upstream's answer broke off after its head had gone to the client.
@@ -33,9 +41,9 @@ const BROKEN_OFF: &str = "upstream_broken_off";
 
 impl RecordedBody {
     /// Ends `event` with `outcome` once the body has gone; with the client gone where it is dropped before.
-    pub fn new(source: Source, event: Event, outcome: Outcome, in_flight: InFlight, unread: Option<Incoming>) -> Self {
+    pub fn new(source: Source, event: Event, outcome: Outcome, keeps: Keeps) -> Self {
         let record = Some((event, outcome));
-        let mut body = Self { source, bytes_out: 0, record, _in_flight: in_flight, _unread: unread };
+        let mut body = Self { source, bytes_out: 0, record, _keeps: keeps };
         body.finish_at_end();
         body
     }

@@ -26,6 +26,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Bytes of bodies that are held at once, of all requests together.
     pub buffered_bytes_max: usize,
+    /// Requests of one address under way at once, each until its answer has been read.
+    pub requests_at_once_per_address_max: usize,
     /// Keys that are counted at once for each kind of rate.
     pub rate_keys_max: usize,
     pub inflated_bytes_max: usize,
@@ -108,6 +110,7 @@ impl Default for Limits {
             headers_max: 100,
             body_bytes_max: 1024 * 1024,
             buffered_bytes_max: 256 * 1024 * 1024,
+            requests_at_once_per_address_max: 250,
             rate_keys_max: 65_536,
             inflated_bytes_max: 2 * 1024 * 1024,
             inflate_ratio_max: 100,

@@ -50,6 +50,9 @@ pub(super) struct RawLimits {
     /// Bodies of all requests together, in memory at once.
     #[schemars(with = "Option<Size>")]
     buffered_bytes_max: Option<Placed<usize>>,
+    /// Requests of one address under way at once, each until its answer has been read.
+    #[schemars(with = "Option<Count>")]
+    requests_at_once_per_address_max: Option<Placed<usize>>,
     /// Keys that are counted at once for each kind of rate, such as addresses; 24 bytes each.
     #[schemars(with = "Option<Count>")]
     rate_keys_max: Option<Placed<usize>>,
@@ -147,6 +150,7 @@ impl RawLimits {
             headers_max: table.optional("headers_max", count),
             body_bytes_max: table.optional("body_bytes_max", size),
             buffered_bytes_max: table.optional("buffered_bytes_max", size),
+            requests_at_once_per_address_max: table.optional("requests_at_once_per_address_max", count),
             rate_keys_max: table.optional("rate_keys_max", |value| value.integer(1..=RATE_KEYS_MAX)),
             inflated_bytes_max: table.optional("inflated_bytes_max", size),
             inflate_ratio_max: table.optional("inflate_ratio_max", count),
@@ -186,6 +190,7 @@ impl RawLimits {
             headers_max,
             body_bytes_max,
             buffered_bytes_max,
+            requests_at_once_per_address_max,
             rate_keys_max,
             inflated_bytes_max,
             inflate_ratio_max,

@@ -1,6 +1,6 @@
 //! HTTP/2 clients that send too much of something, over real TLS: what reaches the upstream, and what they are told.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Request;
 use http_body_util::BodyExt;
@@ -12,7 +12,7 @@ use crate::support::frames::{
     CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, Frames, GOAWAY, HEADERS, PING, RST_STREAM,
     SETTINGS, WINDOW_UPDATE, block, frame, post,
 };
-use crate::support::{Setup, TestGateway, TestUpstream, form, ping_form};
+use crate::support::{Client, Setup, TestGateway, TestUpstream, form, ping_form};
 
 const PING_PATH: &str = "/messenger/web/ping";
 const CANCEL: [u8; 4] = [0, 0, 0, 8];
@@ -239,6 +239,42 @@ async fn a_stream_that_is_not_read_is_reset_and_its_neighbours_go_on() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert!(served > 1);
+}
+
+#[tokio::test]
+async fn who_reads_no_answers_holds_no_more_of_the_upstream_than_its_share() {
+    const MOST: usize = 8;
+    let upstream = long_answers().await;
+    let limits = format!("[limits]\nrequests_at_once_per_address_max = {MOST}\n");
+    let gateway = Setup::acme(upstream.address).gateway(&limits).start();
+    let mut floods = Vec::new();
+    for _ in 0..2 {
+        let stream = connect_tls(gateway.address, &gateway.ca_pem, "localhost", &[b"h2"]).await.expect("TLS");
+        let mut client = Frames::begin(stream, &[0, 4, 0, 0, 0, 0]).await;
+        for stream in (0..20).map(|number| 1 + 2 * number) {
+            assert!(client.send(&ping(stream)).await);
+        }
+        // Heads come where no window is left; each stream gets one.
+        for _ in 0..20 {
+            client.next_of(HEADERS).await.expect("a head");
+        }
+        floods.push(client);
+    }
+    assert_eq!(upstream.received().len(), MOST);
+    let mut other = Client::connect_from([127, 0, 0, 9], gateway.address, &gateway.ca_pem).await;
+    assert_eq!(other.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+    let mut same = gateway.http1().await;
+    let refused = same.post_form(PING_PATH, ping_form("{}")).await;
+    assert_eq!(refused.status, 429);
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(refused.header("access-control-allow-origin"), Some("https://app.acme.example"));
+    // Gone is gone.
+    drop(floods);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while same.post_form(PING_PATH, ping_form("{}")).await.status != 200 {
+        assert!(Instant::now() < deadline, "the places stay taken");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
