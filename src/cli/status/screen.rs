@@ -75,6 +75,9 @@ fn lines(said: &Said<'_>) -> Vec<(&'static str, String)> {
             format!("{} ({})", one.text("name"), counted(days.into(), "day"))
         }),
     ));
+    if !said.list("tls").is_empty() {
+        lines.push(("TLS grade", all("tls", &|one| format!("{} ({})", one.text("listener"), one.text("grade")))));
+    }
     lines.push((
         "upstreams",
         all("upstream_health", &|one| {
@@ -111,6 +114,17 @@ fn lines(said: &Said<'_>) -> Vec<(&'static str, String)> {
             counted(said.number("requests_in_flight").into(), "request"),
         ),
     ));
+    let reached: Vec<String> = said
+        .list("limits")
+        .into_iter()
+        .map(Said)
+        .filter(|limit| limit.number("refused") + limit.number("observed") > 0)
+        .map(|limit| {
+            let (refused, observed) = (grouped(limit.number("refused")), grouped(limit.number("observed")));
+            format!("{} ({refused} refused, {observed} only observed)", limit.text("limit"))
+        })
+        .collect();
+    lines.push(("rates", if reached.is_empty() { "none was reached".to_owned() } else { reached.join(", ") }));
     let record = said.member("audit");
     lines.push((
         "record",
@@ -211,6 +225,10 @@ mod tests {
             "epoch": {"digest": "dbe75ffd349a", "since": "2026-11-27T09:00:00Z", "workspaces": 2},
             "reload": {"at": "2026-11-27T09:00:00Z", "result": "ok", "findings": 0, "mistakes": []},
             "certificates": [{"name": "public: certs/site.pem", "days_left": 81}],
+            "tls": [{"listener": "public", "grade": "A+"}],
+            "limits": [
+                {"limit": "address", "refused": 0, "observed": 12}, {"limit": "subject", "refused": 0, "observed": 0},
+            ],
             "key_sets": [{"workspace": "acme", "set": "idp", "keys": 2, "age_seconds": 240, "stale": false}],
             "audit": {"written": 1_204_113, "lost": 0, "disk_errors": 0},
             "connections_open": 12, "connections_max": 20_000, "connections_refused": 0, "requests_in_flight": 3,
