@@ -4,9 +4,7 @@
 //! No judged request leaves this way and no client waits for it. Where to go is a stranger's word, so the scheme is that of the address that
 //! the policy says, in the clear it is that very host, and an answer is read to its limit and no further.
 
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,8 +20,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::connect::{Connector, Security, Stream};
-use super::fetch::{FetchError, FetcherError, SystemRoots, connect_error, read_body};
-use super::http1;
+use super::fetch::{FetchError, FetcherError, SystemRoots, connect_error, exchange, read_body};
 use super::tls::{self, Alpn};
 
 /// Whom single requests may be sent to, and whom to believe there.
@@ -130,20 +127,10 @@ impl Caller {
         io: impl Read + Write + Unpin,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Bytes>, FetchError> {
-        let (mut sender, connection) = http1::builder().handshake(io).await.map_err(|_| FetchError::Broken)?;
-        let mut connection = pin!(connection);
-        let mut answer = pin!(async {
-            let (parts, body) = sender.send_request(request).await.map_err(|_| FetchError::Broken)?.into_parts();
+        exchange(io, request, async |response| {
+            let (parts, body) = response.into_parts();
             let body = read_body(&parts.headers, body, self.limits.answer_bytes_max).await?;
             Ok(Response::from_parts(parts, body))
-        });
-        let mut is_open = true;
-        std::future::poll_fn(|cx| {
-            // How it ended, whoever waits for the answer is told by hyper.
-            if is_open && let Poll::Ready(Ok(()) | Err(_)) = connection.as_mut().poll(cx) {
-                is_open = false;
-            }
-            answer.as_mut().poll(cx)
         })
         .await
     }

@@ -168,21 +168,7 @@ impl Fetcher {
     }
 
     async fn ask(&self, io: impl Read + Write + Unpin, bytes_max: usize) -> Result<Bytes, FetchError> {
-        let (mut sender, connection) = http1::builder().handshake(io).await.map_err(|_| FetchError::Broken)?;
-        let mut connection = pin!(connection);
-        let mut answer = pin!(async {
-            let response = sender.send_request(self.request()).await.map_err(|_| FetchError::Broken)?;
-            read(response, bytes_max).await
-        });
-        let mut is_open = true;
-        std::future::poll_fn(|cx| {
-            // How it ended, whoever waits for the answer is told by hyper.
-            if is_open && let Poll::Ready(Ok(()) | Err(_)) = connection.as_mut().poll(cx) {
-                is_open = false;
-            }
-            answer.as_mut().poll(cx)
-        })
-        .await
+        exchange(io, self.request(), async |response| read(response, bytes_max).await).await
     }
 
     fn request(&self) -> Request<Full<Bytes>> {
@@ -210,6 +196,29 @@ async fn read(response: Response<Incoming>, bytes_max: usize) -> Result<Bytes, F
     }
     let (parts, body) = response.into_parts();
     read_body(&parts.headers, body, bytes_max).await
+}
+
+/// One question over a connection of its own, and what `read` makes of the answer.
+pub(super) async fn exchange<T>(
+    io: impl Read + Write + Unpin,
+    request: Request<Full<Bytes>>,
+    read: impl AsyncFnOnce(Response<Incoming>) -> Result<T, FetchError>,
+) -> Result<T, FetchError> {
+    let (mut sender, connection) = http1::builder().handshake(io).await.map_err(|_| FetchError::Broken)?;
+    let mut connection = pin!(connection);
+    let mut answer = pin!(async {
+        let response = sender.send_request(request).await.map_err(|_| FetchError::Broken)?;
+        read(response).await
+    });
+    let mut is_open = true;
+    std::future::poll_fn(|cx| {
+        // How it ended, whoever waits for the answer is told by hyper.
+        if is_open && let Poll::Ready(Ok(()) | Err(_)) = connection.as_mut().poll(cx) {
+            is_open = false;
+        }
+        answer.as_mut().poll(cx)
+    })
+    .await
 }
 
 /// All of an answer's body, within a limit.

@@ -13,6 +13,7 @@ pub mod proxies;
 pub mod raw_upstream;
 pub mod site;
 pub mod tls_client;
+pub mod tls_server;
 pub mod token;
 pub mod upstream;
 

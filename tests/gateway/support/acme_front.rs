@@ -19,15 +19,12 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio_rustls::TlsAcceptor;
 
 use super::client::connect_tls;
+use super::tls_server::acceptor;
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -69,16 +66,7 @@ impl AcmeFront {
     /// In front of the Pebble at this address.
     pub fn start(pebble: SocketAddr, pebble_ca_pem: &str) -> Self {
         let made = make_dev(&[], now_seconds()).expect("certificates");
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(made.chain_pem.as_bytes()).flatten().collect();
-        let key = PrivateKeyDer::from_pem_slice(made.key_pem.as_bytes()).expect("a key");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("a certificate");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = acceptor(&made);
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a socket");
         let address = listener.local_addr().expect("an address");

@@ -9,17 +9,15 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use countersign::clock::now_seconds;
 use countersign::edge::dev_certificates::make_dev;
 use countersign::identity::{KeyMaterial, SigningKey};
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio_rustls::TlsAcceptor;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
+
+use super::tls_server::acceptor;
 
 /// What the issuer does with the next connection.
 #[derive(Clone)]
@@ -51,16 +49,7 @@ pub struct Issuer {
 impl Issuer {
     pub async fn start(manner: Manner) -> Self {
         let certificates = make_dev(&[], now_seconds()).expect("certificates");
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates.chain_pem.as_bytes()).flatten().collect();
-        let key = PrivateKeyDer::from_pem_slice(certificates.key_pem.as_bytes()).expect("a key");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("a certificate");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = acceptor(&certificates);
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
         let listener = runtime.spawn(TcpListener::bind("127.0.0.1:0")).await.expect("no panic").expect("a port");
         let address = listener.local_addr().expect("an address");

@@ -5,13 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use countersign::clock::{UnixSeconds, now_seconds};
 use countersign::edge::dev_certificates::make_dev;
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio_rustls::TlsAcceptor;
+
+use super::tls_server::acceptor;
 
 pub struct Site {
     pub address: SocketAddr,
@@ -28,16 +26,7 @@ impl Site {
     pub fn start(name: &str, made_days_ago: i64, head: &str) -> Self {
         let made_at = UnixSeconds(now_seconds().0 - made_days_ago * 86_400);
         let certificates = make_dev(&[name.to_owned()], made_at).expect("certificates");
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(certificates.chain_pem.as_bytes()).flatten().collect();
-        let key = PrivateKeyDer::from_pem_slice(certificates.key_pem.as_bytes()).expect("a key");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("a certificate");
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = acceptor(&certificates);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         listener.set_nonblocking(true).expect("a socket");
