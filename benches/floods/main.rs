@@ -36,8 +36,8 @@ const CONNECTIONS: usize = 50;
 const PACE: Duration = Duration::from_millis(10);
 /// A request that takes longer is not served.
 const SERVED_WITHIN: Duration = Duration::from_secs(10);
-/// No flood may make the process grow by more. Answers that nobody takes are the dearest: some 70 KiB for each of the upstream's connections.
-const GROWTH_KIB_MAX: u64 = 128 * 1024;
+/// No flood may make the process grow by more.
+const GROWTH_KIB_MAX: u64 = 64 * 1024;
 /// What is asked of the upstream; it answers with so many bytes where `large` is among it.
 const LARGE_BYTES: usize = 256 * 1024;
 
