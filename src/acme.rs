@@ -251,7 +251,7 @@ impl Renewals {
             Ok(held) => {
                 self.book.succeeded(order, &office.store, held.life, now);
                 self.book.found(order, &Ok(held.clone()), now);
-                tracing::info!(certificate = name, days = days(held.ends, now), "acme_certificate_issued");
+                tracing::info!(certificate = name, days = now.days_until(held.ends), "acme_certificate_issued");
                 self.renewed.notify_one();
             }
             Err(failure) => {
@@ -276,7 +276,7 @@ fn tell_failure(
     let (reason, detail, seconds) = (failure.code(), failure.detail(), next.0.saturating_sub(now.0));
     match ends {
         Some(ends) if ends.0.saturating_sub(now.0) > ALARM_SECONDS => {
-            let days = days(ends, now);
+            let days = now.days_until(ends);
             tracing::warn!(
                 certificate = name,
                 reason,
@@ -288,7 +288,7 @@ fn tell_failure(
             );
         }
         Some(ends) => {
-            let days = days(ends, now);
+            let days = now.days_until(ends);
             tracing::error!(
                 certificate = name,
                 reason,
@@ -316,9 +316,5 @@ fn tell_failure(
 const ALARM_SECONDS: i64 = 3 * 24 * 60 * 60;
 
 /// Whole days from now on.
-fn days(ends: UnixSeconds, now: UnixSeconds) -> i64 {
-    ends.0.saturating_sub(now.0).div_euclid(24 * 60 * 60)
-}
-
 /// By file: what one certificate is known by.
 type ByFile<T> = BTreeMap<PathBuf, T>;

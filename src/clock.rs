@@ -20,6 +20,13 @@ pub fn now_seconds() -> UnixSeconds {
 }
 
 impl UnixSeconds {
+    /// Whole days until `end`, rounded down: what ended a second ago has not 0 days left.
+    #[must_use]
+    pub fn days_until(self, end: Self) -> i64 {
+        const DAY_SECONDS: i64 = 24 * 60 * 60;
+        end.0.saturating_sub(self.0).div_euclid(DAY_SECONDS)
+    }
+
     /// A time in whole seconds; one before 1970 is 1970.
     #[must_use]
     pub fn of(time: SystemTime) -> Self {

@@ -208,14 +208,14 @@ impl Gateway {
             epoch,
             &parts,
             Some(&peer.tls),
-            Some(event.client()),
+            Some(client),
             certificate,
             &mut Recording { event, progress, metrics: &self.metrics },
         )?;
         progress.origin = admitted;
         let (operation, judgement) = (
             route.operation,
-            Judgement { epoch, head: &head, parts: &parts, route: &route, client: Some(event.client()), certificate },
+            Judgement { epoch, head: &head, parts: &parts, route: &route, client: Some(client), certificate },
         );
         if let Some(preflight) = preflight {
             let admitted = progress.origin.as_ref().ok_or(Rejection::Origin(OriginRefusal::Missing))?;

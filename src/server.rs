@@ -179,8 +179,7 @@ impl Server {
         let mut listeners = Vec::new();
         for settings in &gateway.listeners {
             let name = || settings.name.clone();
-            let offer = load_offer(settings, None)?;
-            grades::admit(&settings.name, &offer.certificates, gateway)?;
+            let offer = load_offer(settings, None, gateway)?;
             let tls = ReloadableTls::with_challenges(offer, Arc::clone(&challenges))
                 .map_err(|source| StartError::Tls { name: name(), source })?;
             let socket = listen(&settings.name, settings.address)?;

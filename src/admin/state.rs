@@ -366,7 +366,7 @@ struct DomainStatus {
 impl DomainStatus {
     fn from(reading: &DomainReading, now: SystemTime) -> Self {
         let DomainReading { domain, has_hsts, not_after, findings } = reading;
-        let days_left = not_after.map(|end| end.saturating_sub(UnixSeconds::of(now).0).div_euclid(24 * 60 * 60));
+        let days_left = not_after.map(|end| UnixSeconds::of(now).days_until(UnixSeconds(end)));
         Self { domain: domain.clone(), hsts: *has_hsts, days_left, findings: findings.clone() }
     }
 }

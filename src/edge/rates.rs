@@ -137,17 +137,15 @@ impl Rates {
 
     /// Whether an address may present one more proof to a workspace that does not hold; where not, a penalty begins.
     #[must_use]
-    pub fn failing_proof(&self, rates: &policy::Rates, address: IpAddr, workspace: &str, now: Moment) -> Taken {
-        let taken = self.take(Limited::FailingProofs, &rates.failing_proofs, (network(address), workspace), now);
+    pub fn failing_proof(&self, rate: &Rate, penalty: Penalty, address: IpAddr, workspace: &str, now: Moment) -> Taken {
+        let taken = self.take(Limited::FailingProofs, rate, (network(address), workspace), now);
         match taken {
             // That little is left says that it failed, and to whoever guesses nobody says so.
             Taken::Allowed(_) => Taken::Allowed(None),
             Taken::Observed(exceeded) => {
-                Taken::Observed(self.begin_penalty(rates.penalty, exceeded, address, workspace, now))
+                Taken::Observed(self.begin_penalty(penalty, exceeded, address, workspace, now))
             }
-            Taken::Refused(exceeded) => {
-                Taken::Refused(self.begin_penalty(rates.penalty, exceeded, address, workspace, now))
-            }
+            Taken::Refused(exceeded) => Taken::Refused(self.begin_penalty(penalty, exceeded, address, workspace, now)),
         }
     }
 

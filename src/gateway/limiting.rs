@@ -119,12 +119,12 @@ impl<'l> Limiting<'l> {
     }
 
     /// The rate of failing proofs, which refuses nothing in a workspace that does not enforce: there a proof that fails has no consequence.
-    fn of_failing(&self, tenant: &Tenant) -> crate::policy::Rates {
-        let mut rates = self.epoch.gateway.rates.clone();
-        if rates.failing_proofs.mode == Mode::Enforce && !tenant.workspace.enforces() {
-            rates.failing_proofs.mode = Mode::Observe;
+    fn of_failing(&self, tenant: &Tenant) -> Rate {
+        let rate = self.epoch.gateway.rates.failing_proofs;
+        match rate.mode {
+            Mode::Enforce if !tenant.workspace.enforces() => Rate { mode: Mode::Observe, ..rate },
+            Mode::Off | Mode::Observe | Mode::Enforce => rate,
         }
-        rates
     }
 }
 
@@ -139,8 +139,8 @@ impl Gate for Limiting<'_> {
         if !presented.is_any() {
             return Ok(None);
         }
-        let (rates, workspace) = (self.of_failing(tenant), &tenant.workspace.id);
-        self.settle(self.rates.new_proof(&rates.failing_proofs, self.client, workspace, presented.all(), self.now))
+        let (rate, workspace) = (self.of_failing(tenant), &tenant.workspace.id);
+        self.settle(self.rates.new_proof(&rate, self.client, workspace, presented.all(), self.now))
     }
 
     fn proven(
@@ -153,8 +153,8 @@ impl Gate for Limiting<'_> {
         let failing = match proofs.verdict() {
             ProofVerdict::Absent => return Ok(None),
             ProofVerdict::Failed(error) if error.may_be_a_guess() => {
-                let rates = self.of_failing(tenant);
-                return self.settle(self.rates.failing_proof(&rates, self.client, workspace, self.now));
+                let (rate, penalty) = (self.of_failing(tenant), self.epoch.gateway.rates.penalty);
+                return self.settle(self.rates.failing_proof(&rate, penalty, self.client, workspace, self.now));
             }
             ProofVerdict::Failed(_) => return Ok(None),
             ProofVerdict::Valid | ProofVerdict::HashValid | ProofVerdict::SealedValid | ProofVerdict::Exchanged => {

@@ -23,13 +23,11 @@ pub struct CertificateReading {
     pub not_after: UnixSeconds,
 }
 
-const DAY_SECONDS: i64 = 24 * 60 * 60;
-
 impl CertificateReading {
     /// Whole days, rounded down: one that ended a second ago is not said to have 0 days left.
     #[must_use]
     pub fn days_left(&self, now: UnixSeconds) -> i64 {
-        self.not_after.0.saturating_sub(now.0).div_euclid(DAY_SECONDS)
+        now.days_until(self.not_after)
     }
 }
 
@@ -354,6 +352,8 @@ fn encode_counters(encoder: &mut DescriptorEncoder, counters: &[(&str, &str, u64
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DAY_SECONDS: i64 = 24 * 60 * 60;
 
     #[track_caller]
     fn check(not_after: i64, now: i64, days: i64) {

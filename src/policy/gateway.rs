@@ -41,6 +41,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
+    /// The listener of this name.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<&Listener> {
+        self.listeners.iter().find(|listener| listener.name == name)
+    }
+
     /// The tables and keys of `gateway.toml` that differ from those with which the process `started`, and that it looks at only then: sockets are
     /// bound and connections begun with them.
     #[must_use]

@@ -92,7 +92,7 @@ impl Grades {
         for Watched { name, address, tls } in &self.listeners {
             let certificates = tls.certificates();
             let graded = of(&certificates, &epoch.gateway);
-            let settings = epoch.gateway.listeners.iter().find(|listener| *listener.name == **name);
+            let settings = epoch.gateway.listener(name);
             let handshake = match settings {
                 Some(settings) if !lets_itself_in(settings) => "not_asked",
                 Some(_) | None => match shake_hands_with_self(*address, &certificates).await {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::StartError;
 use super::reload::load_certificates;
+use super::{StartError, grades};
 use crate::clock;
 use crate::edge::certificates::Certificates;
 use crate::edge::client_authorities::{ClientAuthorities, ClientAuthoritiesError};
@@ -24,9 +24,15 @@ pub enum OfferError {
     Tickets(#[from] TicketFileError),
 }
 
-/// Reads certificates, authorities of clients, and the secrets of tickets. `shown`: what the listener shows until now.
-pub(super) fn load_offer(settings: &policy::Listener, shown: Option<&Certificates>) -> Result<Offer, StartError> {
+/// Reads certificates, authorities of clients, and the secrets of tickets, and asks whether that is good enough for `gateway`. `shown`: what
+/// the listener shows until now.
+pub(super) fn load_offer(
+    settings: &policy::Listener,
+    shown: Option<&Certificates>,
+    gateway: &policy::Gateway,
+) -> Result<Offer, StartError> {
     let certificates = load_certificates(settings, shown)?;
+    grades::admit(&settings.name, &certificates, gateway)?;
     let failed = |source| StartError::Offer { name: settings.name.clone(), source };
     let clients = ClientAuthorities::load(&settings.tls.client_certificates).map_err(|error| failed(error.into()))?;
     if clients.lists_end().is_some_and(|ends| ends < clock::now_seconds()) {
@@ -53,7 +59,7 @@ pub(super) fn load_offer(settings: &policy::Listener, shown: Option<&Certificate
 /// Has the issuers asked of the certificates that are shown, but where a listener wants none of it.
 pub(super) fn follow_certificates(stapler: &Stapler, epoch: &Epoch, shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
     let wants = |name: &str| {
-        let settings = epoch.gateway.listeners.iter().find(|listener| listener.name == name);
+        let settings = epoch.gateway.listener(name);
         settings.is_some_and(|listener| listener.tls.ocsp == Ocsp::On)
     };
     let wanted = shown.iter().filter(|(name, _)| wants(name)).flat_map(|(name, tls)| {

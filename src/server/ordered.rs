@@ -3,9 +3,9 @@
 //! One that is not there yet, or broken, keeps nobody from starting and no policy from coming into force: what was shown stays, and the
 //! listener shows the others until it comes.
 
+use super::StartError;
 use super::offer::{follow_certificates, load_offer};
 use super::reload::{Reloader, tell_in_force};
-use super::{StartError, grades};
 use crate::clock;
 use crate::edge::certificates::{Certificate, CertificateError, Certificates};
 use crate::policy;
@@ -49,19 +49,14 @@ impl Reloader {
     pub(super) fn show_issued(&self) {
         let epoch = self.epochs.current();
         for (name, tls) in &self.shown {
-            let listeners = &epoch.gateway.listeners;
-            let settings = listeners.iter().find(|listener| *listener.name == **name && !listener.ordered.is_empty());
+            let settings = epoch.gateway.listener(name).filter(|listener| !listener.ordered.is_empty());
             let Some(settings) = settings else { continue };
-            match load_offer(settings, Some(&tls.certificates())) {
-                Ok(offer) => {
-                    let admitted = grades::admit(name, &offer.certificates, &epoch.gateway);
-                    if let Err(error) = admitted.and_then(|()| {
-                        tls.replace(offer).map_err(|source| StartError::Tls { name: name.to_string(), source })
-                    }) {
-                        tracing::error!(%error, "the certificates of before stay");
-                    }
-                }
-                Err(error) => tracing::error!(%error, "the certificates of before stay"),
+            let offer = load_offer(settings, Some(&tls.certificates()), &epoch.gateway);
+            let replaced = offer.and_then(|offer| {
+                tls.replace(offer).map_err(|source| StartError::Tls { name: name.to_string(), source })
+            });
+            if let Err(error) = replaced {
+                tracing::error!(%error, "the certificates of before stay");
             }
         }
         follow_certificates(&self.stapler, &epoch, &self.shown);

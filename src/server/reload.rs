@@ -105,12 +105,10 @@ impl Reloader {
         let mut offers = Vec::new();
         let office = Renewals::prepare(&epoch.gateway)?;
         for (name, tls) in &self.shown {
-            let settings = epoch.gateway.listeners.iter().find(|listener| *listener.name == **name);
+            let settings = epoch.gateway.listener(name);
             // Listeners come and go with the process: their sockets were bound when it had the right to.
             let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
-            let offer = load_offer(settings, Some(&tls.certificates()))?;
-            super::grades::admit(name, &offer.certificates, &epoch.gateway)?;
-            offers.push(offer);
+            offers.push(load_offer(settings, Some(&tls.certificates()), &epoch.gateway)?);
         }
         Ok(Prepared { epoch, offers, office })
     }

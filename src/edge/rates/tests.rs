@@ -142,10 +142,14 @@ fn too_many_failing_proofs_bring_a_penalty_on_new_proofs_and_on_nothing_else() {
     let (attacker, other) = (address(1), address(2));
     rates.held("acme", "colleague's", Moment(0));
     for _ in 0..3 {
-        assert!(!is_refused(rates.failing_proof(&policy, attacker, "acme", Moment(0))));
+        assert!(!is_refused(rates.failing_proof(&policy.failing_proofs, policy.penalty, attacker, "acme", Moment(0))));
         assert!(!is_refused(new(attacker, "acme", "guess", 0)));
     }
-    let Taken::Refused(exceeded) = rates.failing_proof(&policy, attacker, "acme", Moment(0)) else { panic!("allowed") };
+    let Taken::Refused(exceeded) =
+        rates.failing_proof(&policy.failing_proofs, policy.penalty, attacker, "acme", Moment(0))
+    else {
+        panic!("allowed")
+    };
     assert_eq!((exceeded.limited, exceeded.retry_after_seconds), (Limited::FailingProofs, 10));
     assert!(is_refused(new(attacker, "acme", "guess", SECOND)));
     // One good proof of the attacker's own resets nothing, and nobody else pays.
@@ -162,9 +166,11 @@ fn too_many_failing_proofs_bring_a_penalty_on_new_proofs_and_on_nothing_else() {
     assert!(is_refused(new(attacker, "other", "own", SECOND)) == is_refused(new(attacker, "other", "guess", SECOND)));
     assert!(!is_refused(new(attacker, "acme", "guess", 10 * SECOND)));
     // What was paid meanwhile is a few more tries, and then it is twice as long.
-    let strike = (0..20).find_map(|_| match rates.failing_proof(&policy, attacker, "acme", Moment(10 * SECOND)) {
-        Taken::Refused(exceeded) => Some(exceeded.retry_after_seconds),
-        Taken::Allowed(_) | Taken::Observed(_) => None,
+    let strike = (0..20).find_map(|_| {
+        match rates.failing_proof(&policy.failing_proofs, policy.penalty, attacker, "acme", Moment(10 * SECOND)) {
+            Taken::Refused(exceeded) => Some(exceeded.retry_after_seconds),
+            Taken::Allowed(_) | Taken::Observed(_) => None,
+        }
     });
     assert_eq!(strike, Some(20));
 }
