@@ -251,6 +251,8 @@ pub struct TestGateway {
     child: Child,
     log: mpsc::Receiver<String>,
     seen: Vec<String>,
+    /// How many lines of those a test has looked through.
+    looked: usize,
 }
 
 /// Threads that serve, also where there are fewer cores: what crosses from one to another shall do so everywhere.
@@ -260,8 +262,17 @@ impl TestGateway {
     fn start(setup: Setup, ca_pem: String) -> Self {
         let (child, log) = launch(&setup);
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut gateway =
-            Self { setup, ca_pem, address: nowhere, admin: nowhere, plain: None, child, log, seen: Vec::new() };
+        let mut gateway = Self {
+            setup,
+            ca_pem,
+            address: nowhere,
+            admin: nowhere,
+            plain: None,
+            child,
+            log,
+            seen: Vec::new(),
+            looked: 0,
+        };
         gateway.await_ready();
         gateway
     }
@@ -276,6 +287,8 @@ impl TestGateway {
         self.address = self.listening("public").expect("a listener");
         self.admin = self.listening("admin").expect("an admin listener");
         self.plain = self.listening("plain");
+        // What is done in the background may be told of before the process is ready, or after.
+        self.looked = 0;
     }
 
     /// Kills the process where it stands, and starts another on the same files.
@@ -288,6 +301,7 @@ impl TestGateway {
     /// Starts another process on the same files, after the first has ended.
     pub fn start_again(&mut self) {
         self.seen.clear();
+        self.looked = 0;
         (self.child, self.log) = launch(&self.setup);
         self.await_ready();
     }
@@ -302,19 +316,20 @@ impl TestGateway {
         })
     }
 
-    /// Waits until a log line has `text`.
+    /// Waits until a log line has `text` that comes after those looked through; the lines of the start are still to be looked through.
     #[track_caller]
     pub fn await_log(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
+            while let Some(line) = self.seen.get(self.looked) {
+                self.looked += 1;
+                if line.contains(text) {
+                    return line.clone();
+                }
+            }
             let left = deadline.saturating_duration_since(Instant::now());
             match self.log.recv_timeout(left) {
-                Ok(line) => {
-                    self.seen.push(line.clone());
-                    if line.contains(text) {
-                        return line;
-                    }
-                }
+                Ok(line) => self.seen.push(line),
                 Err(mpsc::RecvTimeoutError::Timeout | mpsc::RecvTimeoutError::Disconnected) => {
                     panic!("no `{text}` in the log:\n{}", self.seen.join("\n"))
                 }
@@ -327,6 +342,7 @@ impl TestGateway {
         while let Ok(line) = self.log.try_recv() {
             self.seen.push(line);
         }
+        self.looked = self.seen.len();
         self.seen.join("\n")
     }
 
