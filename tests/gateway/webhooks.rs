@@ -81,6 +81,8 @@ async fn what_the_vendor_signed_goes_on_to_the_byte() {
         "/intercom/canvas/initialize",
         "/intercom/canvas/submit",
         "/intercom/canvas/configure",
+        "/intercom/canvas/content",
+        "/intercom/canvas/sheet-submit",
         "/intercom/actions/refund",
     ] {
         let received = bench.passes(request(path, &[("x-body-signature", &sha256)], BODY.as_bytes())).await;
