@@ -110,6 +110,16 @@ enum Reply {
     Own(Response<Body>),
 }
 
+impl Reply {
+    /// Who got it may ask the same again (RFC 9110 section 15.6).
+    fn is_server_error(&self) -> bool {
+        match self {
+            Reply::Relayed(response) => response.status().is_server_error(),
+            Reply::Own(response) => response.status().is_server_error(),
+        }
+    }
+}
+
 impl Handle for Gateway {
     async fn handle(self: Arc<Self>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
         let epoch = self.epochs.current();
@@ -259,11 +269,17 @@ impl Gateway {
             event.tenant(tenant, operation);
             limiting.streamed(tenant, event)?;
             progress.nearly = limiting.nearly();
+            let forward = forward(&parts, &head, event, &tenant.token_headers)?;
             let (body, _held) = self.receive(&head, limits, event, progress).await?;
             let signed_by = |key: &str| event.proof(WEBHOOK_VALID, Some(key));
-            let body = arrived.verify(&judgement, body, clock::now_seconds(), &*self.state, signed_by).await?;
-            let forward = forward(&parts, &head, event, &tenant.token_headers)?;
-            return self.send(epoch, tenant, Outbound::Verified { head: forward, body }, None, event).await;
+            let (body, used) = arrived.verify(&judgement, body, clock::now_seconds(), &*self.state, signed_by).await?;
+            let reply = self.send(epoch, tenant, Outbound::Verified { head: forward, body }, None, event).await;
+            if reply.as_ref().map_or(true, Reply::is_server_error)
+                && let Err(error) = used.give_back(&*self.state).await
+            {
+                event.state_failed(tenant, error);
+            }
+            return reply;
         }
 
         // Body: within what we are willing to hold.

@@ -73,8 +73,8 @@ pub use times::Times;
 pub use verdict::{HashError, ProofError, ProofVerdict, SealedError, TimeClaim, TokenError, Withdrawal};
 pub use verifier::Verifier;
 pub use webhook::{
-    PresentedSignature, SignedWebhook, VerifiedWebhook, WEBHOOK_SECRET_BYTES_MIN, WebhookError, WebhookKeyError,
-    WebhookKeys, sign_webhook,
+    PresentedSignature, SignedWebhook, UsedUp, VerifiedWebhook, WEBHOOK_SECRET_BYTES_MIN, WebhookError,
+    WebhookKeyError, WebhookKeys, sign_webhook,
 };
 
 // What the tests of several rooms need: a set as an issuer would publish it.

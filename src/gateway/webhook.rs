@@ -10,7 +10,7 @@ use crate::clock::UnixSeconds;
 use crate::edge::origin::RequestOrigin;
 use crate::envelope::EnvelopeError;
 use crate::epoch::Tenant;
-use crate::identity::{PresentedSignature, VerifiedWebhook};
+use crate::identity::{PresentedSignature, UsedUp, VerifiedWebhook};
 use crate::profile::WebhookSignature;
 use crate::rejection::Rejection;
 use crate::state::Store;
@@ -56,7 +56,7 @@ impl<'j> ArrivedWebhook<'j> {
         now: UnixSeconds,
         state: &dyn Store,
         signed_by: impl FnOnce(&'j str),
-    ) -> Result<VerifiedWebhook, Rejection> {
+    ) -> Result<(VerifiedWebhook, UsedUp), Rejection> {
         let signed = self.tenant.webhooks.verify(&self.presented, body, now)?;
         signed_by(signed.key_id());
         let on_failure = judgement.epoch.gateway.state.on_failure;

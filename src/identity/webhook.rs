@@ -13,7 +13,7 @@ use super::material;
 use crate::clock::UnixSeconds;
 use crate::policy::{KeyTerm, OnFailure, WebhookPolicy};
 use crate::profile::{WebhookAlgorithm, WebhookSignature};
-use crate::state::{Claimed, Key, Space, Store};
+use crate::state::{Claimed, Key, Space, StateError, Store};
 
 /// Why a webhook is none. Outside all of them read alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -224,16 +224,36 @@ impl<'k> SignedWebhook<'k> {
         state: &dyn Store,
         on_failure: OnFailure,
         now: UnixSeconds,
-    ) -> Result<VerifiedWebhook, WebhookError> {
+    ) -> Result<(VerifiedWebhook, UsedUp), WebhookError> {
+        let mut used = UsedUp(None);
         if let Some((tag, until)) = self.once {
             let key = Key::of(Space::Webhook, workspace, &tag);
             match (state.claim(key, Bytes::new(), until, now).await, on_failure) {
-                (Ok(Claimed::First), _) | (Err(_), OnFailure::Open) => {}
+                (Ok(Claimed::First), _) => used = UsedUp(Some(key)),
+                (Err(_), OnFailure::Open) => {}
                 (Ok(Claimed::Already(_)), _) => return Err(WebhookError::Replayed),
                 (Err(_), OnFailure::Closed) => return Err(WebhookError::StateUnavailable),
             }
         }
-        Ok(VerifiedWebhook { body: self.body })
+        Ok((VerifiedWebhook { body: self.body }, used))
+    }
+}
+
+/// That a webhook was used up here, and by nobody else.
+#[derive(Debug)]
+pub struct UsedUp(Option<Key>);
+
+impl UsedUp {
+    /// The backend failed: the vendor may send the same webhook again, for as long as its time is near.
+    ///
+    /// # Errors
+    ///
+    /// The state has no answer; it stays used up, which is the safe side.
+    pub async fn give_back(self, state: &dyn Store) -> Result<(), StateError> {
+        match self.0 {
+            Some(key) => state.remove(key).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -390,13 +410,22 @@ mod tests {
         let come = |workspace: &str, after: i64| {
             let now = UnixSeconds(NOW.0 + after);
             let signed = keys.verify(&presented, "body".into(), now)?;
-            signed.admit(workspace, &state, OnFailure::Closed, now).now_or_never().expect("at once").map(drop)
+            signed
+                .admit(workspace, &state, OnFailure::Closed, now)
+                .now_or_never()
+                .expect("at once")
+                .map(|(_, used)| used)
         };
-        assert_eq!(come("acme", 0), Ok(()));
-        assert_eq!(come("acme", 0), Err(WebhookError::Replayed));
-        assert_eq!(come("acme", 300), Err(WebhookError::Replayed));
-        assert_eq!(come("acme", 301), Err(WebhookError::Stale));
-        assert_eq!(come("other", 0), Ok(()));
+        let used = come("acme", 0).expect("the first");
+        let refused = |workspace, after| come(workspace, after).err();
+        assert_eq!(refused("acme", 0), Some(WebhookError::Replayed));
+        assert_eq!(refused("acme", 300), Some(WebhookError::Replayed));
+        assert_eq!(refused("acme", 301), Some(WebhookError::Stale));
+        assert_eq!(refused("other", 0), None);
+        // Given back it counts once more, and no more.
+        assert_eq!(used.give_back(&state).now_or_never(), Some(Ok(())));
+        assert_eq!(refused("other", 0), Some(WebhookError::Replayed));
+        assert_eq!([refused("acme", 1), refused("acme", 1)], [None, Some(WebhookError::Replayed)]);
     }
 
     #[test]

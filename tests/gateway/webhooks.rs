@@ -2,13 +2,16 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::time::Duration;
 
-use http::{HeaderMap, Request};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::Full;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::connect_tls;
 use crate::support::token::now;
-use crate::support::{Bench, SECRET, Setup};
+use crate::support::{Bench, SECRET, Setup, TestUpstream};
 
 const INTERCOM: &str = r#"
 profile = "intercom-webhooks"
@@ -282,4 +285,36 @@ async fn a_webhook_that_was_used_up_stays_so_over_a_restart() {
     bench.gateway.start_again();
     bench.client = bench.gateway.http1().await;
     assert_eq!(bench.refused(chatwoot_request(&headers), 401).await, "webhook_replayed");
+}
+
+/// A backend that fails has not got it: what its vendor sends again is not refused for that.
+#[tokio::test]
+async fn what_the_backend_failed_to_take_may_come_again() {
+    let policy = INTERCOM.replace("intercom-", "chatwoot-");
+    let statuses = Mutex::new(vec![422, 503, 500]);
+    let upstream = TestUpstream::answering(move |_| {
+        let status = statuses.lock().expect("unpoisoned").pop().unwrap_or(200);
+        let status = StatusCode::from_u16(status).expect("a status");
+        (Duration::ZERO, Response::builder().status(status).body(Full::default()).expect("an answer"))
+    })
+    .await;
+    let gateway = Setup::new(upstream.address).workspace("hooks", &policy).start();
+    let mut client = gateway.http1().await;
+    let headers = chatwoot(0, BODY);
+    for (status, came) in [(500, 1), (503, 2), (422, 3), (401, 3)] {
+        assert_eq!(client.send(chatwoot_request(&headers)).await.status, status);
+        assert_eq!(upstream.received().len(), came);
+    }
+    let code = |record: &serde_json::Value| record["outcome"].as_str().expect("a code").to_owned();
+    let codes: Vec<_> = gateway.records(4).iter().map(code).collect();
+    assert_eq!(codes, ["sent", "sent", "sent", "webhook_replayed"]);
+
+    // Nor is it used up where nobody listens.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let gateway = Setup::new(nobody).workspace("hooks", &policy).start();
+    let mut client = gateway.http1().await;
+    let headers = chatwoot(1, BODY);
+    for _ in 0..2 {
+        assert_eq!(client.send(chatwoot_request(&headers)).await.status, 502);
+    }
 }
