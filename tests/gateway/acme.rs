@@ -11,7 +11,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 use crate::support::acme_front::{AcmeFront, Says};
 use crate::support::client::{connect_tls, form_request};
 use crate::support::gateway::{BINARY, status_of, write_whole};
-use crate::support::pebble::{Pebble, Place, Wish};
+use crate::support::pebble::{Pebble, Wish};
+use crate::support::place::Place;
 use crate::support::{Client, Protocol, Setup, TestGateway, TestUpstream, ping_form};
 
 const PING: &str = "/messenger/web/ping";

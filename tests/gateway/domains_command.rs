@@ -7,13 +7,9 @@ use serde_json::Value;
 
 use crate::support::gateway::{BINARY, write_whole};
 use crate::support::site::Site;
-use crate::support::{Setup, TestUpstream};
+use crate::support::{NOBODY, Setup, TestUpstream};
 
 const GOOD: &str = "HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=31536000; includeSubDomains";
-
-fn nowhere() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 9))
-}
 
 /// A workspace that trusts these.
 fn trusting(upstream: SocketAddr, domains: &[&str]) -> Setup {
@@ -55,7 +51,7 @@ fn codes(output: &Output, code: i32) -> Vec<(String, Vec<String>)> {
 #[track_caller]
 fn check(entry: &str, certified: &str, made_days_ago: i64, head: &str, code: i32, expected: &[&str]) {
     let site = Site::start(certified, made_days_ago, head);
-    let output = command(&trusting(nowhere(), &[entry]), &[("app.acme.example", &site)], &["--json"]);
+    let output = command(&trusting(NOBODY, &[entry]), &[("app.acme.example", &site)], &["--json"]);
     assert_eq!(
         codes(&output, code),
         [("https://app.acme.example".to_owned(), expected.iter().map(ToString::to_string).collect())]
@@ -99,7 +95,7 @@ fn what_a_site_answers_reaches_no_screen() {
         0,
         "HTTP/1.1 200 OK\r\nServer: \u{1b}[31mevil\r\nSet-Cookie: a=secret-of-theirs",
     );
-    let output = command(&trusting(nowhere(), &[ENTRY]), &[("app.acme.example", &site)], &[]);
+    let output = command(&trusting(NOBODY, &[ENTRY]), &[("app.acme.example", &site)], &[]);
     let told = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!told.contains("evil") && !told.contains("secret-of-theirs") && !told.contains('\u{1b}'), "{told}");
     let asked = site.asked();
@@ -110,7 +106,7 @@ fn what_a_site_answers_reaches_no_screen() {
 #[test]
 fn of_a_wildcard_the_base_is_asked_and_each_name_once() {
     let site = Site::start("acme.example", 0, "HTTP/1.1 200 OK\r\nStrict-Transport-Security: max-age=31536000");
-    let setup = trusting(nowhere(), &["https://*.acme.example", "https://acme.example"]);
+    let setup = trusting(NOBODY, &["https://*.acme.example", "https://acme.example"]);
     let other = setup.text("acme").replace("abc12345", "other123");
     let setup = setup.workspace("other", &other);
     let output = command(&setup, &[("acme.example", &site)], &[]);
@@ -143,7 +139,7 @@ fn who_is_not_there_not_believed_or_plain_is_told_apart() {
         "http://localhost:3000",
         "https://nobody.invalid",
     ];
-    let setup = trusting(nowhere(), &domains);
+    let setup = trusting(NOBODY, &domains);
     setup.write();
     let bundle = setup.policies().join("../sites.pem");
     write_whole(&bundle, &known.ca_pem);
@@ -170,7 +166,7 @@ fn who_is_not_there_not_believed_or_plain_is_told_apart() {
 
 #[test]
 fn broken_policies_and_wrong_usage_are_2() {
-    let setup = trusting(nowhere(), &["https://app.acme.example"]);
+    let setup = trusting(NOBODY, &["https://app.acme.example"]);
     let site = Site::start("app.acme.example", 0, GOOD);
     for options in [&["--workspace", "nobody"][..], &["--resolve", "app.acme.example"], &["--expires-within", "soon"]] {
         let output = command(&setup, &[("app.acme.example", &site)], options);

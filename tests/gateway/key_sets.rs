@@ -16,7 +16,7 @@ use crate::support::client::form_request;
 use crate::support::gateway::{ACME, BINARY, write_whole};
 use crate::support::issuer::{Issuer, Manner, jwk, pem, set};
 use crate::support::token::now;
-use crate::support::{Bench, Setup, TestGateway, Token, ping_form};
+use crate::support::{Bench, NOBODY, Setup, TestGateway, Token, ping_form};
 
 const PING: &str = "/messenger/web/ping";
 
@@ -580,8 +580,7 @@ fn countersign(arguments: &[&str], policies: &Path, input: &str) -> (Option<i32>
 #[tokio::test]
 async fn policies_are_checked_and_tried_without_asking_anybody() {
     let issuer = Issuer::publishing(&[("k1", &key(Algorithm::Es256))]).await;
-    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
-    let setup = with_issuer(Setup::acme(nowhere), &issuer, DAILY);
+    let setup = with_issuer(Setup::acme(NOBODY), &issuer, DAILY);
     setup.write();
     std::fs::remove_file(setup.policies().join("../issuer-ca.pem")).expect("removed");
     let cases = r#"
@@ -620,10 +619,9 @@ expect = { goes_on = { user_id = "user-42" }, proof = "bad_signature" }
 async fn a_token_of_a_set_is_explained_by_what_is_known_here() {
     let (key, other) = (key(Algorithm::Es256), key(Algorithm::Es256));
     let issuer = Issuer::publishing(&[("k1", &key)]).await;
-    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
     let inspect =
         |setup: &Setup, token: &str| countersign(&["token", "inspect", "--policies"], &setup.policies(), token);
-    let by_url = with_issuer(Setup::acme(nowhere), &issuer, DAILY);
+    let by_url = with_issuer(Setup::acme(NOBODY), &issuer, DAILY);
     by_url.write();
     let (code, told) = inspect(&by_url, &es256(&key, "k1"));
     assert_eq!(code, Some(1), "{told}");
@@ -634,7 +632,7 @@ async fn a_token_of_a_set_is_explained_by_what_is_known_here() {
     let (_, told) = inspect(&by_url, &hmac_token(&header(Algorithm::Hs256, Some("k1")), b"any"));
     assert!(told.contains("(unknown_key)"), "{told}");
 
-    let in_file = Setup::acme(nowhere).with(
+    let in_file = Setup::acme(NOBODY).with(
         "[attributes]",
         "[[identity.key_sets]]\nid = \"idp\"\nalgorithms = [\"ES256\"]\nfile = \"../idp.json\"\n[attributes]",
     );

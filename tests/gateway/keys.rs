@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::support::client::form_request;
 use crate::support::gateway::{ACME, write_whole};
 use crate::support::token::now;
-use crate::support::{Bench, Client, Protocol, SECRET, Setup, TestUpstream, Token, ping_form};
+use crate::support::{Bench, Client, NOBODY, Protocol, SECRET, Setup, TestUpstream, Token, ping_form};
 
 const PING: &str = "/messenger/web/ping";
 
@@ -170,14 +170,13 @@ async fn issuer_audience_and_further_claims_are_those_of_the_policy() {
 #[test]
 fn a_file_that_holds_no_public_key_does_not_start() {
     let key = SigningKey::draw(Algorithm::Es256).expect("a key");
-    let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 9));
-    let setup = Setup::acme(nowhere);
+    let setup = Setup::acme(NOBODY);
     setup.write();
     let lines = publish(&setup, "idp", Algorithm::Es256, &key);
     let path = setup.policies().join("../idp.key");
     let pem = std::fs::read_to_string(&path).expect("there");
     let told = |lines: &str, content: Option<&str>| {
-        let setup = setup_with(nowhere, lines);
+        let setup = setup_with(NOBODY, lines);
         if let Some(content) = content {
             write_whole(&setup.policies().join("../idp.key"), content);
         }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::client::form_request;
 use crate::support::gateway::{ACME, BINARY, TestGateway, write_whole};
 use crate::support::token::{now, user_hash};
-use crate::support::{Bench, Client, SECRET, Setup, Token, ping_form};
+use crate::support::{Bench, Client, NOBODY, SECRET, Setup, Token, ping_form};
 
 const PING: &str = "/messenger/web/ping";
 const OTHER_SECRET: &str = "another-secret-0123456789abcdef01234567";
@@ -221,18 +221,16 @@ fn is_refused(output: Output, sentences: &[&str]) {
 
 #[test]
 fn a_gateway_that_cannot_be_asked_is_one_clear_error() {
-    let setup = Setup::acme(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let setup = Setup::acme(NOBODY);
     setup.write();
     let policies = setup.policies();
     is_refused(keys(&policies, None, &[]), &["`[admin] address` has port 0", "`--admin`"]);
-    // A port that nobody has: it was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port");
     is_refused(
-        keys(&policies, Some(free), &["--json"]),
-        &[&format!("nobody answers on `{free}`"), "does the gateway run", "efused"],
+        keys(&policies, Some(NOBODY), &["--json"]),
+        &[&format!("nobody answers on `{NOBODY}`"), "does the gateway run", "efused"],
     );
     is_refused(keys(&policies, Some(SocketAddr::from(([192, 0, 2, 1], 9100))), &[]), &["expected a loopback address"]);
-    is_refused(keys(&policies, Some(free), &["--workspace", "acmee"]), &["there is no workspace `acmee`", "`acme`"]);
+    is_refused(keys(&policies, Some(NOBODY), &["--workspace", "acmee"]), &["there is no workspace `acmee`", "`acme`"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

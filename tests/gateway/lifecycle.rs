@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::client::form_request;
 use crate::support::gateway::{ACME, BINARY, WORKERS, write_whole};
-use crate::support::{SECRET, Setup, TestUpstream, ping_form};
+use crate::support::{NOBODY, SECRET, Setup, TestUpstream, ping_form};
 
 const PING: &str = "/messenger/web/ping";
 
@@ -33,13 +33,9 @@ fn does_not_start(setup: &Setup, words: &[&str]) {
     assert!(!told.contains("panicked") && !told.contains(SECRET), "{told}");
 }
 
-fn nowhere() -> std::net::SocketAddr {
-    std::net::SocketAddr::from(([127, 0, 0, 1], 9))
-}
-
 #[test]
 fn a_broken_policy_does_not_start_and_every_mistake_is_told() {
-    let setup = Setup::acme(nowhere())
+    let setup = Setup::acme(NOBODY)
         .with("lock = \"off\", max_length = 64", "lokc = \"off\"")
         .with("mode = \"enforce\"", "mode = \"enforced\"");
     setup.write();
@@ -48,10 +44,10 @@ fn a_broken_policy_does_not_start_and_every_mistake_is_told() {
 
 #[test]
 fn a_missing_secret_a_readable_one_and_a_weak_one_are_told() {
-    let setup = Setup::acme(nowhere()).with("TEST_SECRET", "NO_SUCH_SECRET");
+    let setup = Setup::acme(NOBODY).with("TEST_SECRET", "NO_SUCH_SECRET");
     setup.write();
     does_not_start(&setup, &["NO_SUCH_SECRET", "acme", "web-2026-11"]);
-    let setup = Setup::acme(nowhere()).with(r#"{ env = "TEST_SECRET" }"#, r#"{ file = "../open.secret" }"#);
+    let setup = Setup::acme(NOBODY).with(r#"{ env = "TEST_SECRET" }"#, r#"{ file = "../open.secret" }"#);
     setup.write();
     let secret = setup.policies().join("../open.secret");
     std::fs::write(&secret, "0123456789abcdef0123456789abcdef").expect("written");
@@ -65,7 +61,7 @@ fn a_missing_secret_a_readable_one_and_a_weak_one_are_told() {
 fn a_port_in_use_and_a_missing_certificate_are_one_clear_line() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    let setup = Setup::acme(nowhere());
+    let setup = Setup::acme(NOBODY);
     setup.write();
     let gateway = setup.policies().join("gateway.toml");
     let text = std::fs::read_to_string(&gateway).expect("there");
@@ -79,7 +75,7 @@ fn a_port_in_use_and_a_missing_certificate_are_one_clear_line() {
 
 #[test]
 fn check_says_what_serve_would() {
-    let setup = Setup::acme(nowhere());
+    let setup = Setup::acme(NOBODY);
     setup.write();
     let good = Command::new(BINARY).arg("check").arg(setup.policies()).output().expect("started");
     assert_eq!(good.status.code(), Some(0), "{}", String::from_utf8_lossy(&good.stderr));

@@ -13,23 +13,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 const SERIAL: u64 = 0x4711;
 
-/// An authority with `openssl`'s responder.
+/// An authority with `openssl`'s responder, which takes a port of all addresses of this machine.
 struct Authority {
     directory: tempfile::TempDir,
     issuer: Issuer<'static, KeyPair>,
     ca_pem: String,
-}
-
-struct Responder {
-    child: Child,
     port: u16,
 }
+
+struct Responder(Child);
 
 impl Drop for Responder {
     fn drop(&mut self) {
         // Already ended is as good.
-        drop(self.child.kill());
-        drop(self.child.wait());
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }
 
@@ -43,17 +41,19 @@ impl Authority {
         let ca_pem = params.self_signed(&key).expect("an authority").pem();
         std::fs::write(directory.path().join("ca.pem"), &ca_pem).expect("written");
         std::fs::write(directory.path().join("ca.key"), key.serialize_pem()).expect("written");
-        Self { directory, issuer: Issuer::new(params, key), ca_pem }
+        // Below those that the system gives to others, so that it is still free when the responder comes back.
+        let port = 20_000 + u16::try_from(std::process::id() % 10_000).expect("small");
+        Self { directory, issuer: Issuer::new(params, key), ca_pem, port }
     }
 
-    /// A responder that says of our certificate that it is good (`V`) or revoked (`R`), at a port or any.
-    fn respond(&self, status: &str, port: u16) -> Responder {
+    /// A responder that says of our certificate that it is good (`V`) or revoked (`R`).
+    fn respond(&self, status: &str) -> Responder {
         let path = |name: &str| self.directory.path().join(name);
         let revoked = if status == "R" { "250101000000Z" } else { "" };
         let index = format!("{status}\t900101000000Z\t{revoked}\t{SERIAL:04X}\tunknown\t/CN=leaf\n");
         std::fs::write(path("index.txt"), index).expect("written");
         let mut child = Command::new("openssl")
-            .args(["ocsp", "-port", &port.to_string(), "-ndays", "1", "-index"])
+            .args(["ocsp", "-port", &self.port.to_string(), "-ndays", "1", "-index"])
             .arg(path("index.txt"))
             .arg("-CA")
             .arg(path("ca.pem"))
@@ -65,12 +65,10 @@ impl Authority {
             .stderr(Stdio::null())
             .spawn()
             .expect("openssl is installed");
-        // `ACCEPT [::]:38197 PID=…`
+        // `ACCEPT [::]:20197 PID=…`
         let mut lines = BufReader::new(child.stdout.as_mut().expect("piped")).lines();
-        let line = lines.find_map(|line| line.ok().filter(|line| line.starts_with("ACCEPT"))).expect("it listens");
-        let address = line.split_whitespace().nth(1).expect("an address");
-        let port = address.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
-        Responder { child, port }
+        assert!(lines.any(|line| line.is_ok_and(|line| line.starts_with("ACCEPT"))), "it does not listen");
+        Responder(child)
     }
 
     /// A certificate that names a responder at this port, where the gateway finds it.
@@ -148,8 +146,8 @@ fn status(gateway: &TestGateway) -> serde_json::Value {
 async fn a_good_certificate_is_shown_with_its_issuers_word_until_that_changes() {
     let upstream = TestUpstream::start().await;
     let (authority, setup) = (Authority::new(), Setup::acme(upstream.address));
-    let responder = authority.respond("V", 0);
-    authority.issue(&setup, responder.port);
+    let responder = authority.respond("V");
+    authority.issue(&setup, authority.port);
     let mut gateway = setup.start();
     gateway.await_log("\"stapled\"");
     await_shown(&gateway, GOOD);
@@ -163,7 +161,6 @@ async fn a_good_certificate_is_shown_with_its_issuers_word_until_that_changes() 
     assert_eq!((&known["revoked"], &known["last_error"]), (&false.into(), &serde_json::Value::Null));
 
     // A reload asks nobody and forgets nothing; a responder that is away takes nothing away.
-    let port = responder.port;
     drop(responder);
     gateway.setup.clone().with("max_length = 64", "max_length = 65").write();
     gateway.await_log("policy_reloaded");
@@ -174,7 +171,7 @@ async fn a_good_certificate_is_shown_with_its_issuers_word_until_that_changes() 
     assert_eq!(status(&gateway)["last_error"], "connect");
 
     // What its issuer takes back is not called good any longer.
-    let _responder = authority.respond("R", port);
+    let _responder = authority.respond("R");
     gateway.signal("HUP");
     gateway.await_log("certificate_revoked");
     await_shown(&gateway, NOTHING);

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::client::form_request;
 use crate::support::gateway::{BINARY, write_whole};
-use crate::support::{Bench, SECRET, Setup, Token, form};
+use crate::support::{Bench, NOBODY, SECRET, Setup, Token, form};
 
 const PING: &str = "/messenger/web/ping";
 const IOS_SECRET: &str = "another-secret-0123456789abcdef01234567";
@@ -159,7 +159,7 @@ update = { user_id = "user-42", plan = "pro" }
 signed = { user_id = "user-42", plan = "pro" }
 expect = { proof = "key_for_other_platform", verdicts = { plan = "locked" } }
 "#;
-    let setup = saying(Setup::acme(([127, 0, 0, 1], 9).into()));
+    let setup = saying(Setup::acme(NOBODY));
     setup.write();
     write_whole(&setup.policies().join("workspaces/acme.cases.toml"), CASES);
     let output = Command::new(BINARY).arg("test").arg(setup.policies()).output().expect("the binary starts");
@@ -169,8 +169,7 @@ expect = { proof = "key_for_other_platform", verdicts = { plan = "locked" } }
 
 #[test]
 fn a_case_is_signed_by_a_key_that_may_count() {
-    let android_first =
-        keys(Setup::acme(([127, 0, 0, 1], 9).into())).with("platforms = [\"web\"]", "platforms = [\"android\"]");
+    let android_first = keys(Setup::acme(NOBODY)).with("platforms = [\"web\"]", "platforms = [\"android\"]");
     let setup = android_first.with("platforms = [\"ios\"]", "platforms = [\"ios\", \"web\"]");
     setup.write();
     let cases = "[[cases]]\nname = \"a page\"\npath = \"/messenger/web/ping\"\norigin = \"https://app.acme.example\"\nupdate = { user_id = \"user-42\" }\nsigned = { user_id = \"user-42\" }\nexpect = { proof = \"valid\" }\n";

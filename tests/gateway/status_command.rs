@@ -1,6 +1,6 @@
 //! `countersign status` as somebody types it, and the refused origins that it tells: the real binary asks a real gateway.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::process::{Command, Output};
 
 use http::Request;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::form_request;
 use crate::support::gateway::{ACME, BINARY, TestGateway, write_whole};
-use crate::support::{Bench, Setup, form, ping_form};
+use crate::support::{Bench, NOBODY, Setup, form, ping_form};
 
 const PING: &str = "/messenger/web/ping";
 
@@ -165,8 +165,7 @@ async fn what_is_wrong_comes_first_and_is_the_exit_code() {
 
 #[tokio::test]
 async fn an_upstream_that_does_not_answer_needs_a_look_until_it_does() {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let mut gateway = Setup::acme(nobody).start();
+    let mut gateway = Setup::acme(NOBODY).start();
     let mut client = gateway.http1().await;
     assert_eq!(codes(&answer(&gateway, 0)), [""; 0]);
     for _ in 0..2 {
@@ -181,8 +180,7 @@ async fn an_upstream_that_does_not_answer_needs_a_look_until_it_does() {
 
 #[tokio::test]
 async fn who_does_not_answer_is_told_from_who_has_something_to_look_at() {
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let output = status(nobody, &[]);
+    let output = status(NOBODY, &[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).starts_with("nobody answers on"), "{output:?}");
     let far = status(SocketAddr::from(([192, 0, 2, 1], 9100)), &[]);

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::support::gateway::{BINARY, write_whole};
 use crate::support::site::Site;
-use crate::support::{SECRET, Setup, TestUpstream};
+use crate::support::{NOBODY, SECRET, Setup, TestUpstream};
 
 fn tls_check(options: &[&str], ca: Option<&Path>) -> Output {
     let mut command = Command::new(BINARY);
@@ -140,7 +140,7 @@ impl Drop for OpenSsl {
 
 #[test]
 fn old_versions_and_weak_suites_are_seen_although_we_do_not_speak_them() {
-    let setup = Setup::acme(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let setup = Setup::acme(NOBODY);
     setup.write();
     let certificates = setup.policies().join("../certs");
     let check = |options: &[&str]| {
@@ -201,7 +201,7 @@ fn who_is_not_there_or_speaks_no_tls_is_2() {
 
 #[test]
 fn listeners_are_graded_by_their_configuration_where_nothing_runs() {
-    let setup = Setup::acme(SocketAddr::from(([127, 0, 0, 1], 9)));
+    let setup = Setup::acme(NOBODY);
     setup.write();
     let ca = setup.policies().join("../certs/dev-ca.pem");
     let policies = setup.policies();
@@ -220,9 +220,7 @@ fn listeners_are_graded_by_their_configuration_where_nothing_runs() {
 
 #[test]
 fn a_listener_below_the_floor_does_not_start() {
-    let setup = Setup::acme(SocketAddr::from(([127, 0, 0, 1], 9)))
-        .settings("tls_floor = \"A+\"")
-        .gateway("[hsts]\nmax_age = \"0s\"\n");
+    let setup = Setup::acme(NOBODY).settings("tls_floor = \"A+\"").gateway("[hsts]\nmax_age = \"0s\"\n");
     setup.write();
     let output = Command::new(BINARY)
         .args(["serve", "--policies"])

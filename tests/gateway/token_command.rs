@@ -1,14 +1,13 @@
 //! `countersign token` as somebody types it: the real binary, a token on standard input, policies in a directory.
 
 use std::io::Write;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
 use crate::support::gateway::{ACME, BINARY};
-use crate::support::{SECRET, Setup, Token};
+use crate::support::{NOBODY, SECRET, Setup, Token};
 
 const OTHER_SECRET: &str = "another-secret-0123456789abcdef01234567";
 /// When these tests ask; the tokens end ten minutes later.
@@ -18,10 +17,9 @@ const TEN_MINUTES: &str = "for another 10 minutes, until 2026-11-18T11:16:40Z";
 
 /// Workspace `acme` with one key, and `beta` with another.
 fn policies() -> Setup {
-    let nowhere = SocketAddr::from(([127, 0, 0, 1], 9));
     let beta =
         ACME.replace("abc12345", "beta5678").replace("TEST_SECRET", "OTHER_SECRET").replace("web-2026", "beta-2026");
-    let setup = Setup::acme(nowhere).workspace("beta", &beta);
+    let setup = Setup::acme(NOBODY).workspace("beta", &beta);
     setup.write();
     setup
 }

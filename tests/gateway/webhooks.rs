@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::connect_tls;
 use crate::support::token::now;
-use crate::support::{Bench, SECRET, Setup, TestUpstream};
+use crate::support::{Bench, NOBODY, SECRET, Setup, TestUpstream};
 
 const INTERCOM: &str = r#"
 profile = "intercom-webhooks"
@@ -310,8 +310,7 @@ async fn what_the_backend_failed_to_take_may_come_again() {
     assert_eq!(codes, ["sent", "sent", "sent", "webhook_replayed"]);
 
     // Nor is it used up where nobody listens.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
-    let gateway = Setup::new(nobody).workspace("hooks", &policy).start();
+    let gateway = Setup::new(NOBODY).workspace("hooks", &policy).start();
     let mut client = gateway.http1().await;
     let headers = chatwoot(1, BODY);
     for _ in 0..2 {

@@ -3,9 +3,8 @@
 //! Pebble keeps nothing: one that is started anew knows no account and has other roots.
 
 use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -15,24 +14,9 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::client::connect_tls;
-
-/// Where everything of one test listens: all of 127.0.0.0/8 is this machine's, so that no test meets another's ports.
-#[derive(Clone, Copy, Debug)]
-pub struct Place(Ipv4Addr);
+use super::place::Place;
 
 impl Place {
-    /// One that no other test has, of this process or another.
-    pub fn new() -> Self {
-        static NEXT: AtomicU8 = AtomicU8::new(1);
-        let [.., high, low] = std::process::id().to_be_bytes();
-        Self(Ipv4Addr::new(127, 64 | high >> 2, low, NEXT.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    /// Below the ports that the system gives to others.
-    fn at(self, port: u16) -> SocketAddr {
-        (self.0, port).into()
-    }
-
     /// Where Pebble looks for challenges over TLS.
     pub fn tls(self) -> SocketAddr {
         self.at(5001)
@@ -91,7 +75,7 @@ fn start(program: &str, command: &mut Command) -> Child {
 impl Pebble {
     pub async fn start(place: Place, wish: &Wish) -> Self {
         let files = tempfile::tempdir().expect("a directory");
-        let made = make_dev(&[place.0.to_string()], now_seconds()).expect("certificates");
+        let made = make_dev(&[place.ip().to_string()], now_seconds()).expect("certificates");
         let paths = made.write(files.path()).expect("written");
         let config = files.path().join("pebble.json");
         let mut settings = json!({
@@ -112,7 +96,7 @@ impl Pebble {
         }
         std::fs::write(&config, json!({ "pebble": settings }).to_string()).expect("written");
         let mut names = Command::new("pebble-challtestsrv");
-        names.args(["-defaultIPv4", &place.0.to_string(), "-defaultIPv6", "", "-dns01", &place.names().to_string()]);
+        names.args(["-defaultIPv4", &place.ip().to_string(), "-defaultIPv6", "", "-dns01", &place.names().to_string()]);
         names.args(["-http01", "", "-https01", "", "-tlsalpn01", "", "-management", &place.at(8055).to_string()]);
         let names = start("pebble-challtestsrv", names.stdout(Stdio::null()).stderr(Stdio::null()));
         let mut pebble = Command::new("pebble");
@@ -152,7 +136,7 @@ impl Pebble {
         let deadline = Instant::now() + PATIENCE;
         loop {
             if let Ok(mut stream) =
-                connect_tls(self.place.management(), &self.ca_pem, &self.place.0.to_string(), &[b"http/1.1"]).await
+                connect_tls(self.place.management(), &self.ca_pem, &self.place.ip().to_string(), &[b"http/1.1"]).await
             {
                 let request = format!("GET /roots/0 HTTP/1.0\r\nHost: {}\r\n\r\n", self.place.management());
                 stream.write_all(request.as_bytes()).await.expect("sent");

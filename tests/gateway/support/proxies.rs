@@ -1,9 +1,11 @@
 //! Other proxies in front of the gateway: HAProxy and nginx, as operators run them.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+use super::place::Place;
 
 /// A start takes less.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,8 +38,7 @@ impl OtherProxy {
 
     fn start(configuration: &str, command: impl FnOnce(&Path) -> Command) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        // Free now, and taken by nobody else in the moment that it takes: ports are given out in a circle.
-        let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port");
+        let address = Place::new().at(8443);
         let text = configuration
             .replace("@ADDRESS@", &address.to_string())
             .replace("@DIRECTORY@", directory.path().to_str().expect("text"));
