@@ -383,17 +383,17 @@ async fn who_does_not_finish_a_handshake_is_let_go() {
 async fn who_does_not_finish_a_head_is_let_go_and_who_is_idle_a_little_later() {
     let limits = Limits {
         head_timeout: Duration::from_millis(50),
-        idle_timeout: Duration::from_millis(400),
+        idle_timeout: Duration::from_millis(2100),
         ..Limits::default()
     };
     let edge = TestEdge::start(limits);
     let started = tokio::time::Instant::now();
     let answer = edge.exchange("GET /x HTTP/1.1\r\nHost: loc").await;
-    assert!(answer.is_empty() && started.elapsed() < Duration::from_millis(350), "{answer} {:?}", started.elapsed());
+    assert!(answer.is_empty() && started.elapsed() < Duration::from_secs(2), "{answer} {:?}", started.elapsed());
 
     let started = tokio::time::Instant::now();
     let answer = edge.exchange("GET /x HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
-    assert!(answer.starts_with("HTTP/1.1 200") && started.elapsed() >= Duration::from_millis(350), "{answer}");
+    assert!(answer.starts_with("HTTP/1.1 200") && started.elapsed() >= Duration::from_secs(2), "{answer}");
 
     // The same for a client of HTTP/2 that only opens its connection.
     let mut stream = edge.connect(&["h2"]).await.expect("a connection");

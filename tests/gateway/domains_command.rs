@@ -150,7 +150,7 @@ fn who_is_not_there_not_believed_or_plain_is_told_apart() {
     ];
     let mut command = Command::new(BINARY);
     command
-        .args(["domains", "check", "--json", "--timeout", "2s", "--policies"])
+        .args(["domains", "check", "--json", "--timeout", "5s", "--policies"])
         .arg(setup.policies())
         .arg("--ca")
         .arg(&bundle);
@@ -160,7 +160,7 @@ fn who_is_not_there_not_believed_or_plain_is_told_apart() {
     let found = codes(&command.output().expect("the binary starts"), 1);
     let found: Vec<&str> = found.iter().map(|(_, codes)| codes[0].as_str()).collect();
     assert_eq!(found[..4], ["untrusted", "timeout", "connect", "plain"]);
-    // Where there is no name server at all, the question may take longer than two seconds.
+    // Where there is no name server at all, the question may take longer than that.
     assert!(matches!(found[4], "name" | "timeout"), "{found:?}");
 }
 

@@ -222,11 +222,11 @@ async fn a_token_that_does_not_hold_is_exchanged_for_nothing() {
 #[tokio::test]
 async fn a_session_ends_with_its_token_and_with_the_policys_patience() {
     let mut desk = desk().await;
-    desk.shows(&token_for(2, &json!({})).text(), 200, &given("short")).await;
+    desk.shows(&token_for(5, &json!({})).text(), 200, &given("short")).await;
     desk.shows(&token_for(600, &json!({})).text(), 200, &given("long")).await;
     desk.check("short", "exchanged").await;
     // The leeway of a token is none of the session's.
-    tokio::time::sleep(Duration::from_millis(2100)).await;
+    tokio::time::sleep(Duration::from_millis(5100)).await;
     desk.check("short", "absent").await;
     desk.check("long", "exchanged").await;
     let impatient = LIBREDESK.replace("require = \"never\"", "require = \"always\"\nexchange_lifetime = \"1s\"");

@@ -202,7 +202,7 @@ async fn a_certificate_that_comes_before_its_time_is_taken_up_when_it_begins() {
     let mut gateway = Setup::acme(upstream.address).start();
     let certs = beside(&gateway.setup, "certs");
     let first = Certs::read(&certs);
-    let next = Certs::valid_from(&gateway.setup, "next", now() + 3);
+    let next = Certs::valid_from(&gateway.setup, "next", now() + 8);
     for name in ["dev-key.pem", "dev.pem"] {
         next.take_the_place(name, &certs);
     }
