@@ -88,6 +88,8 @@ impl Domains {
             now: clock::now_seconds().0,
         };
         let reports = trusted_domains(visits, looking, || ()).await;
+        // Known on the admin listener before the log tells of it.
+        self.state.domains(reports.iter().map(reading).collect());
         let mut told = HashMap::new();
         for report in &reports {
             let codes = codes(report);
@@ -103,7 +105,6 @@ impl Domains {
         self.told = told;
         let unfit = reports.iter().filter(|report| report.has_findings()).count();
         tracing::info!(domains = reports.len(), unfit, "trusted_domains_asked");
-        self.state.domains(reports.iter().map(reading).collect());
     }
 }
 

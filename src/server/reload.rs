@@ -67,7 +67,8 @@ impl Reloader {
         self.recorder.reopen();
         let prepared = self.prepare();
         self.begins = prepared.as_ref().err().and_then(StartError::begins);
-        let (result, mistakes) = match prepared {
+        // Known on the admin listener before the log tells of it: whoever follows the log asks there.
+        match prepared {
             Ok(Prepared { epoch, offers, office }) => {
                 self.renewals.enforce(office);
                 for ((_, tls), offer) in self.shown.iter().zip(offers) {
@@ -78,25 +79,28 @@ impl Reloader {
                 follow_certificates(&self.stapler, &epoch, &self.shown);
                 self.epochs.enforce(Arc::clone(&epoch));
                 tell_in_force(&self.state, &epoch, &self.shown);
+                self.tell(ReloadResult::Ok, &[]);
                 tracing::info!(epoch = &**epoch.digest(), "policy_reloaded");
                 for table in epoch.gateway.awaiting_restart(&self.started) {
                     tracing::warn!(table, "a change in this table of `gateway.toml` takes a restart");
                 }
-                (ReloadResult::Ok, Vec::new())
             }
             Err(error) => {
                 let mistakes = error.mistakes();
+                self.tell(ReloadResult::Failed, &mistakes);
                 let in_force = self.epochs.current();
                 let epoch = &**in_force.digest();
                 tracing::error!(epoch, mistakes = mistakes.len(), "policy_reload_failed: the last good policies stay");
                 for mistake in &mistakes {
                     tracing::error!(%mistake, "policy_mistake");
                 }
-                (ReloadResult::Failed, mistakes)
             }
-        };
+        }
+    }
+
+    fn tell(&self, result: ReloadResult, mistakes: &[String]) {
         let findings = mistakes.len();
-        let mistakes = mistakes.into_iter().take(MISTAKES_TOLD_MAX).collect();
+        let mistakes = mistakes.iter().take(MISTAKES_TOLD_MAX).cloned().collect();
         self.state.reloaded(ReloadFacts { at: clock::now(), result, findings, mistakes });
     }
 
