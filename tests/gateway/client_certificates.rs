@@ -280,8 +280,7 @@ async fn a_listener_that_demands_certificates_serves_nobody_without_one_that_hol
         assert_eq!(connection.send(contact()).await.status, 200);
     }
     assert_eq!(world.received().len(), 2);
-    let metrics = world.gateway.admin_get("/metrics");
-    assert!(metrics.contains(r#"countersign_handshakes_failed_total{reason="failed"} 6"#), "{metrics}");
+    world.gateway.await_metric(r#"countersign_handshakes_failed_total{reason="failed"} 6"#);
 }
 
 #[tokio::test]

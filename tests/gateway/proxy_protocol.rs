@@ -42,15 +42,6 @@ fn refused(gateway: &TestGateway, reason: &str) -> u64 {
     line.parse().expect("a number")
 }
 
-/// Waits until the metrics have this line: a connection is counted when it is over, and seen to be closed a moment before or after.
-async fn await_metric(gateway: &TestGateway, line: &str) {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while !gateway.admin_get("/metrics").contains(line) {
-        assert!(Instant::now() < deadline, "no `{line}`");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 /// Reads what comes until the gateway closes.
 async fn read_to_end(mut stream: TcpStream) -> Vec<u8> {
     let mut answer = Vec::new();
@@ -156,7 +147,7 @@ async fn what_begins_with_no_good_header_is_closed_without_an_answer() {
     stream.write_all(b"PROXY TCP4 192.0.2.7 10.0.0.1 1 2\r\nPROXY TCP4 6.6.6.6 10.0.0.1 1 2\r\n").await.expect("sent");
     // An alert of TLS at most.
     assert!(read_to_end(stream).await.len() <= 7);
-    await_metric(gateway, "countersign_handshakes_failed_total{reason=\"failed\"} 1\n").await;
+    gateway.await_metric("countersign_handshakes_failed_total{reason=\"failed\"} 1");
     assert!(bench.upstream.received().is_empty());
 }
 
@@ -173,9 +164,7 @@ async fn a_header_that_does_not_come_is_not_waited_for() {
     let mut stream = connect(&bench.gateway, [127, 0, 0, 1]).await;
     stream.write_all(b"PROXY TCP4 192.0.2.7 10.0.0.1 1 2\r\n").await.expect("sent");
     assert_eq!(read_to_end(stream).await, b"");
-    assert!(
-        bench.gateway.admin_get("/metrics").contains("countersign_handshakes_failed_total{reason=\"timeout\"} 1\n")
-    );
+    bench.gateway.await_metric("countersign_handshakes_failed_total{reason=\"timeout\"} 1");
 }
 
 #[tokio::test]
@@ -214,9 +203,9 @@ async fn connections_count_for_whom_they_are_from_and_not_for_the_balancer() {
         clients.push(Client::over(open(client).await, &bench.gateway.ca_pem, Protocol::Http1).await);
     }
     assert_eq!(read_to_end(open("192.0.2.1").await).await, b"");
-    await_metric(&bench.gateway, "countersign_connections_refused_total 1\n").await;
+    bench.gateway.await_metric("countersign_connections_refused_total 1");
     clients.remove(0).leave().await;
-    await_metric(&bench.gateway, "countersign_connections_open 5\n").await;
+    bench.gateway.await_metric("countersign_connections_open 5");
     clients.push(Client::over(open("192.0.2.1").await, &bench.gateway.ca_pem, Protocol::Http1).await);
 }
 

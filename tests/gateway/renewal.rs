@@ -101,20 +101,6 @@ async fn still_works(connections: &mut [Client]) {
     }
 }
 
-/// Waits until the metrics have `line`: the log tells of a reload a moment before they do.
-#[track_caller]
-fn await_metric(gateway: &TestGateway, line: &str) {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let metrics = gateway.admin_get("/metrics");
-        if metrics.lines().any(|other| other == line) {
-            return;
-        }
-        assert!(Instant::now() < deadline, "no `{line}` in:\n{metrics}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 #[tokio::test]
 async fn a_renewed_certificate_is_shown_without_a_signal_and_connections_of_before_stay() {
     let upstream = TestUpstream::start().await;
@@ -131,7 +117,7 @@ async fn a_renewed_certificate_is_shown_without_a_signal_and_connections_of_befo
     }
     await_renewal(&gateway, &first, &renewed).await;
     still_works(&mut kept).await;
-    await_metric(&gateway, "countersign_policy_reload_failed 0");
+    gateway.await_metric("countersign_policy_reload_failed 0");
 }
 
 #[tokio::test]
@@ -158,10 +144,10 @@ async fn a_volume_that_kubernetes_swaps_is_taken_up_each_time() {
         await_renewal(&gateway, &last, &next).await;
         still_works(&mut kept).await;
         // Once for each swap: what a reload reads and watches is no change.
-        await_metric(&gateway, &format!("countersign_policy_reloads_total{{result=\"ok\"}} {reloads}"));
+        gateway.await_metric(&format!("countersign_policy_reloads_total{{result=\"ok\"}} {reloads}"));
         last = next;
     }
-    await_metric(&gateway, "countersign_policy_reload_failed 0");
+    gateway.await_metric("countersign_policy_reload_failed 0");
 }
 
 #[tokio::test]
@@ -185,14 +171,14 @@ async fn a_bad_pair_keeps_the_last_good_one_until_it_is_mended() {
         gateway.await_log("policy_reload_failed");
         let mistake = gateway.await_log("policy_mistake");
         assert!(mistake.contains(words) && mistake.contains("dev-key.pem"), "{mistake}");
-        await_metric(&gateway, "countersign_policy_reload_failed 1");
+        gateway.await_metric("countersign_policy_reload_failed 1");
         assert_eq!(serial_shown(&gateway, &[&first]).await, first.serial);
         still_works(&mut kept).await;
     }
     renewed.take_the_place("dev-key.pem", &certs);
     await_renewal(&gateway, &first, &renewed).await;
     gateway.await_log("policy_reloaded");
-    await_metric(&gateway, "countersign_policy_reload_failed 0");
+    gateway.await_metric("countersign_policy_reload_failed 0");
     still_works(&mut kept).await;
 }
 
@@ -217,7 +203,7 @@ async fn a_certificate_that_comes_before_its_time_is_taken_up_when_it_begins() {
     assert_eq!(serial_shown(&gateway, &[&first]).await, first.serial);
     // Nobody touches a file, and nobody asks.
     await_renewal(&gateway, &first, &next).await;
-    await_metric(&gateway, "countersign_policy_reload_failed 0");
+    gateway.await_metric("countersign_policy_reload_failed 0");
 }
 
 #[tokio::test]
@@ -288,7 +274,7 @@ async fn a_replaced_secret_decides_which_tokens_hold() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     bench.gateway.await_log("policy_reloaded");
-    await_metric(&bench.gateway, "countersign_policy_reloads_total{result=\"ok\"} 1");
+    bench.gateway.await_metric("countersign_policy_reloads_total{result=\"ok\"} 1");
 
     // Rights are part of what is read: a secret that others can read is refused, and `chmod` alone mends it.
     for (mode, told) in [(0o644, "policy_mistake"), (0o600, "policy_reloaded")] {
@@ -297,7 +283,7 @@ async fn a_replaced_secret_decides_which_tokens_hold() {
         assert!(!line.contains(other), "{line}");
         assert_eq!(proofs(&mut bench, &tokens).await, ["bad_signature", "valid"]);
     }
-    await_metric(&bench.gateway, "countersign_policy_reload_failed 0");
+    bench.gateway.await_metric("countersign_policy_reload_failed 0");
 }
 
 /// What the record says of each token.

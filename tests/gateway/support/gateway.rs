@@ -429,6 +429,20 @@ impl TestGateway {
         self.admin_send(&format!("GET {path}"), &format!("Host: {}", self.admin), "")
     }
 
+    /// Waits until the metrics have this line. A connection is counted when it is over, which its peer may see a moment before.
+    #[track_caller]
+    pub fn await_metric(&self, line: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.admin_get("/metrics");
+            if metrics.lines().any(|other| other == line) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "no `{line}` in:\n{metrics}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// A request on the admin listener: method and path, further lines of the head, and the body.
     pub fn admin_send(&self, request: &str, head: &str, body: &str) -> String {
         use std::io::Write;
