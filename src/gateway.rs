@@ -15,6 +15,7 @@ mod server_channel;
 mod session;
 mod standing;
 mod taught_body;
+mod tenancy;
 mod webhook;
 
 use std::future::poll_fn;
