@@ -3,6 +3,7 @@
 //! The outer function owns the outcome and the record; the inner one is a straight line that `?` may leave. Cheap before dear;
 //! who-are-you before what-do-you-want.
 
+mod admission;
 mod answer;
 mod fetch;
 mod judgement;

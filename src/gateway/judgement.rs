@@ -20,12 +20,12 @@ use crate::decision::{
 };
 use crate::edge::ClientCertificate;
 use crate::edge::hygiene::Head;
-use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
+use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
 use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SignedPayload, demand};
 use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace, Origin};
-use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
+use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, WhenEmpty};
 use crate::rejection::Rejection;
 use crate::state::{StateError, Store};
 
@@ -82,61 +82,6 @@ pub struct Cleared<'j> {
 }
 
 impl<'j> Judgement<'j> {
-    /// Admits an origin that one of `tenants` trusts. What a page loads by itself (a script, the widget's frame) names no origin.
-    ///
-    /// # Errors
-    ///
-    /// None of them does, or none lets in the client's address; the operation is for servers and a browser calls it; or the browser's own
-    /// words speak against the request.
-    pub fn admit(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
-        // Before the origin: whoever may not be here at all learns nothing of whom else we trust.
-        let admits = |tenant: &&Tenant, client| tenant.workspace.admits_address(&self.route.operation.name, client);
-        if self.client.is_some_and(|client| !tenants.iter().any(|tenant| admits(tenant, client))) {
-            return Err(Rejection::AddressNotAllowed);
-        }
-        let admitted = self.admit_origin(origin, tenants)?;
-        self.admit_fetch(origin, tenants)?;
-        Ok(admitted)
-    }
-
-    fn admit_origin(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
-        let missing = *origin == RequestOrigin::Missing;
-        match self.route.operation.class {
-            Class::ServerApi if missing => {
-                let admitted = tenants
-                    .iter()
-                    .map(|tenant| self.caller(origin, tenant).admit_to_server_api(self.certificate, tenant));
-                // Of several that it could be for, the one that it turns out to be for is asked again.
-                admitted.reduce(Result::or).unwrap_or(Ok(()))?;
-                return Ok(None);
-            }
-            Class::Webhook if missing => return Ok(None),
-            Class::ServerApi | Class::Webhook => return Err(Rejection::ServerOnly),
-            Class::Pass if missing && self.parts.method.is_safe() && self.route.operation.upgrade == Upgrade::Never => {
-                return Ok(None);
-            }
-            Class::Pass
-            | Class::Update
-            | Class::Event
-            | Class::Collect
-            | Class::Delete
-            | Class::Identify
-            | Class::SessionEnd
-            | Class::Telemetry => {}
-        }
-        let servers = tenants.iter().filter(|tenant| self.caller(origin, tenant) != Caller::Anybody);
-        if let Some(admitted) = origin::admit_servers(origin, servers.map(|tenant| &tenant.workspace)) {
-            return Ok(Some(admitted));
-        }
-        let own_frame = tenants.iter().any(|tenant| tenant.workspace.profile.widget_origin == WidgetOrigin::Gateway);
-        let same_origin = if own_frame { SameOrigin::Trusted(self.head) } else { SameOrigin::Untrusted };
-        Ok(Some(origin::admit(origin, same_origin, tenants.iter().map(|tenant| &tenant.workspace))?))
-    }
-
-    fn caller(&self, origin: &RequestOrigin, tenant: &Tenant) -> Caller {
-        Caller::of(self.certificate, origin, &self.parts.headers, tenant)
-    }
-
     /// Opens, verifies, judges and rewrites; asks `state` what other requests have left there.
     ///
     /// # Errors
@@ -290,20 +235,6 @@ impl<'j> Judgement<'j> {
             };
             witness.leaked(tenant, &LeakFound { leak: leaked.leak, name: &name, owner });
         }
-    }
-
-    /// The second pass: the origin as the tenant itself admits it.
-    pub(super) fn admit_to(
-        &self,
-        tenant: &Tenant,
-        origin: &RequestOrigin,
-        witness: &mut impl Witness,
-    ) -> Result<Option<AdmittedOrigin>, Rejection> {
-        self.admit(origin, &[tenant]).inspect_err(|rejection| {
-            if let (Rejection::Origin(OriginRefusal::Untrusted), RequestOrigin::Origin(origin)) = (rejection, origin) {
-                witness.foreign(tenant, origin);
-            }
-        })
     }
 
     /// Headers in which one of the tenants takes its token.
