@@ -10,6 +10,7 @@ mod judgement;
 mod lesson;
 mod limiting;
 mod loaded;
+mod presented;
 mod recorded_body;
 mod recording;
 mod server_channel;
