@@ -5,6 +5,7 @@
 
 mod admission;
 mod answer;
+mod arrival;
 mod fetch;
 mod judgement;
 mod lesson;
@@ -36,6 +37,7 @@ use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use arrival::{Arrival, Arriving, arrive};
 pub use judgement::{Cleared, Judgement, LeakFound, Witness};
 pub use limiting::{Gate, Open};
 pub use webhook::{ArrivedWebhook, WEBHOOK_VALID};
@@ -43,19 +45,18 @@ pub use webhook::{ArrivedWebhook, WEBHOOK_VALID};
 use crate::audit::{Begin, Event, Outcome, Recorder, Tally};
 use crate::clock::{self, UnixSeconds};
 use crate::edge::at_once::{AtOnce, Place};
-use crate::edge::cors::Preflight;
 use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
-use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
+use crate::edge::origin::{AdmittedOrigin, OriginRefusal};
 use crate::edge::rates::{Nearly, Rates};
 use crate::edge::read_body::read_body;
 use crate::edge::relayed::{self, Loaded, Reader};
 use crate::edge::room::{Held, Room};
-use crate::edge::{Body, ClientAddress, ClientCertificate, Handle, Peer, TlsFacts, body};
-use crate::epoch::{Epoch, Epochs, Route, Tenant};
+use crate::edge::{Body, ClientAddress, Handle, Peer, body};
+use crate::epoch::{Epoch, Epochs, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
-use crate::policy::{Limits, Origin};
-use crate::profile::{Operation, Profile, Upgrade};
+use crate::policy::Limits;
+use crate::profile::{Profile, Upgrade};
 use crate::rejection::{Party, Rejection};
 use crate::state::Store;
 use crate::upstream::{
@@ -387,65 +388,6 @@ fn heard<T>(tenant: &Tenant, answer: Result<T, UpstreamError>) -> Result<T, Reje
             Err(rejection)
         }
     }
-}
-
-/// A request whose head says whose it is, and from which page.
-pub struct Arrival<'a> {
-    pub head: Head<'a>,
-    pub route: Route<'a>,
-    pub origin: RequestOrigin,
-    pub admitted: Option<AdmittedOrigin>,
-    pub preflight: Option<Preflight>,
-}
-
-/// Whoever wants to know how far a request came that was refused on the way.
-pub trait Arriving {
-    /// What it asks for is known.
-    fn routed(&mut self, _: &Operation, _: &Arc<Profile>) {}
-    /// The page that it says it comes from, admitted or not.
-    fn origin(&mut self, _: &Origin) {}
-    /// That page is trusted by no workspace that could be meant; by this one, where it is known which.
-    fn foreign(&mut self, _: &Origin, _: Option<&Tenant>) {}
-}
-
-/// The beginning of a request's way, up to its body; rehearsals go it too. [`hygiene::scrub`] has been over `parts`.
-///
-/// # Errors
-///
-/// The first reason for which the request goes nowhere.
-pub fn arrive<'a>(
-    epoch: &'a Epoch,
-    parts: &'a Parts,
-    tls: Option<&TlsFacts>,
-    client: Option<IpAddr>,
-    certificate: Option<&ClientCertificate>,
-    arriving: &mut impl Arriving,
-) -> Result<Arrival<'a>, Rejection> {
-    // Hygiene: what two servers read differently goes nowhere.
-    let head = hygiene::inspect(parts)?;
-    if let Some(tls) = tls {
-        head.admit_host(tls)?;
-    }
-
-    // Route: one operation of one profile, and the tenants that have it on this host.
-    let preflight = Preflight::read(parts);
-    let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
-    let route = epoch.route(method, head.host(), head.path())?;
-    let profile = route.tenants.first().map(|tenant| &tenant.workspace.profile).ok_or(Rejection::RouteUnknown)?;
-    arriving.routed(route.operation, profile);
-
-    // Origin, first pass: a cheap no, before a byte of the body is read.
-    let origin = RequestOrigin::read(&parts.headers)?;
-    if let RequestOrigin::Origin(origin) = &origin {
-        arriving.origin(origin);
-    }
-    let judgement = Judgement { epoch, head: &head, parts, route: &route, client, certificate };
-    let admitted = judgement.admit(&origin, &route.tenants).inspect_err(|rejection| {
-        if let (Rejection::Origin(OriginRefusal::Untrusted), RequestOrigin::Origin(origin)) = (rejection, &origin) {
-            arriving.foreign(origin, judgement.meant());
-        }
-    })?;
-    Ok(Arrival { head, route, origin, admitted, preflight })
 }
 
 /// The head of the request to the upstream: what came, less what was for us alone, and what we know of it.
