@@ -7,6 +7,7 @@ mod admission;
 mod answer;
 mod arrival;
 mod fetch;
+mod forwarding;
 mod judgement;
 mod lesson;
 mod limiting;
@@ -29,9 +30,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
@@ -57,12 +56,10 @@ use crate::epoch::{Epoch, Epochs, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
 use crate::policy::Limits;
 use crate::profile::{Profile, Upgrade};
-use crate::rejection::{Party, Rejection};
+use crate::rejection::Rejection;
 use crate::state::Store;
-use crate::upstream::{
-    ForwardFacts, ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, Traceparent, UpgradePermit,
-    UpstreamError,
-};
+use crate::upstream::{ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, UpgradePermit};
+use forwarding::{forward, heard};
 use lesson::Lesson;
 use limiting::Limiting;
 use recorded_body::{Keeps, RecordedBody, Source};
@@ -370,41 +367,4 @@ impl Gateway {
             }
         })
     }
-}
-
-/// Remembers whether the upstream answered.
-fn heard<T>(tenant: &Tenant, answer: Result<T, UpstreamError>) -> Result<T, Rejection> {
-    let health = tenant.metrics.upstream();
-    match answer {
-        Ok(answer) => {
-            health.answered(clock::now_seconds());
-            Ok(answer)
-        }
-        Err(error) => {
-            let rejection = Rejection::from(error);
-            if rejection.party() == Party::Upstream {
-                health.failed(rejection.code(), clock::now_seconds());
-            }
-            Err(rejection)
-        }
-    }
-}
-
-/// The head of the request to the upstream: what came, less what was for us alone, and what we know of it.
-fn forward(parts: &Parts, head: &Head<'_>, event: &Event, consumed: &[HeaderName]) -> Result<ForwardHead, Rejection> {
-    let mut headers: HeaderMap = parts.headers.clone();
-    for name in consumed {
-        headers.remove(name);
-    }
-    let path_and_query = match parts.uri.path_and_query() {
-        Some(path_and_query) => path_and_query.clone(),
-        None => PathAndQuery::from_static("/"),
-    };
-    let facts = ForwardFacts {
-        client: event.client(),
-        host: Authority::try_from(head.authority()).map_err(|_| hygiene::HygieneError::HostSyntax)?,
-        request_id: event.id().to_string(),
-        traceparent: Traceparent::of_request(&headers, event.id()),
-    };
-    Ok(ForwardHead { method: parts.method.clone(), path_and_query, headers, facts })
 }
