@@ -25,13 +25,12 @@ mod webhook;
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -41,7 +40,7 @@ pub use judgement::{Cleared, Judgement, LeakFound, Witness};
 pub use limiting::{Gate, Open};
 pub use webhook::{ArrivedWebhook, WEBHOOK_VALID};
 
-use crate::audit::{Begin, Event, Outcome, Recorder, Tally};
+use crate::audit::{Begin, Event, Recorder, Tally};
 use crate::clock::{self, UnixSeconds};
 use crate::edge::at_once::{AtOnce, Place};
 use crate::edge::drain::Drain;
@@ -49,7 +48,7 @@ use crate::edge::hygiene::{self, Head};
 use crate::edge::origin::{AdmittedOrigin, OriginRefusal};
 use crate::edge::rates::{Nearly, Rates};
 use crate::edge::read_body::read_body;
-use crate::edge::relayed::{self, Loaded, Reader};
+use crate::edge::relayed::Loaded;
 use crate::edge::room::{Held, Room};
 use crate::edge::{Body, ClientAddress, Handle, Peer, body};
 use crate::epoch::{Epoch, Epochs, Tenant};
@@ -62,7 +61,6 @@ use crate::upstream::{ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, 
 use forwarding::{forward, heard};
 use lesson::Lesson;
 use limiting::Limiting;
-use recorded_body::{Keeps, RecordedBody, Source};
 use recording::Recording;
 use taught_body::TaughtBody;
 
@@ -139,34 +137,8 @@ impl Handle for Gateway {
         }
         let in_flight = self.metrics.in_flight();
         let mut progress = Progress::default();
-        let outcome = {
-            let mut pass = pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress));
-            // A bug costs the one request that ran into it.
-            poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| pass.as_mut().poll(context))) {
-                Ok(poll) => poll,
-                Err(_) => Poll::Ready(Err(Rejection::Internal)),
-            })
-            .await
-        };
-        let (code, mut response) = match outcome {
-            Ok(Reply::Relayed(mut response)) => {
-                let reader = if progress.origin.is_some() { Reader::Admitted } else { Reader::Unknown };
-                relayed::apply(response.headers_mut(), &progress.loaded, reader);
-                ("sent", response.map(Source::Upstream))
-            }
-            Ok(Reply::Own(response)) => ("answered", response.map(Source::Own)),
-            Err(rejection) => {
-                let refusal = answer::refuse(&rejection, progress.profile.as_deref(), event.id());
-                (rejection.code(), refusal.map(Source::Own))
-            }
-        };
-        if let (Some(nearly), "sent" | "answered") = (progress.nearly, code) {
-            nearly.tell(response.headers_mut());
-        }
-        answer::dress(&mut response, &epoch.security_headers, progress.origin.as_ref(), event.id());
-        let outcome = Outcome { code, status: response.status().as_u16() };
-        let keeps = Keeps { in_flight, unread: progress.unread, place: progress.place };
-        response.map(|body| RecordedBody::new(body, event, outcome, keeps).boxed())
+        let outcome = survived(pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress))).await;
+        answer::finish(outcome, &epoch.security_headers, event, progress, in_flight)
     }
 
     fn admits_handshake(&self, address: IpAddr) -> bool {
@@ -367,4 +339,13 @@ impl Gateway {
             }
         })
     }
+}
+
+/// What a request's journey ends in. A bug costs the one request that ran into it.
+async fn survived(mut pass: Pin<&mut impl Future<Output = Result<Reply, Rejection>>>) -> Result<Reply, Rejection> {
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| pass.as_mut().poll(context))) {
+        Ok(poll) => poll,
+        Err(_) => Poll::Ready(Err(Rejection::Internal)),
+    })
+    .await
 }
