@@ -42,22 +42,22 @@ pub use webhook::{ArrivedWebhook, WEBHOOK_VALID};
 
 use crate::audit::{Begin, Event, Recorder, Tally};
 use crate::clock::{self, UnixSeconds};
-use crate::edge::at_once::{AtOnce, Place};
+use crate::edge::at_once::AtOnce;
 use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
-use crate::edge::origin::{AdmittedOrigin, OriginRefusal};
-use crate::edge::rates::{Nearly, Rates};
+use crate::edge::origin::OriginRefusal;
+use crate::edge::rates::Rates;
 use crate::edge::read_body::read_body;
-use crate::edge::relayed::Loaded;
 use crate::edge::room::{Held, Room};
 use crate::edge::{Body, ClientAddress, Handle, Peer, body};
 use crate::epoch::{Epoch, Epochs, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
 use crate::policy::Limits;
-use crate::profile::{Profile, Upgrade};
+use crate::profile::Upgrade;
 use crate::rejection::Rejection;
 use crate::state::Store;
 use crate::upstream::{ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, UpgradePermit};
+use answer::{Progress, Reply};
 use forwarding::{forward, heard};
 use lesson::Lesson;
 use limiting::Limiting;
@@ -81,42 +81,6 @@ pub struct Gateway {
     drain: Drain,
     /// Cancelled when the process drains: WebSockets have no end of their own.
     tunnels: CancellationToken,
-}
-
-/// What an answer needs to know of the way that its request has come so far, whether it was refused or not.
-#[derive(Default)]
-struct Progress {
-    /// Whose page may read the answer.
-    origin: Option<AdmittedOrigin>,
-    /// How this messenger's widget is refused.
-    profile: Option<Arc<Profile>>,
-    /// What the upstream's answer will be to the browser.
-    loaded: Loaded,
-    /// The request's body, until somebody reads it. Dropped before the answer is complete it would reset an HTTP/2 stream, and its client
-    /// would see that rather than the answer.
-    unread: Option<Incoming>,
-    /// Of which rate little is left.
-    nearly: Option<Nearly>,
-    /// Among the requests of its address.
-    place: Option<Place>,
-}
-
-/// What a request that was not refused ends in.
-enum Reply {
-    /// The upstream's answer.
-    Relayed(Response<TaughtBody>),
-    /// Our own: a preflight's, or the switch to a WebSocket.
-    Own(Response<Body>),
-}
-
-impl Reply {
-    /// Who got it may ask the same again (RFC 9110 section 15.6).
-    fn is_server_error(&self) -> bool {
-        match self {
-            Reply::Relayed(response) => response.status().is_server_error(),
-            Reply::Own(response) => response.status().is_server_error(),
-        }
-    }
 }
 
 impl Handle for Gateway {
