@@ -7,6 +7,7 @@ mod grades;
 mod offer;
 mod ordered;
 mod reload;
+mod start_error;
 mod workers;
 
 use std::collections::HashMap;
@@ -23,11 +24,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::acme::{AcmeError, Renewals};
-use crate::admin::{self, AdminError, AdminState, AdminToken, AdminTokenError, Revoking};
-use crate::audit::{AuditError, Recorder, RecorderTask, SubjectKey, SubjectKeyError};
-use crate::clock::{self, UnixSeconds};
-use crate::edge::certificates::CertificateError;
+pub use start_error::StartError;
+
+use crate::acme::Renewals;
+use crate::admin::{self, AdminState, AdminToken, Revoking};
+use crate::audit::{Recorder, RecorderTask, SubjectKey};
+use crate::clock;
 use crate::edge::challenges::Challenges;
 use crate::edge::connections::{Connections, Tally};
 use crate::edge::drain::{Drain, Finished};
@@ -35,97 +37,17 @@ use crate::edge::frames::Excess;
 use crate::edge::listener::{TlsEdge, serve_tls};
 use crate::edge::plain::{PlainEdge, serve_plain};
 use crate::edge::runtimes::Runtimes;
-use crate::edge::tls::{ReloadableTls, TlsError};
-use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Tenant, Watch, fetch_secret};
+use crate::edge::tls::ReloadableTls;
+use crate::epoch::{Epoch, Epochs, Tenant, Watch, fetch_secret};
 use crate::gateway::Gateway;
 use crate::identity::KeySetState;
 use crate::observe::{ConnectionsReading, KeySetReading, Metrics, StateReading};
-use crate::policy::{PlainListener, ProxyProtocol, Severity, StateSettings, TlsGrade};
+use crate::policy::{PlainListener, ProxyProtocol, StateSettings};
 use crate::stapling::Stapler;
 use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, Numbers, OnDisk, Store};
-use offer::{OfferError, follow_certificates, load_offer, read_tls};
+use offer::{follow_certificates, load_offer, read_tls};
 use reload::{Reloader, tell_in_force};
 use workers::Workers;
-
-/// Why the process does not start. One line each, with what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    #[error("{}", lines(name, mistakes))]
-    Certificates { name: String, mistakes: Vec<CertificateError> },
-    #[error("{}", grades::lines(name, *grade, *floor, lowering))]
-    Grade { name: String, grade: TlsGrade, floor: TlsGrade, lowering: Vec<String> },
-    #[error("listener `{name}`: {source}")]
-    Offer { name: String, source: OfferError },
-    #[error("listener `{name}`: {source}")]
-    Tls { name: String, source: TlsError },
-    #[error("listener `{name}`: the address {address} is already in use: stop what listens there, or change `address`")]
-    InUse { name: String, address: SocketAddr },
-    #[error("listener `{name}`: cannot listen on {address}: {source}")]
-    Listen { name: String, address: SocketAddr, source: io::Error },
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    #[error("[audit] subject_key: {0}")]
-    SubjectSecret(#[from] SecretError),
-    #[error("[audit] subject_key: {0}")]
-    SubjectKey(#[from] SubjectKeyError),
-    #[error("[admin] token: {0}")]
-    AdminSecret(SecretError),
-    #[error("[admin] token: {0}")]
-    AdminToken(#[from] AdminTokenError),
-    #[error("[state]: {0}")]
-    State(#[from] DiskError),
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-    #[error(transparent)]
-    Acme(#[from] AcmeError),
-    #[error("signals or sockets cannot be used: {0}")]
-    Signals(io::Error),
-    #[error(
-        "the {count} threads that serve requests cannot be started: {source}; fewer can be asked for with `--workers`"
-    )]
-    Workers { count: NonZeroUsize, source: io::Error },
-    #[error("the listener `{name}` is gone from `gateway.toml`: listeners change only with a restart")]
-    ListenerGone { name: String },
-}
-
-impl StartError {
-    /// Its mistakes, one line each.
-    fn mistakes(&self) -> Vec<String> {
-        match self {
-            StartError::Load(LoadError::Policy(findings)) => {
-                findings.iter().filter(|finding| finding.severity == Severity::Error).map(ToString::to_string).collect()
-            }
-            StartError::Certificates { .. }
-            | StartError::Grade { .. }
-            | StartError::Load(LoadError::Files(_) | LoadError::Build(_))
-            | StartError::Offer { .. }
-            | StartError::Tls { .. }
-            | StartError::InUse { .. }
-            | StartError::Listen { .. }
-            | StartError::Audit(_)
-            | StartError::SubjectSecret(_)
-            | StartError::SubjectKey(_)
-            | StartError::AdminSecret(_)
-            | StartError::AdminToken(_)
-            | StartError::State(_)
-            | StartError::Admin(_)
-            | StartError::Acme(_)
-            | StartError::Signals(_)
-            | StartError::Workers { .. }
-            | StartError::ListenerGone { .. } => self.to_string().lines().map(str::to_owned).collect(),
-        }
-    }
-}
-
-impl StartError {
-    /// When the first of the certificates begins that are refused because their time is to come.
-    fn begins(&self) -> Option<UnixSeconds> {
-        let Self::Certificates { mistakes, .. } = self else { return None };
-        mistakes.iter().filter_map(CertificateError::begins).min()
-    }
-}
 
 /// A process that has its sockets and has read its policies, and serves nothing yet.
 pub struct Server {
@@ -512,10 +434,6 @@ async fn report(serving: impl Future<Output = io::Result<()>>) {
     if let Err(error) = serving.await {
         tracing::error!(error = %error, "a listener ended");
     }
-}
-
-fn lines(name: &str, mistakes: &[CertificateError]) -> String {
-    mistakes.iter().map(|mistake| format!("listener `{name}`: {mistake}")).collect::<Vec<_>>().join("\n")
 }
 
 fn listen(name: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
