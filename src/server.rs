@@ -6,6 +6,7 @@ mod domains;
 mod grades;
 mod offer;
 mod ordered;
+mod readings;
 mod reload;
 mod start_error;
 mod workers;
@@ -16,7 +17,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use secrecy::ExposeSecret;
@@ -31,21 +31,19 @@ use crate::admin::{self, AdminState, AdminToken, Revoking};
 use crate::audit::{Recorder, RecorderTask, SubjectKey};
 use crate::clock;
 use crate::edge::challenges::Challenges;
-use crate::edge::connections::{Connections, Tally};
+use crate::edge::connections::Connections;
 use crate::edge::drain::{Drain, Finished};
-use crate::edge::frames::Excess;
 use crate::edge::listener::{TlsEdge, serve_tls};
 use crate::edge::plain::{PlainEdge, serve_plain};
 use crate::edge::runtimes::Runtimes;
 use crate::edge::tls::ReloadableTls;
-use crate::epoch::{Epoch, Epochs, Tenant, Watch, fetch_secret};
+use crate::epoch::{Epochs, Watch, fetch_secret};
 use crate::gateway::Gateway;
-use crate::identity::KeySetState;
-use crate::observe::{ConnectionsReading, KeySetReading, Metrics, StateReading};
+use crate::observe::Metrics;
 use crate::policy::{PlainListener, ProxyProtocol, StateSettings};
 use crate::stapling::Stapler;
-use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, Numbers, OnDisk, Store};
-use offer::{follow_certificates, load_offer, read_tls};
+use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, OnDisk, Store};
+use offer::{follow_certificates, load_offer};
 use reload::{Reloader, tell_in_force};
 use workers::Workers;
 
@@ -182,28 +180,16 @@ impl Server {
         let epoch = epochs.current();
         let limits = Arc::new(epoch.gateway.limits.clone());
         let connections = Connections::new(&limits);
-        metrics.read_connections({
-            let connections = Arc::clone(&connections);
-            move || reading(&connections)
-        });
-        metrics.read_key_sets({
-            let epochs = Arc::clone(&epochs);
-            move || key_sets(&epochs.current())
-        });
-        metrics.read_orders({
-            let renewals = Arc::clone(&renewals);
-            move || renewals.readings()
-        });
+        readings::read_connections(&metrics, &connections);
+        readings::read_key_sets(&metrics, &epochs);
+        readings::read_orders(&metrics, &renewals);
         // Before anybody is served, and for no longer than a start may take: the first tokens shall find their keys.
         let issuers = tokio::spawn(Arc::clone(epochs.issuers()).run());
         epochs.issuers().first_asked().await;
         let drain = Drain::new();
         let tunnels = CancellationToken::new();
         let state = AdminState::new(Arc::clone(&metrics), recorder.clone(), clock::now());
-        metrics.read_state({
-            let store = Arc::clone(&store);
-            move || state_reading(&*store)
-        });
+        readings::read_state(&metrics, &store);
         let stapler = Stapler::new(&metrics);
         let tls_metrics = Arc::clone(&metrics);
         let gateway = Arc::new(Gateway::new(
@@ -238,7 +224,7 @@ impl Server {
             };
             acceptor.spawn(report(serve_tls(socket, Arc::new(edge))));
         }
-        read_tls(&tls_metrics, &connections, &stapler, &shown);
+        readings::read_tls(&tls_metrics, &connections, &stapler, &shown);
         follow_certificates(&stapler, &epoch, &shown);
         let stapling = tokio::spawn(Arc::clone(&stapler).run());
         if let Some((socket, PlainListener { address: _, redirect_port, proxy_protocol })) = plain {
@@ -347,55 +333,6 @@ impl Server {
     }
 }
 
-fn key_sets(epoch: &Epoch) -> Vec<KeySetReading> {
-    let now = clock::now_seconds();
-    let of_tenant = |tenant: &Tenant| {
-        let reading = |state: KeySetState<'_>| {
-            let KeySetState { id, keys, left_out, age_seconds, is_stale, failure } = state;
-            let (workspace, set) = (tenant.workspace.id.clone(), id.to_owned());
-            KeySetReading { workspace, set, keys, left_out, age_seconds, is_stale, failure }
-        };
-        tenant.verifier.key_sets(now).map(reading).collect::<Vec<_>>()
-    };
-    epoch.tenants().iter().flat_map(of_tenant).collect()
-}
-
-fn reading(connections: &Connections) -> ConnectionsReading {
-    let Tally {
-        accepted,
-        refused,
-        accept_errors,
-        handshakes_failed,
-        handshakes_timed_out,
-        handshakes_limited,
-        malformed,
-        timed_out,
-        proxy_unlisted,
-        proxy_absent,
-        proxy_malformed,
-        proxy_timed_out,
-        handshakes: _,
-        excesses,
-    } = &connections.tally;
-    let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    ConnectionsReading {
-        open: connections.open() as u64,
-        accepted: number(accepted),
-        refused: number(refused),
-        accept_errors: number(accept_errors),
-        handshakes_failed: number(handshakes_failed),
-        handshakes_timed_out: number(handshakes_timed_out),
-        handshakes_limited: number(handshakes_limited),
-        malformed: number(malformed),
-        timed_out: number(timed_out),
-        proxy_unlisted: number(proxy_unlisted),
-        proxy_absent: number(proxy_absent),
-        proxy_malformed: number(proxy_malformed),
-        proxy_timed_out: number(proxy_timed_out),
-        excesses: Excess::ALL.map(|of| (of.as_str(), excesses.get(of as usize).map_or(0, number))),
-    }
-}
-
 /// What requests leave for others to find: on the disk, where the policy says where.
 fn open_state(settings: &StateSettings) -> Result<(Arc<dyn Store>, Option<DiskTask>), DiskError> {
     let StateSettings { directory, entries_max, cache_bytes_max, on_failure: _ } = settings;
@@ -407,11 +344,6 @@ fn open_state(settings: &StateSettings) -> Result<(Arc<dyn Store>, Option<DiskTa
         }
         None => (Arc::new(Memory::new(limits)), None),
     })
-}
-
-fn state_reading(store: &dyn Store) -> StateReading {
-    let Numbers { entries, revocations, unwritten, disk_errors } = store.numbers();
-    StateReading { entries, revocations, unwritten, disk_errors }
 }
 
 struct Signals {
