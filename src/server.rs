@@ -4,6 +4,7 @@
 
 mod domains;
 mod grades;
+mod listeners;
 mod offer;
 mod ordered;
 mod readings;
@@ -33,17 +34,15 @@ use crate::clock;
 use crate::edge::challenges::Challenges;
 use crate::edge::connections::Connections;
 use crate::edge::drain::{Drain, Finished};
-use crate::edge::listener::{TlsEdge, serve_tls};
-use crate::edge::plain::{PlainEdge, serve_plain};
 use crate::edge::runtimes::Runtimes;
-use crate::edge::tls::ReloadableTls;
 use crate::epoch::{Epochs, Watch, fetch_secret};
 use crate::gateway::Gateway;
 use crate::observe::Metrics;
-use crate::policy::{PlainListener, ProxyProtocol, StateSettings};
+use crate::policy::StateSettings;
 use crate::stapling::Stapler;
 use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, OnDisk, Store};
-use offer::{follow_certificates, load_offer};
+use listeners::{Bound, BoundPlain, listen};
+use offer::follow_certificates;
 use reload::{Reloader, tell_in_force};
 use workers::Workers;
 
@@ -54,21 +53,13 @@ pub struct Server {
     recorder: Recorder,
     recorder_task: RecorderTask,
     listeners: Vec<Bound>,
-    plain: Option<(TcpListener, PlainListener)>,
+    plain: Option<BoundPlain>,
     admin: Option<TcpListener>,
     admin_token: Option<AdminToken>,
     store: Arc<dyn Store>,
     disk_task: Option<DiskTask>,
     challenges: Arc<Challenges>,
     renewals: Arc<Renewals>,
-}
-
-/// A listener of `gateway.toml` on its socket.
-struct Bound {
-    name: Arc<str>,
-    socket: TcpListener,
-    tls: Arc<ReloadableTls>,
-    proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// Where a server listens.
@@ -98,16 +89,10 @@ impl Server {
         renewals.enforce(Renewals::prepare(gateway)?);
         let mut listeners = Vec::new();
         for settings in &gateway.listeners {
-            let name = || settings.name.clone();
-            let offer = load_offer(settings, None, gateway)?;
-            let tls = ReloadableTls::with_challenges(offer, Arc::clone(&challenges))
-                .map_err(|source| StartError::Tls { name: name(), source })?;
-            let socket = listen(&settings.name, settings.address)?;
-            let proxy_protocol = settings.proxy_protocol.clone();
-            listeners.push(Bound { name: name().into(), socket, tls: Arc::new(tls), proxy_protocol });
+            listeners.push(Bound::bind(settings, gateway, &challenges)?);
         }
         let plain = match &gateway.plain {
-            Some(plain) => Some((listen("plain", plain.address)?, plain.clone())),
+            Some(plain) => Some(BoundPlain::bind(plain)?),
             None => None,
         };
         let admin = match &gateway.admin {
@@ -146,7 +131,7 @@ impl Server {
     #[must_use]
     pub fn listening(&self) -> Vec<Listening> {
         let tls = self.listeners.iter().map(|bound| (&*bound.name, &bound.socket));
-        let plain = self.plain.iter().map(|(socket, _)| ("plain", socket));
+        let plain = self.plain.iter().map(|plain| ("plain", &plain.socket));
         let admin = self.admin.iter().map(|socket| ("admin", socket));
         tls.chain(plain)
             .chain(admin)
@@ -203,34 +188,19 @@ impl Server {
 
         let count = workers;
         let workers = Workers::start(count).map_err(|source| StartError::Workers { count, source })?;
-        let (mut shown, mut watched) = (Vec::new(), Vec::new());
+        let shown: Vec<_> = listeners.iter().map(Bound::shown).collect();
+        let watched = listeners.iter().filter_map(Bound::watched).collect();
         // Each listener is accepted from by one of the workers, and its connections are given to all.
-        for (Bound { name, socket, tls, proxy_protocol }, acceptor) in
-            listeners.into_iter().zip(workers.handles().iter().cycle())
-        {
-            shown.push((Arc::clone(&name), Arc::clone(&tls)));
-            if let Ok(address) = socket.local_addr() {
-                watched.push(grades::Watched { name: Arc::clone(&name), address, tls: Arc::clone(&tls) });
-            }
-            let edge = TlsEdge {
-                name,
-                tls,
-                proxy_protocol,
-                limits: Arc::clone(&limits),
-                connections: Arc::clone(&connections),
-                handler: Arc::clone(&gateway),
-                drain: drain.clone(),
-                runtimes: Runtimes::new(workers.handles().to_vec()),
-            };
-            acceptor.spawn(report(serve_tls(socket, Arc::new(edge))));
+        for (listener, acceptor) in listeners.into_iter().zip(workers.handles().iter().cycle()) {
+            let runtimes = Runtimes::new(workers.handles().to_vec());
+            acceptor.spawn(listener.serve(&gateway, &limits, &connections, &drain, runtimes));
         }
         readings::read_tls(&tls_metrics, &connections, &stapler, &shown);
         follow_certificates(&stapler, &epoch, &shown);
         let stapling = tokio::spawn(Arc::clone(&stapler).run());
-        if let Some((socket, PlainListener { address: _, redirect_port, proxy_protocol })) = plain {
+        if let Some(plain) = plain {
             let (limits, drain) = (Arc::clone(&limits), drain.clone());
-            let edge = PlainEdge { redirect_port, proxy_protocol, limits, connections, drain, challenges };
-            tokio::spawn(report(serve_plain(socket, Arc::new(edge))));
+            tokio::spawn(plain.serve(limits, connections, drain, challenges));
         }
         let revoking = Revoking { store, token: admin_token };
         let admin_stop = CancellationToken::new();
@@ -361,30 +331,3 @@ impl Signals {
         })
     }
 }
-
-async fn report(serving: impl Future<Output = io::Result<()>>) {
-    if let Err(error) = serving.await {
-        tracing::error!(error = %error, "a listener ended");
-    }
-}
-
-fn listen(name: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let failed = |source: io::Error| {
-        if source.kind() == io::ErrorKind::AddrInUse {
-            StartError::InUse { name: name.to_owned(), address }
-        } else {
-            StartError::Listen { name: name.to_owned(), address, source }
-        }
-    };
-    let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP)).map_err(failed)?;
-    // A restart must not wait for the last connections of the process before it.
-    socket.set_reuse_address(true).map_err(failed)?;
-    socket.bind(&address.into()).map_err(failed)?;
-    socket.listen(BACKLOG).map_err(failed)?;
-    socket.set_nonblocking(true).map_err(failed)?;
-    Ok(socket.into())
-}
-
-/// Connections that wait to be accepted; the kernel has its own ceiling.
-const BACKLOG: i32 = 4096;
