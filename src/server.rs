@@ -2,6 +2,7 @@
 //!
 //! It owns signals, the reload and the drain. It decides nothing about requests: that is [`gateway`](crate::gateway).
 
+mod background;
 mod domains;
 mod grades;
 mod listeners;
@@ -18,7 +19,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -41,6 +41,7 @@ use crate::observe::Metrics;
 use crate::policy::StateSettings;
 use crate::stapling::Stapler;
 use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, OnDisk, Store};
+use background::Background;
 use listeners::{Bound, BoundPlain, listen};
 use offer::follow_certificates;
 use reload::{Reloader, tell_in_force};
@@ -68,9 +69,6 @@ pub struct Listening {
     pub name: String,
     pub address: SocketAddr,
 }
-
-/// At the end the records that wait are written, for at most this long.
-const LAST_RECORDS: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Reads the policies, opens the record and binds every socket: whatever can be wrong is wrong now.
@@ -168,8 +166,11 @@ impl Server {
         readings::read_connections(&metrics, &connections);
         readings::read_key_sets(&metrics, &epochs);
         readings::read_orders(&metrics, &renewals);
+        let count = workers;
+        let workers = Workers::start(count).map_err(|source| StartError::Workers { count, source })?;
+        let mut background = Background::new(workers, disk_task, recorder_task);
         // Before anybody is served, and for no longer than a start may take: the first tokens shall find their keys.
-        let issuers = tokio::spawn(Arc::clone(epochs.issuers()).run());
+        background.until_drained(Arc::clone(epochs.issuers()).run());
         epochs.issuers().first_asked().await;
         let drain = Drain::new();
         let tunnels = CancellationToken::new();
@@ -185,32 +186,25 @@ impl Server {
             drain.clone(),
             tunnels.clone(),
         ));
-
-        let count = workers;
-        let workers = Workers::start(count).map_err(|source| StartError::Workers { count, source })?;
         let shown: Vec<_> = listeners.iter().map(Bound::shown).collect();
         let watched = listeners.iter().filter_map(Bound::watched).collect();
         // Each listener is accepted from by one of the workers, and its connections are given to all.
-        for (listener, acceptor) in listeners.into_iter().zip(workers.handles().iter().cycle()) {
-            let runtimes = Runtimes::new(workers.handles().to_vec());
+        for (listener, acceptor) in listeners.into_iter().zip(background.workers().iter().cycle()) {
+            let runtimes = Runtimes::new(background.workers().to_vec());
             acceptor.spawn(listener.serve(&gateway, &limits, &connections, &drain, runtimes));
         }
         readings::read_tls(&tls_metrics, &connections, &stapler, &shown);
         follow_certificates(&stapler, &epoch, &shown);
-        let stapling = tokio::spawn(Arc::clone(&stapler).run());
+        background.until_drained(Arc::clone(&stapler).run());
         if let Some(plain) = plain {
             let (limits, drain) = (Arc::clone(&limits), drain.clone());
-            tokio::spawn(plain.serve(limits, connections, drain, challenges));
+            background.until_drained(plain.serve(limits, connections, drain, challenges));
         }
         let revoking = Revoking { store, token: admin_token };
-        let admin_stop = CancellationToken::new();
-        let admin = match admin {
-            Some(socket) => {
-                let socket = tokio::net::TcpListener::from_std(socket).map_err(StartError::Signals)?;
-                Some(tokio::spawn(admin::serve(socket, Arc::clone(&state), revoking, admin_stop.clone())))
-            }
-            None => None,
-        };
+        if let Some(socket) = admin {
+            let socket = tokio::net::TcpListener::from_std(socket).map_err(StartError::Signals)?;
+            background.until_told(|told| admin::serve(socket, Arc::clone(&state), revoking, told));
+        }
         tell_in_force(&state, &epoch, &shown);
         let mut grades = grades::Grades {
             epochs: Arc::clone(&epochs),
@@ -231,10 +225,11 @@ impl Server {
         drop(epoch);
         let (reloaded, reloads) = watch::channel(());
         let domains = domains::Domains { epochs: Arc::clone(&epochs), state: Arc::clone(&state), told: HashMap::new() };
-        let onlookers = [tokio::spawn(grades.run(reloads.clone())), tokio::spawn(domains.run(reloads))];
+        background.until_drained(grades.run(reloads.clone()));
+        background.until_drained(domains.run(reloads));
 
         // The listeners answer challenges by now.
-        let ordering = tokio::spawn(Arc::clone(&renewals).run());
+        background.until_drain(Arc::clone(&renewals).run());
         let mut reloader = Reloader {
             started,
             epochs: Arc::clone(&epochs),
@@ -266,7 +261,7 @@ impl Server {
             reloaded.send_replace(());
         }
 
-        ordering.abort();
+        background.begin_drain();
         // Drain: nothing new, what was begun is finished, then the records.
         state.drain();
         tracing::info!(seconds = limits.drain_timeout.as_secs(), "draining");
@@ -280,24 +275,7 @@ impl Server {
             _ = signals.terminate.recv() => {}
             _ = signals.interrupt.recv() => {}
         }
-        issuers.abort();
-        stapling.abort();
-        onlookers.iter().for_each(tokio::task::JoinHandle::abort);
-        workers.stop();
-        admin_stop.cancel();
-        if let Some(admin) = admin {
-            drop(admin.await);
-        }
-        if let Some(disk_task) = disk_task {
-            let written = tokio::task::spawn_blocking(move || disk_task.flush_and_stop(LAST_RECORDS)).await;
-            if !matches!(written, Ok(Ok(()))) {
-                tracing::error!("the last of the state could not be written");
-            }
-        }
-        let flushed = tokio::task::spawn_blocking(move || recorder_task.flush_and_stop(LAST_RECORDS)).await;
-        if !matches!(flushed, Ok(Ok(()))) {
-            tracing::error!("some of the last records could not be written");
-        }
+        background.end().await;
         tracing::info!("stopped");
         Ok(())
     }
