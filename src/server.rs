@@ -3,6 +3,7 @@
 //! It owns signals, the reload and the drain. It decides nothing about requests: that is [`gateway`](crate::gateway).
 
 mod background;
+mod bind;
 mod domains;
 mod grades;
 mod listeners;
@@ -17,10 +18,8 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
 
-use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -29,20 +28,19 @@ pub use start_error::StartError;
 
 use crate::acme::Renewals;
 use crate::admin::{self, AdminState, AdminToken, Revoking};
-use crate::audit::{Recorder, RecorderTask, SubjectKey};
+use crate::audit::{Recorder, RecorderTask};
 use crate::clock;
 use crate::edge::challenges::Challenges;
 use crate::edge::connections::Connections;
 use crate::edge::drain::{Drain, Finished};
 use crate::edge::runtimes::Runtimes;
-use crate::epoch::{Epochs, Watch, fetch_secret};
+use crate::epoch::{Epochs, Watch};
 use crate::gateway::Gateway;
 use crate::observe::Metrics;
-use crate::policy::StateSettings;
 use crate::stapling::Stapler;
-use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, OnDisk, Store};
+use crate::state::{DiskTask, Store};
 use background::Background;
-use listeners::{Bound, BoundPlain, listen};
+use listeners::{Bound, BoundPlain};
 use offer::follow_certificates;
 use reload::{Reloader, tell_in_force};
 use workers::Workers;
@@ -71,72 +69,6 @@ pub struct Listening {
 }
 
 impl Server {
-    /// Reads the policies, opens the record and binds every socket: whatever can be wrong is wrong now.
-    ///
-    /// # Errors
-    ///
-    /// The first thing that is not as it must be.
-    pub fn bind(policies: &Path) -> Result<Self, StartError> {
-        let metrics = Metrics::new();
-        let epochs = Arc::new(Epochs::start(policies, &metrics)?);
-        let epoch = epochs.current();
-        let gateway = &epoch.gateway;
-        // Before the certificates are loaded: their store is there then, and the listeners know which challenges may come.
-        let challenges = Arc::new(Challenges::default());
-        let renewals = Renewals::new(Arc::clone(&challenges));
-        renewals.enforce(Renewals::prepare(gateway)?);
-        let mut listeners = Vec::new();
-        for settings in &gateway.listeners {
-            listeners.push(Bound::bind(settings, gateway, &challenges)?);
-        }
-        let plain = match &gateway.plain {
-            Some(plain) => Some(BoundPlain::bind(plain)?),
-            None => None,
-        };
-        let admin = match &gateway.admin {
-            Some(admin) => Some(listen("admin", admin.address)?),
-            None => None,
-        };
-        let admin_token = match gateway.admin.as_ref().and_then(|admin| admin.token.as_ref()) {
-            Some(source) => {
-                Some(AdminToken::new(fetch_secret(source).map_err(StartError::AdminSecret)?.expose_secret())?)
-            }
-            None => None,
-        };
-        let key = match &gateway.audit.subject_key {
-            Some(source) => SubjectKey::new(fetch_secret(source)?.expose_secret())?,
-            None => SubjectKey::random()?,
-        };
-        let (store, disk_task) = open_state(&gateway.state)?;
-        let (recorder, recorder_task) = Recorder::start(&gateway.audit, key)?;
-        Ok(Self {
-            epochs,
-            metrics,
-            recorder,
-            recorder_task,
-            listeners,
-            plain,
-            admin,
-            admin_token,
-            store,
-            disk_task,
-            challenges,
-            renewals,
-        })
-    }
-
-    /// Where it listens, with the ports that the system chose.
-    #[must_use]
-    pub fn listening(&self) -> Vec<Listening> {
-        let tls = self.listeners.iter().map(|bound| (&*bound.name, &bound.socket));
-        let plain = self.plain.iter().map(|plain| ("plain", &plain.socket));
-        let admin = self.admin.iter().map(|socket| ("admin", socket));
-        tls.chain(plain)
-            .chain(admin)
-            .filter_map(|(name, socket)| Some(Listening { name: name.to_owned(), address: socket.local_addr().ok()? }))
-            .collect()
-    }
-
     /// Serves with so many threads, and whatever is not a request with this one, until SIGTERM or SIGINT, or until `stop` is cancelled; then
     /// drains. SIGHUP and changes of the policy files, and of the files that they name, reload.
     ///
@@ -279,19 +211,6 @@ impl Server {
         tracing::info!("stopped");
         Ok(())
     }
-}
-
-/// What requests leave for others to find: on the disk, where the policy says where.
-fn open_state(settings: &StateSettings) -> Result<(Arc<dyn Store>, Option<DiskTask>), DiskError> {
-    let StateSettings { directory, entries_max, cache_bytes_max, on_failure: _ } = settings;
-    let limits = MemoryLimits { kept_max: *entries_max, cached_bytes_max: *cache_bytes_max };
-    Ok(match directory {
-        Some(directory) => {
-            let (store, task) = OnDisk::open(directory, limits, clock::now_seconds())?;
-            (Arc::new(store), Some(task))
-        }
-        None => (Arc::new(Memory::new(limits)), None),
-    })
 }
 
 struct Signals {
