@@ -3,65 +3,64 @@
 //! The outer function owns the outcome and the record; the inner one is a straight line that `?` may leave. Cheap before dear;
 //! who-are-you before what-do-you-want.
 
+mod admission;
 mod answer;
+mod arrival;
 mod fetch;
+mod forwarding;
 mod judgement;
 mod lesson;
 mod limiting;
 mod loaded;
+mod presented;
 mod recorded_body;
 mod recording;
 mod server_channel;
 mod session;
 mod standing;
 mod taught_body;
+mod tenancy;
 mod webhook;
 
 use std::future::poll_fn;
 use std::net::IpAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
-use http_body_util::BodyExt;
+use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use arrival::{Arrival, Arriving, arrive};
 pub use judgement::{Cleared, Judgement, LeakFound, Witness};
 pub use limiting::{Gate, Open};
 pub use webhook::{ArrivedWebhook, WEBHOOK_VALID};
 
-use crate::audit::{Begin, Event, Outcome, Recorder, Tally};
+use crate::audit::{Begin, Event, Recorder, Tally};
 use crate::clock::{self, UnixSeconds};
-use crate::edge::at_once::{AtOnce, Place};
-use crate::edge::cors::Preflight;
+use crate::edge::at_once::AtOnce;
 use crate::edge::drain::Drain;
 use crate::edge::hygiene::{self, Head};
-use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
-use crate::edge::rates::{Nearly, Rates};
+use crate::edge::origin::OriginRefusal;
+use crate::edge::rates::Rates;
 use crate::edge::read_body::read_body;
-use crate::edge::relayed::{self, Loaded, Reader};
 use crate::edge::room::{Held, Room};
-use crate::edge::{Body, ClientAddress, ClientCertificate, Handle, Peer, TlsFacts, body};
-use crate::epoch::{Epoch, Epochs, Route, Tenant};
+use crate::edge::{Body, ClientAddress, Handle, Peer, body};
+use crate::epoch::{Epoch, Epochs, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
-use crate::policy::{Limits, Origin};
-use crate::profile::{Operation, Profile, Upgrade};
-use crate::rejection::{Party, Rejection};
+use crate::policy::Limits;
+use crate::profile::Upgrade;
+use crate::rejection::Rejection;
 use crate::state::Store;
-use crate::upstream::{
-    ForwardFacts, ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, Traceparent, UpgradePermit,
-    UpstreamError,
-};
+use crate::upstream::{ForwardHead, Handshake, JudgedBody, Outbound, PassPermit, Switch, UpgradePermit};
+use answer::{Progress, Reply};
+use forwarding::{forward, heard};
 use lesson::Lesson;
 use limiting::Limiting;
-use recorded_body::{Keeps, RecordedBody, Source};
 use recording::Recording;
 use taught_body::TaughtBody;
 
@@ -84,42 +83,6 @@ pub struct Gateway {
     tunnels: CancellationToken,
 }
 
-/// What an answer needs to know of the way that its request has come so far, whether it was refused or not.
-#[derive(Default)]
-struct Progress {
-    /// Whose page may read the answer.
-    origin: Option<AdmittedOrigin>,
-    /// How this messenger's widget is refused.
-    profile: Option<Arc<Profile>>,
-    /// What the upstream's answer will be to the browser.
-    loaded: Loaded,
-    /// The request's body, until somebody reads it. Dropped before the answer is complete it would reset an HTTP/2 stream, and its client
-    /// would see that rather than the answer.
-    unread: Option<Incoming>,
-    /// Of which rate little is left.
-    nearly: Option<Nearly>,
-    /// Among the requests of its address.
-    place: Option<Place>,
-}
-
-/// What a request that was not refused ends in.
-enum Reply {
-    /// The upstream's answer.
-    Relayed(Response<TaughtBody>),
-    /// Our own: a preflight's, or the switch to a WebSocket.
-    Own(Response<Body>),
-}
-
-impl Reply {
-    /// Who got it may ask the same again (RFC 9110 section 15.6).
-    fn is_server_error(&self) -> bool {
-        match self {
-            Reply::Relayed(response) => response.status().is_server_error(),
-            Reply::Own(response) => response.status().is_server_error(),
-        }
-    }
-}
-
 impl Handle for Gateway {
     async fn handle(self: Arc<Self>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
         let epoch = self.epochs.current();
@@ -138,34 +101,8 @@ impl Handle for Gateway {
         }
         let in_flight = self.metrics.in_flight();
         let mut progress = Progress::default();
-        let outcome = {
-            let mut pass = pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress));
-            // A bug costs the one request that ran into it.
-            poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| pass.as_mut().poll(context))) {
-                Ok(poll) => poll,
-                Err(_) => Poll::Ready(Err(Rejection::Internal)),
-            })
-            .await
-        };
-        let (code, mut response) = match outcome {
-            Ok(Reply::Relayed(mut response)) => {
-                let reader = if progress.origin.is_some() { Reader::Admitted } else { Reader::Unknown };
-                relayed::apply(response.headers_mut(), &progress.loaded, reader);
-                ("sent", response.map(Source::Upstream))
-            }
-            Ok(Reply::Own(response)) => ("answered", response.map(Source::Own)),
-            Err(rejection) => {
-                let refusal = answer::refuse(&rejection, progress.profile.as_deref(), event.id());
-                (rejection.code(), refusal.map(Source::Own))
-            }
-        };
-        if let (Some(nearly), "sent" | "answered") = (progress.nearly, code) {
-            nearly.tell(response.headers_mut());
-        }
-        answer::dress(&mut response, &epoch.security_headers, progress.origin.as_ref(), event.id());
-        let outcome = Outcome { code, status: response.status().as_u16() };
-        let keeps = Keeps { in_flight, unread: progress.unread, place: progress.place };
-        response.map(|body| RecordedBody::new(body, event, outcome, keeps).boxed())
+        let outcome = survived(pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress))).await;
+        answer::finish(outcome, &epoch.security_headers, event, progress, in_flight)
     }
 
     fn admits_handshake(&self, address: IpAddr) -> bool {
@@ -368,98 +305,11 @@ impl Gateway {
     }
 }
 
-/// Remembers whether the upstream answered.
-fn heard<T>(tenant: &Tenant, answer: Result<T, UpstreamError>) -> Result<T, Rejection> {
-    let health = tenant.metrics.upstream();
-    match answer {
-        Ok(answer) => {
-            health.answered(clock::now_seconds());
-            Ok(answer)
-        }
-        Err(error) => {
-            let rejection = Rejection::from(error);
-            if rejection.party() == Party::Upstream {
-                health.failed(rejection.code(), clock::now_seconds());
-            }
-            Err(rejection)
-        }
-    }
-}
-
-/// A request whose head says whose it is, and from which page.
-pub struct Arrival<'a> {
-    pub head: Head<'a>,
-    pub route: Route<'a>,
-    pub origin: RequestOrigin,
-    pub admitted: Option<AdmittedOrigin>,
-    pub preflight: Option<Preflight>,
-}
-
-/// Whoever wants to know how far a request came that was refused on the way.
-pub trait Arriving {
-    /// What it asks for is known.
-    fn routed(&mut self, _: &Operation, _: &Arc<Profile>) {}
-    /// The page that it says it comes from, admitted or not.
-    fn origin(&mut self, _: &Origin) {}
-    /// That page is trusted by no workspace that could be meant; by this one, where it is known which.
-    fn foreign(&mut self, _: &Origin, _: Option<&Tenant>) {}
-}
-
-/// The beginning of a request's way, up to its body; rehearsals go it too. [`hygiene::scrub`] has been over `parts`.
-///
-/// # Errors
-///
-/// The first reason for which the request goes nowhere.
-pub fn arrive<'a>(
-    epoch: &'a Epoch,
-    parts: &'a Parts,
-    tls: Option<&TlsFacts>,
-    client: Option<IpAddr>,
-    certificate: Option<&ClientCertificate>,
-    arriving: &mut impl Arriving,
-) -> Result<Arrival<'a>, Rejection> {
-    // Hygiene: what two servers read differently goes nowhere.
-    let head = hygiene::inspect(parts)?;
-    if let Some(tls) = tls {
-        head.admit_host(tls)?;
-    }
-
-    // Route: one operation of one profile, and the tenants that have it on this host.
-    let preflight = Preflight::read(parts);
-    let method = preflight.as_ref().map_or(&parts.method, |preflight| &preflight.method);
-    let route = epoch.route(method, head.host(), head.path())?;
-    let profile = route.tenants.first().map(|tenant| &tenant.workspace.profile).ok_or(Rejection::RouteUnknown)?;
-    arriving.routed(route.operation, profile);
-
-    // Origin, first pass: a cheap no, before a byte of the body is read.
-    let origin = RequestOrigin::read(&parts.headers)?;
-    if let RequestOrigin::Origin(origin) = &origin {
-        arriving.origin(origin);
-    }
-    let judgement = Judgement { epoch, head: &head, parts, route: &route, client, certificate };
-    let admitted = judgement.admit(&origin, &route.tenants).inspect_err(|rejection| {
-        if let (Rejection::Origin(OriginRefusal::Untrusted), RequestOrigin::Origin(origin)) = (rejection, &origin) {
-            arriving.foreign(origin, judgement.meant());
-        }
-    })?;
-    Ok(Arrival { head, route, origin, admitted, preflight })
-}
-
-/// The head of the request to the upstream: what came, less what was for us alone, and what we know of it.
-fn forward(parts: &Parts, head: &Head<'_>, event: &Event, consumed: &[HeaderName]) -> Result<ForwardHead, Rejection> {
-    let mut headers: HeaderMap = parts.headers.clone();
-    for name in consumed {
-        headers.remove(name);
-    }
-    let path_and_query = match parts.uri.path_and_query() {
-        Some(path_and_query) => path_and_query.clone(),
-        None => PathAndQuery::from_static("/"),
-    };
-    let facts = ForwardFacts {
-        client: event.client(),
-        host: Authority::try_from(head.authority()).map_err(|_| hygiene::HygieneError::HostSyntax)?,
-        request_id: event.id().to_string(),
-        traceparent: Traceparent::of_request(&headers, event.id()),
-    };
-    Ok(ForwardHead { method: parts.method.clone(), path_and_query, headers, facts })
+/// What a request's journey ends in. A bug costs the one request that ran into it.
+async fn survived(mut pass: Pin<&mut impl Future<Output = Result<Reply, Rejection>>>) -> Result<Reply, Rejection> {
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| pass.as_mut().poll(context))) {
+        Ok(poll) => poll,
+        Err(_) => Poll::Ready(Err(Rejection::Internal)),
+    })
+    .await
 }

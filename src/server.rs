@@ -2,130 +2,50 @@
 //!
 //! It owns signals, the reload and the drain. It decides nothing about requests: that is [`gateway`](crate::gateway).
 
+mod background;
+mod bind;
 mod domains;
 mod grades;
+mod listeners;
 mod offer;
 mod ordered;
+mod readings;
 mod reload;
+mod start_error;
 mod workers;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::acme::{AcmeError, Renewals};
-use crate::admin::{self, AdminError, AdminState, AdminToken, AdminTokenError, Revoking};
-use crate::audit::{AuditError, Recorder, RecorderTask, SubjectKey, SubjectKeyError};
-use crate::clock::{self, UnixSeconds};
-use crate::edge::certificates::CertificateError;
+pub use start_error::StartError;
+
+use crate::acme::Renewals;
+use crate::admin::{self, AdminState, AdminToken, Revoking};
+use crate::audit::{Recorder, RecorderTask};
+use crate::clock;
 use crate::edge::challenges::Challenges;
-use crate::edge::connections::{Connections, Tally};
+use crate::edge::connections::Connections;
 use crate::edge::drain::{Drain, Finished};
-use crate::edge::frames::Excess;
-use crate::edge::listener::{TlsEdge, serve_tls};
-use crate::edge::plain::{PlainEdge, serve_plain};
 use crate::edge::runtimes::Runtimes;
-use crate::edge::tls::{ReloadableTls, TlsError};
-use crate::epoch::{Epoch, Epochs, LoadError, SecretError, Tenant, Watch, fetch_secret};
+use crate::epoch::{Epochs, Watch};
 use crate::gateway::Gateway;
-use crate::identity::KeySetState;
-use crate::observe::{ConnectionsReading, KeySetReading, Metrics, StateReading};
-use crate::policy::{PlainListener, ProxyProtocol, Severity, StateSettings, TlsGrade};
+use crate::observe::Metrics;
 use crate::stapling::Stapler;
-use crate::state::{DiskError, DiskTask, Memory, MemoryLimits, Numbers, OnDisk, Store};
-use offer::{OfferError, follow_certificates, load_offer, read_tls};
+use crate::state::{DiskTask, Store};
+use background::Background;
+use domains::Domains;
+use grades::Grades;
+use listeners::{Bound, BoundPlain};
+use offer::follow_certificates;
 use reload::{Reloader, tell_in_force};
 use workers::Workers;
-
-/// Why the process does not start. One line each, with what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Load(#[from] LoadError),
-    #[error("{}", lines(name, mistakes))]
-    Certificates { name: String, mistakes: Vec<CertificateError> },
-    #[error("{}", grades::lines(name, *grade, *floor, lowering))]
-    Grade { name: String, grade: TlsGrade, floor: TlsGrade, lowering: Vec<String> },
-    #[error("listener `{name}`: {source}")]
-    Offer { name: String, source: OfferError },
-    #[error("listener `{name}`: {source}")]
-    Tls { name: String, source: TlsError },
-    #[error("listener `{name}`: the address {address} is already in use: stop what listens there, or change `address`")]
-    InUse { name: String, address: SocketAddr },
-    #[error("listener `{name}`: cannot listen on {address}: {source}")]
-    Listen { name: String, address: SocketAddr, source: io::Error },
-    #[error(transparent)]
-    Audit(#[from] AuditError),
-    #[error("[audit] subject_key: {0}")]
-    SubjectSecret(#[from] SecretError),
-    #[error("[audit] subject_key: {0}")]
-    SubjectKey(#[from] SubjectKeyError),
-    #[error("[admin] token: {0}")]
-    AdminSecret(SecretError),
-    #[error("[admin] token: {0}")]
-    AdminToken(#[from] AdminTokenError),
-    #[error("[state]: {0}")]
-    State(#[from] DiskError),
-    #[error(transparent)]
-    Admin(#[from] AdminError),
-    #[error(transparent)]
-    Acme(#[from] AcmeError),
-    #[error("signals or sockets cannot be used: {0}")]
-    Signals(io::Error),
-    #[error(
-        "the {count} threads that serve requests cannot be started: {source}; fewer can be asked for with `--workers`"
-    )]
-    Workers { count: NonZeroUsize, source: io::Error },
-    #[error("the listener `{name}` is gone from `gateway.toml`: listeners change only with a restart")]
-    ListenerGone { name: String },
-}
-
-impl StartError {
-    /// Its mistakes, one line each.
-    fn mistakes(&self) -> Vec<String> {
-        match self {
-            StartError::Load(LoadError::Policy(findings)) => {
-                findings.iter().filter(|finding| finding.severity == Severity::Error).map(ToString::to_string).collect()
-            }
-            StartError::Certificates { .. }
-            | StartError::Grade { .. }
-            | StartError::Load(LoadError::Files(_) | LoadError::Build(_))
-            | StartError::Offer { .. }
-            | StartError::Tls { .. }
-            | StartError::InUse { .. }
-            | StartError::Listen { .. }
-            | StartError::Audit(_)
-            | StartError::SubjectSecret(_)
-            | StartError::SubjectKey(_)
-            | StartError::AdminSecret(_)
-            | StartError::AdminToken(_)
-            | StartError::State(_)
-            | StartError::Admin(_)
-            | StartError::Acme(_)
-            | StartError::Signals(_)
-            | StartError::Workers { .. }
-            | StartError::ListenerGone { .. } => self.to_string().lines().map(str::to_owned).collect(),
-        }
-    }
-}
-
-impl StartError {
-    /// When the first of the certificates begins that are refused because their time is to come.
-    fn begins(&self) -> Option<UnixSeconds> {
-        let Self::Certificates { mistakes, .. } = self else { return None };
-        mistakes.iter().filter_map(CertificateError::begins).min()
-    }
-}
 
 /// A process that has its sockets and has read its policies, and serves nothing yet.
 pub struct Server {
@@ -134,21 +54,13 @@ pub struct Server {
     recorder: Recorder,
     recorder_task: RecorderTask,
     listeners: Vec<Bound>,
-    plain: Option<(TcpListener, PlainListener)>,
+    plain: Option<BoundPlain>,
     admin: Option<TcpListener>,
     admin_token: Option<AdminToken>,
     store: Arc<dyn Store>,
     disk_task: Option<DiskTask>,
     challenges: Arc<Challenges>,
     renewals: Arc<Renewals>,
-}
-
-/// A listener of `gateway.toml` on its socket.
-struct Bound {
-    name: Arc<str>,
-    socket: TcpListener,
-    tls: Arc<ReloadableTls>,
-    proxy_protocol: Option<ProxyProtocol>,
 }
 
 /// Where a server listens.
@@ -158,82 +70,20 @@ pub struct Listening {
     pub address: SocketAddr,
 }
 
-/// At the end the records that wait are written, for at most this long.
-const LAST_RECORDS: Duration = Duration::from_secs(5);
+/// A process that serves.
+struct Running {
+    background: Background,
+    drain: Drain,
+    /// Ends WebSockets, which have no end of their own.
+    tunnels: CancellationToken,
+    drain_timeout: Duration,
+    watch: Watch,
+    reloader: Reloader,
+    /// Tells those who look at what is in force to look again.
+    reloaded: watch::Sender<()>,
+}
 
 impl Server {
-    /// Reads the policies, opens the record and binds every socket: whatever can be wrong is wrong now.
-    ///
-    /// # Errors
-    ///
-    /// The first thing that is not as it must be.
-    pub fn bind(policies: &Path) -> Result<Self, StartError> {
-        let metrics = Metrics::new();
-        let epochs = Arc::new(Epochs::start(policies, &metrics)?);
-        let epoch = epochs.current();
-        let gateway = &epoch.gateway;
-        // Before the certificates are loaded: their store is there then, and the listeners know which challenges may come.
-        let challenges = Arc::new(Challenges::default());
-        let renewals = Renewals::new(Arc::clone(&challenges));
-        renewals.enforce(Renewals::prepare(gateway)?);
-        let mut listeners = Vec::new();
-        for settings in &gateway.listeners {
-            let name = || settings.name.clone();
-            let offer = load_offer(settings, None, gateway)?;
-            let tls = ReloadableTls::with_challenges(offer, Arc::clone(&challenges))
-                .map_err(|source| StartError::Tls { name: name(), source })?;
-            let socket = listen(&settings.name, settings.address)?;
-            let proxy_protocol = settings.proxy_protocol.clone();
-            listeners.push(Bound { name: name().into(), socket, tls: Arc::new(tls), proxy_protocol });
-        }
-        let plain = match &gateway.plain {
-            Some(plain) => Some((listen("plain", plain.address)?, plain.clone())),
-            None => None,
-        };
-        let admin = match &gateway.admin {
-            Some(admin) => Some(listen("admin", admin.address)?),
-            None => None,
-        };
-        let admin_token = match gateway.admin.as_ref().and_then(|admin| admin.token.as_ref()) {
-            Some(source) => {
-                Some(AdminToken::new(fetch_secret(source).map_err(StartError::AdminSecret)?.expose_secret())?)
-            }
-            None => None,
-        };
-        let key = match &gateway.audit.subject_key {
-            Some(source) => SubjectKey::new(fetch_secret(source)?.expose_secret())?,
-            None => SubjectKey::random()?,
-        };
-        let (store, disk_task) = open_state(&gateway.state)?;
-        let (recorder, recorder_task) = Recorder::start(&gateway.audit, key)?;
-        Ok(Self {
-            epochs,
-            metrics,
-            recorder,
-            recorder_task,
-            listeners,
-            plain,
-            admin,
-            admin_token,
-            store,
-            disk_task,
-            challenges,
-            renewals,
-        })
-    }
-
-    /// Where it listens, with the ports that the system chose.
-    #[must_use]
-    pub fn listening(&self) -> Vec<Listening> {
-        let tls = self.listeners.iter().map(|bound| (&*bound.name, &bound.socket));
-        let plain = self.plain.iter().map(|(socket, _)| ("plain", socket));
-        let admin = self.admin.iter().map(|socket| ("admin", socket));
-        tls.chain(plain)
-            .chain(admin)
-            .filter_map(|(name, socket)| Some(Listening { name: name.to_owned(), address: socket.local_addr().ok()? }))
-            .collect()
-    }
-
     /// Serves with so many threads, and whatever is not a request with this one, until SIGTERM or SIGINT, or until `stop` is cancelled; then
     /// drains. SIGHUP and changes of the policy files, and of the files that they name, reload.
     ///
@@ -242,6 +92,16 @@ impl Server {
     /// Signals cannot be received, a socket cannot be used, or there are no threads to be had.
     pub async fn run(self, workers: NonZeroUsize, stop: CancellationToken) -> Result<(), StartError> {
         let mut signals = Signals::new().map_err(StartError::Signals)?;
+        let mut running = self.start(workers).await?;
+        running.reload_until_stopped(&mut signals, &stop).await;
+        running.drain(&mut signals).await;
+        running.background.end().await;
+        tracing::info!("stopped");
+        Ok(())
+    }
+
+    /// Starts everything, each part before those that need it.
+    async fn start(self, count: NonZeroUsize) -> Result<Running, StartError> {
         let listening = self.listening();
         let Self {
             epochs,
@@ -260,30 +120,23 @@ impl Server {
         let epoch = epochs.current();
         let limits = Arc::new(epoch.gateway.limits.clone());
         let connections = Connections::new(&limits);
-        metrics.read_connections({
-            let connections = Arc::clone(&connections);
-            move || reading(&connections)
-        });
-        metrics.read_key_sets({
-            let epochs = Arc::clone(&epochs);
-            move || key_sets(&epochs.current())
-        });
-        metrics.read_orders({
-            let renewals = Arc::clone(&renewals);
-            move || renewals.readings()
-        });
-        // Before anybody is served, and for no longer than a start may take: the first tokens shall find their keys.
-        let issuers = tokio::spawn(Arc::clone(epochs.issuers()).run());
-        epochs.issuers().first_asked().await;
-        let drain = Drain::new();
-        let tunnels = CancellationToken::new();
-        let state = AdminState::new(Arc::clone(&metrics), recorder.clone(), clock::now());
-        metrics.read_state({
-            let store = Arc::clone(&store);
-            move || state_reading(&*store)
-        });
         let stapler = Stapler::new(&metrics);
-        let tls_metrics = Arc::clone(&metrics);
+        let shown: Vec<_> = listeners.iter().map(Bound::shown).collect();
+        let watched = listeners.iter().filter_map(Bound::watched).collect();
+        readings::read_connections(&metrics, &connections);
+        readings::read_key_sets(&metrics, &epochs);
+        readings::read_orders(&metrics, &renewals);
+        readings::read_state(&metrics, &store);
+        readings::read_tls(&metrics, &connections, &stapler, &shown);
+
+        let workers = Workers::start(count).map_err(|source| StartError::Workers { count, source })?;
+        let mut background = Background::new(workers, disk_task, recorder_task);
+        // Before anybody is served, and for no longer than a start may take: the first tokens shall find their keys.
+        background.until_drained(Arc::clone(epochs.issuers()).run());
+        epochs.issuers().first_asked().await;
+
+        let (drain, tunnels) = (Drain::new(), CancellationToken::new());
+        let state = AdminState::new(Arc::clone(&metrics), recorder.clone(), clock::now());
         let gateway = Arc::new(Gateway::new(
             Arc::clone(&epochs),
             recorder.clone(),
@@ -292,55 +145,24 @@ impl Server {
             drain.clone(),
             tunnels.clone(),
         ));
-
-        let count = workers;
-        let workers = Workers::start(count).map_err(|source| StartError::Workers { count, source })?;
-        let (mut shown, mut watched) = (Vec::new(), Vec::new());
         // Each listener is accepted from by one of the workers, and its connections are given to all.
-        for (Bound { name, socket, tls, proxy_protocol }, acceptor) in
-            listeners.into_iter().zip(workers.handles().iter().cycle())
-        {
-            shown.push((Arc::clone(&name), Arc::clone(&tls)));
-            if let Ok(address) = socket.local_addr() {
-                watched.push(grades::Watched { name: Arc::clone(&name), address, tls: Arc::clone(&tls) });
-            }
-            let edge = TlsEdge {
-                name,
-                tls,
-                proxy_protocol,
-                limits: Arc::clone(&limits),
-                connections: Arc::clone(&connections),
-                handler: Arc::clone(&gateway),
-                drain: drain.clone(),
-                runtimes: Runtimes::new(workers.handles().to_vec()),
-            };
-            acceptor.spawn(report(serve_tls(socket, Arc::new(edge))));
+        for (listener, acceptor) in listeners.into_iter().zip(background.workers().iter().cycle()) {
+            let runtimes = Runtimes::new(background.workers().to_vec());
+            acceptor.spawn(listener.serve(&gateway, &limits, &connections, &drain, runtimes));
         }
-        read_tls(&tls_metrics, &connections, &stapler, &shown);
         follow_certificates(&stapler, &epoch, &shown);
-        let stapling = tokio::spawn(Arc::clone(&stapler).run());
-        if let Some((socket, PlainListener { address: _, redirect_port, proxy_protocol })) = plain {
-            let (limits, drain) = (Arc::clone(&limits), drain.clone());
-            let edge = PlainEdge { redirect_port, proxy_protocol, limits, connections, drain, challenges };
-            tokio::spawn(report(serve_plain(socket, Arc::new(edge))));
+        background.until_drained(Arc::clone(&stapler).run());
+        if let Some(plain) = plain {
+            let limits = Arc::clone(&limits);
+            background.until_drained(plain.serve(limits, connections, drain.clone(), challenges));
         }
-        let revoking = Revoking { store, token: admin_token };
-        let admin_stop = CancellationToken::new();
-        let admin = match admin {
-            Some(socket) => {
-                let socket = tokio::net::TcpListener::from_std(socket).map_err(StartError::Signals)?;
-                Some(tokio::spawn(admin::serve(socket, Arc::clone(&state), revoking, admin_stop.clone())))
-            }
-            None => None,
-        };
+        if let Some(socket) = admin {
+            let socket = tokio::net::TcpListener::from_std(socket).map_err(StartError::Signals)?;
+            let revoking = Revoking { store, token: admin_token };
+            background.until_told(|told| admin::serve(socket, Arc::clone(&state), revoking, told));
+        }
         tell_in_force(&state, &epoch, &shown);
-        let mut grades = grades::Grades {
-            epochs: Arc::clone(&epochs),
-            state: Arc::clone(&state),
-            listeners: watched,
-            every: grades::EVERY,
-            told: HashMap::new(),
-        };
+        let mut grades = Grades::new(&epochs, &state, watched);
         grades.look().await;
         // Before anybody is told that we are ready: a change from then on is seen.
         let mut watch = Watch::start(epochs.directory());
@@ -349,149 +171,57 @@ impl Server {
             tracing::info!(listener = name, address = %address, "listening");
         }
         tracing::info!(epoch = &**epoch.digest(), "ready");
-        let started = epoch.gateway.clone();
-        drop(epoch);
-        let (reloaded, reloads) = watch::channel(());
-        let domains = domains::Domains { epochs: Arc::clone(&epochs), state: Arc::clone(&state), told: HashMap::new() };
-        let onlookers = [tokio::spawn(grades.run(reloads.clone())), tokio::spawn(domains.run(reloads))];
 
+        let (reloaded, reloads) = watch::channel(());
+        background.until_drained(grades.run(reloads.clone()));
+        background.until_drained(Domains::new(&epochs, &state).run(reloads));
         // The listeners answer challenges by now.
-        let ordering = tokio::spawn(Arc::clone(&renewals).run());
-        let mut reloader = Reloader {
-            started,
-            epochs: Arc::clone(&epochs),
-            state: Arc::clone(&state),
-            shown,
-            stapler,
-            recorder,
-            renewals: Arc::clone(&renewals),
-            begins: None,
-        };
+        background.until_drain(Arc::clone(&renewals).run());
+        let started = epoch.gateway.clone();
+        let reloader = Reloader { started, epochs, state, shown, stapler, recorder, renewals, begins: None };
+        Ok(Running { background, drain, tunnels, drain_timeout: limits.drain_timeout, watch, reloader, reloaded })
+    }
+}
+
+impl Running {
+    /// Has everything that is reloaded follow what operators and authorities change, until somebody stops the process.
+    async fn reload_until_stopped(&mut self, signals: &mut Signals, stop: &CancellationToken) {
+        let Self { watch, reloader, reloaded, .. } = self;
         loop {
             tokio::select! {
                 () = watch.changed() => reloader.reload_if_changed(),
                 () = reloader.begun() => reloader.reload_if_changed(),
-                () = renewals.renewed() => reloader.show_issued(),
-                _ = signals.hangup.recv() => {
-                    reloader.reload();
-                    // Whoever asks by hand means the issuers too; a file that has changed asks none.
-                    epochs.issuers().ask_all();
-                    reloader.stapler.ask_all();
-                    renewals.hasten();
-                }
-                _ = signals.terminate.recv() => break,
-                _ = signals.interrupt.recv() => break,
-                () = stop.cancelled() => break,
+                () = reloader.renewals.renewed() => reloader.show_issued(),
+                _ = signals.hangup.recv() => reloader.reload_by_hand(),
+                _ = signals.terminate.recv() => return,
+                _ = signals.interrupt.recv() => return,
+                () = stop.cancelled() => return,
             }
             // After the reload, which may have brought other files.
-            watch.follow(&epochs.named_files());
+            watch.follow(&reloader.epochs.named_files());
             reloaded.send_replace(());
         }
+    }
 
-        ordering.abort();
-        // Drain: nothing new, what was begun is finished, then the records.
-        state.drain();
-        tracing::info!(seconds = limits.drain_timeout.as_secs(), "draining");
-        drain.begin(limits.drain_timeout);
-        tunnels.cancel();
+    /// Nothing new; what was begun is finished, or cut after a while.
+    async fn drain(&mut self, signals: &mut Signals) {
+        self.background.begin_drain();
+        self.reloader.state.drain();
+        tracing::info!(seconds = self.drain_timeout.as_secs(), "draining");
+        self.drain.begin(self.drain_timeout);
+        self.tunnels.cancel();
         tokio::select! {
-            finished = drain.finished() => if finished == Finished::Some {
+            finished = self.drain.finished() => if finished == Finished::Some {
                 tracing::warn!("the drain's deadline has passed: what was left is cut");
             },
             // Whoever asks twice does not want to wait.
             _ = signals.terminate.recv() => {}
             _ = signals.interrupt.recv() => {}
         }
-        issuers.abort();
-        stapling.abort();
-        onlookers.iter().for_each(tokio::task::JoinHandle::abort);
-        workers.stop();
-        admin_stop.cancel();
-        if let Some(admin) = admin {
-            drop(admin.await);
-        }
-        if let Some(disk_task) = disk_task {
-            let written = tokio::task::spawn_blocking(move || disk_task.flush_and_stop(LAST_RECORDS)).await;
-            if !matches!(written, Ok(Ok(()))) {
-                tracing::error!("the last of the state could not be written");
-            }
-        }
-        let flushed = tokio::task::spawn_blocking(move || recorder_task.flush_and_stop(LAST_RECORDS)).await;
-        if !matches!(flushed, Ok(Ok(()))) {
-            tracing::error!("some of the last records could not be written");
-        }
-        tracing::info!("stopped");
-        Ok(())
     }
 }
 
-fn key_sets(epoch: &Epoch) -> Vec<KeySetReading> {
-    let now = clock::now_seconds();
-    let of_tenant = |tenant: &Tenant| {
-        let reading = |state: KeySetState<'_>| {
-            let KeySetState { id, keys, left_out, age_seconds, is_stale, failure } = state;
-            let (workspace, set) = (tenant.workspace.id.clone(), id.to_owned());
-            KeySetReading { workspace, set, keys, left_out, age_seconds, is_stale, failure }
-        };
-        tenant.verifier.key_sets(now).map(reading).collect::<Vec<_>>()
-    };
-    epoch.tenants().iter().flat_map(of_tenant).collect()
-}
-
-fn reading(connections: &Connections) -> ConnectionsReading {
-    let Tally {
-        accepted,
-        refused,
-        accept_errors,
-        handshakes_failed,
-        handshakes_timed_out,
-        handshakes_limited,
-        malformed,
-        timed_out,
-        proxy_unlisted,
-        proxy_absent,
-        proxy_malformed,
-        proxy_timed_out,
-        handshakes: _,
-        excesses,
-    } = &connections.tally;
-    let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-    ConnectionsReading {
-        open: connections.open() as u64,
-        accepted: number(accepted),
-        refused: number(refused),
-        accept_errors: number(accept_errors),
-        handshakes_failed: number(handshakes_failed),
-        handshakes_timed_out: number(handshakes_timed_out),
-        handshakes_limited: number(handshakes_limited),
-        malformed: number(malformed),
-        timed_out: number(timed_out),
-        proxy_unlisted: number(proxy_unlisted),
-        proxy_absent: number(proxy_absent),
-        proxy_malformed: number(proxy_malformed),
-        proxy_timed_out: number(proxy_timed_out),
-        excesses: Excess::ALL.map(|of| (of.as_str(), excesses.get(of as usize).map_or(0, number))),
-    }
-}
-
-/// What requests leave for others to find: on the disk, where the policy says where.
-fn open_state(settings: &StateSettings) -> Result<(Arc<dyn Store>, Option<DiskTask>), DiskError> {
-    let StateSettings { directory, entries_max, cache_bytes_max, on_failure: _ } = settings;
-    let limits = MemoryLimits { kept_max: *entries_max, cached_bytes_max: *cache_bytes_max };
-    Ok(match directory {
-        Some(directory) => {
-            let (store, task) = OnDisk::open(directory, limits, clock::now_seconds())?;
-            (Arc::new(store), Some(task))
-        }
-        None => (Arc::new(Memory::new(limits)), None),
-    })
-}
-
-fn state_reading(store: &dyn Store) -> StateReading {
-    let Numbers { entries, revocations, unwritten, disk_errors } = store.numbers();
-    StateReading { entries, revocations, unwritten, disk_errors }
-}
-
+/// What operators say to the process.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -507,34 +237,3 @@ impl Signals {
         })
     }
 }
-
-async fn report(serving: impl Future<Output = io::Result<()>>) {
-    if let Err(error) = serving.await {
-        tracing::error!(error = %error, "a listener ended");
-    }
-}
-
-fn lines(name: &str, mistakes: &[CertificateError]) -> String {
-    mistakes.iter().map(|mistake| format!("listener `{name}`: {mistake}")).collect::<Vec<_>>().join("\n")
-}
-
-fn listen(name: &str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    let failed = |source: io::Error| {
-        if source.kind() == io::ErrorKind::AddrInUse {
-            StartError::InUse { name: name.to_owned(), address }
-        } else {
-            StartError::Listen { name: name.to_owned(), address, source }
-        }
-    };
-    let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP)).map_err(failed)?;
-    // A restart must not wait for the last connections of the process before it.
-    socket.set_reuse_address(true).map_err(failed)?;
-    socket.bind(&address.into()).map_err(failed)?;
-    socket.listen(BACKLOG).map_err(failed)?;
-    socket.set_nonblocking(true).map_err(failed)?;
-    Ok(socket.into())
-}
-
-/// Connections that wait to be accepted; the kernel has its own ceiling.
-const BACKLOG: i32 = 4096;

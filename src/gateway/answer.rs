@@ -1,14 +1,90 @@
-//! Our own answers, and what every answer wears.
+//! How a request is answered: our own answers, what every answer wears, and the record that goes with it.
+
+use std::sync::Arc;
 
 use http::header::{self, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use uuid::Uuid;
 
+use super::recorded_body::{Keeps, RecordedBody, Source};
+use super::taught_body::TaughtBody;
+use crate::audit::{Event, Outcome};
+use crate::edge::at_once::Place;
 use crate::edge::headers::{SecurityHeaders, apply_to_own_answer};
 use crate::edge::origin::AdmittedOrigin;
+use crate::edge::rates::Nearly;
+use crate::edge::relayed::{self, Loaded, Reader};
 use crate::edge::{Body, body, cors};
+use crate::observe::InFlight;
 use crate::profile::{Profile, Refusal, RefusalBody};
 use crate::rejection::{Party, Rejection};
+
+/// What an answer needs to know of the way that its request has come so far, whether it was refused or not.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Whose page may read the answer.
+    pub(super) origin: Option<AdmittedOrigin>,
+    /// How this messenger's widget is refused.
+    pub(super) profile: Option<Arc<Profile>>,
+    /// What the upstream's answer will be to the browser.
+    pub(super) loaded: Loaded,
+    /// The request's body, until somebody reads it. Dropped before the answer is complete it would reset an HTTP/2 stream, and its client
+    /// would see that rather than the answer.
+    pub(super) unread: Option<Incoming>,
+    /// Of which rate little is left.
+    pub(super) nearly: Option<Nearly>,
+    /// Among the requests of its address.
+    pub(super) place: Option<Place>,
+}
+
+/// What a request that was not refused ends in.
+pub(super) enum Reply {
+    /// The upstream's answer.
+    Relayed(Response<TaughtBody>),
+    /// Our own: a preflight's, or the switch to a WebSocket.
+    Own(Response<Body>),
+}
+
+impl Reply {
+    /// Who got it may ask the same again (RFC 9110 section 15.6).
+    pub(super) fn is_server_error(&self) -> bool {
+        match self {
+            Reply::Relayed(response) => response.status().is_server_error(),
+            Reply::Own(response) => response.status().is_server_error(),
+        }
+    }
+}
+
+/// The answer to a request, however its journey ended. Its record ends with its body.
+pub(super) fn finish(
+    outcome: Result<Reply, Rejection>,
+    security: &SecurityHeaders,
+    event: Event,
+    progress: Progress,
+    in_flight: InFlight,
+) -> Response<Body> {
+    let (code, mut response) = match outcome {
+        Ok(Reply::Relayed(mut response)) => {
+            let reader = if progress.origin.is_some() { Reader::Admitted } else { Reader::Unknown };
+            relayed::apply(response.headers_mut(), &progress.loaded, reader);
+            ("sent", response.map(Source::Upstream))
+        }
+        Ok(Reply::Own(response)) => ("answered", response.map(Source::Own)),
+        Err(rejection) => {
+            let refusal = refuse(&rejection, progress.profile.as_deref(), event.id());
+            (rejection.code(), refusal.map(Source::Own))
+        }
+    };
+    if let (Some(nearly), "sent" | "answered") = (progress.nearly, code) {
+        nearly.tell(response.headers_mut());
+    }
+    dress(&mut response, security, progress.origin.as_ref(), event.id());
+    let outcome = Outcome { code, status: response.status().as_u16() };
+    let keeps = Keeps { in_flight, unread: progress.unread, place: progress.place };
+    response.map(|body| RecordedBody::new(body, event, outcome, keeps).boxed())
+}
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 static PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
@@ -18,7 +94,7 @@ const RETRY_AFTER_SECONDS: u16 = 5;
 
 /// The answer to a refused request: in the profile's own shape where the widget needs that, else as `application/problem+json`
 /// (RFC 9457). `Proxy-Status` (RFC 9209) says that it is ours and not the backend's.
-pub fn refuse(rejection: &Rejection, profile: Option<&Profile>, id: Uuid) -> Response<Body> {
+fn refuse(rejection: &Rejection, profile: Option<&Profile>, id: Uuid) -> Response<Body> {
     let shape = profile.and_then(|profile| match rejection.party() {
         Party::IdentityMissing => profile.refusals.identity_missing.as_ref(),
         Party::IdentityBad => profile.refusals.identity_bad.as_ref(),
@@ -71,7 +147,7 @@ fn problem(status: StatusCode, rejection: &Rejection, id: Uuid) -> String {
 }
 
 /// Puts on an answer what all of them wear: HSTS and its like, exact CORS or none, the decision's id.
-pub fn dress<B>(response: &mut Response<B>, security: &SecurityHeaders, origin: Option<&AdmittedOrigin>, id: Uuid) {
+fn dress<B>(response: &mut Response<B>, security: &SecurityHeaders, origin: Option<&AdmittedOrigin>, id: Uuid) {
     let own_preflight = response.status() == StatusCode::NO_CONTENT
         && response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_METHODS);
     let headers = response.headers_mut();

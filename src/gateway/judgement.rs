@@ -10,6 +10,7 @@ use http::request::Parts;
 
 use super::lesson::Lesson;
 use super::limiting::Gate;
+use super::presented::is_said;
 use super::server_channel::Caller;
 use super::session::InSession;
 use super::standing::Standing;
@@ -20,14 +21,12 @@ use crate::decision::{
 };
 use crate::edge::ClientCertificate;
 use crate::edge::hygiene::Head;
-use crate::edge::origin::{self, AdmittedOrigin, OriginRefusal, RequestOrigin, SameOrigin};
-use crate::envelope::{
-    Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding, query_overrides_method,
-};
+use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
+use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
-use crate::identity::{Owner, Presented, ProofVerdict, Proofs, SignedPayload, demand};
+use crate::identity::{Owner, ProofVerdict, Proofs, SignedPayload, demand};
 use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace, Origin};
-use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, Upgrade, WhenEmpty, WidgetOrigin};
+use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, WhenEmpty};
 use crate::rejection::Rejection;
 use crate::state::{StateError, Store};
 
@@ -84,61 +83,6 @@ pub struct Cleared<'j> {
 }
 
 impl<'j> Judgement<'j> {
-    /// Admits an origin that one of `tenants` trusts. What a page loads by itself (a script, the widget's frame) names no origin.
-    ///
-    /// # Errors
-    ///
-    /// None of them does, or none lets in the client's address; the operation is for servers and a browser calls it; or the browser's own
-    /// words speak against the request.
-    pub fn admit(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
-        // Before the origin: whoever may not be here at all learns nothing of whom else we trust.
-        let admits = |tenant: &&Tenant, client| tenant.workspace.admits_address(&self.route.operation.name, client);
-        if self.client.is_some_and(|client| !tenants.iter().any(|tenant| admits(tenant, client))) {
-            return Err(Rejection::AddressNotAllowed);
-        }
-        let admitted = self.admit_origin(origin, tenants)?;
-        self.admit_fetch(origin, tenants)?;
-        Ok(admitted)
-    }
-
-    fn admit_origin(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
-        let missing = *origin == RequestOrigin::Missing;
-        match self.route.operation.class {
-            Class::ServerApi if missing => {
-                let admitted = tenants
-                    .iter()
-                    .map(|tenant| self.caller(origin, tenant).admit_to_server_api(self.certificate, tenant));
-                // Of several that it could be for, the one that it turns out to be for is asked again.
-                admitted.reduce(Result::or).unwrap_or(Ok(()))?;
-                return Ok(None);
-            }
-            Class::Webhook if missing => return Ok(None),
-            Class::ServerApi | Class::Webhook => return Err(Rejection::ServerOnly),
-            Class::Pass if missing && self.parts.method.is_safe() && self.route.operation.upgrade == Upgrade::Never => {
-                return Ok(None);
-            }
-            Class::Pass
-            | Class::Update
-            | Class::Event
-            | Class::Collect
-            | Class::Delete
-            | Class::Identify
-            | Class::SessionEnd
-            | Class::Telemetry => {}
-        }
-        let servers = tenants.iter().filter(|tenant| self.caller(origin, tenant) != Caller::Anybody);
-        if let Some(admitted) = origin::admit_servers(origin, servers.map(|tenant| &tenant.workspace)) {
-            return Ok(Some(admitted));
-        }
-        let own_frame = tenants.iter().any(|tenant| tenant.workspace.profile.widget_origin == WidgetOrigin::Gateway);
-        let same_origin = if own_frame { SameOrigin::Trusted(self.head) } else { SameOrigin::Untrusted };
-        Ok(Some(origin::admit(origin, same_origin, tenants.iter().map(|tenant| &tenant.workspace))?))
-    }
-
-    fn caller(&self, origin: &RequestOrigin, tenant: &Tenant) -> Caller {
-        Caller::of(self.certificate, origin, &self.parts.headers, tenant)
-    }
-
     /// Opens, verifies, judges and rewrites; asks `state` what other requests have left there.
     ///
     /// # Errors
@@ -294,134 +238,6 @@ impl<'j> Judgement<'j> {
         }
     }
 
-    /// The tenant that the request names, or the only one that needs no name.
-    fn tenant(&self, ids: &[Cow<'_, str>]) -> Result<&'j Tenant, Rejection> {
-        let mut ids = ids.iter();
-        let id = ids.next();
-        if ids.any(|other| Some(other) != id) {
-            return Err(Rejection::WorkspaceTwice);
-        }
-        let named = |tenant: &&&Tenant| id.is_some_and(|id| tenant.workspace.app_ids.iter().any(|app_id| app_id == id));
-        let unnamed = |tenant: &&&Tenant| tenant.workspace.app_ids.is_empty();
-        let mut found = self.route.tenants.iter().filter(named);
-        let found = match (found.next(), found.next()) {
-            (None, _) => {
-                let mut unnamed = self.route.tenants.iter().filter(unnamed);
-                (unnamed.next(), unnamed.next())
-            }
-            one_or_two => one_or_two,
-        };
-        match found {
-            (Some(tenant), None) => Ok(tenant),
-            (None | Some(_), _) => Err(Rejection::WorkspaceUnknown),
-        }
-    }
-
-    /// The tenant of a request that is not opened, and its origin as that tenant admits it: another tenant's page is no page of this one.
-    ///
-    /// # Errors
-    ///
-    /// It could be for several upstreams, or the origin is somebody else's.
-    pub fn unopened(
-        &self,
-        origin: &RequestOrigin,
-        witness: &mut impl Witness,
-    ) -> Result<(&'j Tenant, Option<AdmittedOrigin>), Rejection> {
-        // One method was routed, and the backend must not take it for another.
-        if self.head.query().is_some_and(query_overrides_method) {
-            return Err(EnvelopeError::MethodOverride.into());
-        }
-        let (tenant, meant) = self.unopened_tenant()?;
-        if self.route.operation.class == Class::ServerApi {
-            // What is not opened may be for any of them: each must let this server in.
-            meant.iter().try_for_each(|tenant| self.admit(origin, &[tenant]).map(drop))?;
-        }
-        Ok((tenant, self.admit_to(tenant, origin, witness)?))
-    }
-
-    /// The second pass: the origin as the tenant itself admits it.
-    fn admit_to(
-        &self,
-        tenant: &Tenant,
-        origin: &RequestOrigin,
-        witness: &mut impl Witness,
-    ) -> Result<Option<AdmittedOrigin>, Rejection> {
-        self.admit(origin, &[tenant]).inspect_err(|rejection| {
-            if let (Rejection::Origin(OriginRefusal::Untrusted), RequestOrigin::Origin(origin)) = (rejection, origin) {
-                witness.foreign(tenant, origin);
-            }
-        })
-    }
-
-    /// The tenant that is meant, where that is known before the body is read.
-    pub(super) fn meant(&self) -> Option<&'j Tenant> {
-        match (self.route.tenants.as_slice(), self.named_tenant()) {
-            ([tenant], _) => Some(*tenant),
-            (_, Ok(named)) => named,
-            (_, Err(_)) => None,
-        }
-    }
-
-    /// Named by its path or query, or the one whose upstream they all share; and all that it may be for.
-    fn unopened_tenant(&self) -> Result<(&'j Tenant, Vec<&'j Tenant>), Rejection> {
-        if let Some(tenant) = self.named_tenant()? {
-            return Ok((tenant, vec![tenant]));
-        }
-        let mut tenants = self.route.tenants.iter();
-        let first = tenants.next().ok_or(Rejection::RouteUnknown)?;
-        if tenants.all(|tenant| tenant.workspace.upstream == first.workspace.upstream) {
-            Ok((first, self.route.tenants.clone()))
-        } else {
-            Err(Rejection::WorkspaceUnknown)
-        }
-    }
-
-    /// The tenant that path and query name, where they name one.
-    pub(super) fn named_tenant(&self) -> Result<Option<&'j Tenant>, Rejection> {
-        let named = self.named()?;
-        if named.is_empty() { Ok(None) } else { self.tenant(&named).map(Some) }
-    }
-
-    /// The tenant of a request that is not opened and whose keys decide: named by its path or query, or the only one that needs no name.
-    ///
-    /// # Errors
-    ///
-    /// There is none such, a browser sends it, or it may not come from here.
-    pub fn named_alone(&self, origin: &RequestOrigin) -> Result<&'j Tenant, Rejection> {
-        let tenant = self.tenant(&self.named()?)?;
-        self.admit(origin, &[tenant])?;
-        Ok(tenant)
-    }
-
-    /// What a path or query calls the workspace.
-    fn named(&self) -> Result<Vec<Cow<'_, str>>, Rejection> {
-        let profile = &*self.route.tenants.first().ok_or(Rejection::RouteUnknown)?.workspace.profile;
-        let mut named: Vec<Cow<'_, str>> = Vec::new();
-        for place in &profile.workspace_at {
-            match place {
-                Place::Path(name) => {
-                    let params = self.route.params.iter().filter(|(param, _)| param == name);
-                    named.extend(params.map(|(_, value)| Cow::Borrowed(*value)));
-                }
-                // All of them: this backend reads the first and that one the last, and a third divides at semicolons too.
-                Place::Query(name) => {
-                    let query = self.head.query().unwrap_or_default();
-                    for reading in [query, &query.replace(';', "&")] {
-                        let pairs = form_urlencoded::parse(reading.as_bytes()).filter(|(key, _)| key == name);
-                        named.extend(pairs.map(|(_, value)| Cow::Owned(value.into_owned())));
-                    }
-                }
-                Place::Document(_)
-                | Place::Body(_)
-                | Place::Field(_)
-                | Place::Header(_)
-                | Place::Bearer(_)
-                | Place::Cookie(_) => {}
-            }
-        }
-        Ok(named)
-    }
-
     /// Headers in which one of the tenants takes its token.
     #[must_use]
     pub fn token_headers(&self) -> Vec<HeaderName> {
@@ -431,37 +247,6 @@ impl<'j> Judgement<'j> {
     fn bug(&self, error: RewriteError) -> Rejection {
         tracing::error!(reason = %error, operation = self.route.operation.name, "rewriting failed");
         Rejection::Internal
-    }
-
-    fn presented<'e>(&self, envelope: &'e Envelope<'_>, tenant: &Tenant) -> Result<Presented<'e>, Rejection> {
-        let profile = &tenant.workspace.profile;
-        let mut tokens = said_at(envelope, &profile.tokens.jwt)?;
-        tokens.extend(said_at(envelope, &tenant.workspace.identity.token_at)?);
-        if let Some(exchange) = &self.route.operation.exchange {
-            tokens.extend(said_at(envelope, &exchange.token)?);
-        }
-        let mut user_ids = said_at(envelope, &profile.identity.user_id)?;
-        user_ids.extend(said_at(envelope, &self.route.operation.subject)?);
-        let sealed = match tenant.workspace.identity.encrypted_payload {
-            EncryptedPayload::Open => {
-                let mut texts = envelope.texts_at(&profile.tokens.sealed)?;
-                texts.retain(|text| is_said(text));
-                texts
-            }
-            EncryptedPayload::Refuse | EncryptedPayload::Drop => Vec::new(),
-        };
-        let mut sessions = envelope.texts_at(&profile.identity.session)?;
-        sessions.retain(|text| is_said(text));
-        Ok(Presented {
-            tokens,
-            sealed,
-            user_ids,
-            user_hashes: said_at(envelope, &profile.tokens.user_hash)?,
-            emails: said_at(envelope, &profile.identity.email)?,
-            platform: profile.platform.of(&envelope.texts_at(profile.platform.places())?),
-            sessions,
-            exchanged: None,
-        })
     }
 
     fn circumstances<'s>(&self, envelope: &Envelope<'_>, subject: Subject<'s>, caller: Caller) -> Circumstances<'s> {
@@ -531,35 +316,4 @@ fn prefixes_of<'s>(shape: &'s Shape, prefixes: &mut Vec<&'s str>) {
         }
         Shape::Collected(_) | Shape::Names { .. } | Shape::Pairs(_) | Shape::Opaque => {}
     }
-}
-
-/// The texts at `places`, less what scripts put into a form for nothing at all: they spell an undefined value as text.
-///
-/// In a document the same text is a text: there a script leaves an undefined member away, and whoever writes `"undefined"` may name the
-/// backend's user of that id.
-pub(super) fn said_at<'e>(envelope: &'e Envelope<'_>, places: &[Place]) -> Result<Vec<Cow<'e, str>>, EnvelopeError> {
-    let mut said = Vec::new();
-    for place in places {
-        match (place, envelope.text_at(place)?) {
-            (_, None) => {}
-            (Place::Field(_), Some(text)) if text == "undefined" => {}
-            (
-                Place::Field(_)
-                | Place::Document(_)
-                | Place::Body(_)
-                | Place::Query(_)
-                | Place::Header(_)
-                | Place::Bearer(_)
-                | Place::Cookie(_)
-                | Place::Path(_),
-                Some(text),
-            ) => said.push(text),
-        }
-    }
-    Ok(said)
-}
-
-/// Whether a text says anything: scripts spell what they do not have as one of these.
-pub(super) fn is_said(text: &str) -> bool {
-    !matches!(text, "" | "undefined" | "null")
 }

@@ -145,7 +145,7 @@ fn value_at<'v, 'a>(answer: &'v Value<'a>, pointer: &Pointer) -> Option<&'v Valu
 
 /// Whether a text is one that clients send as a session.
 fn is_session(text: &str) -> bool {
-    super::judgement::is_said(text) && !text.trim().is_empty() && text.len() <= SESSION_BYTES_MAX
+    super::presented::is_said(text) && !text.trim().is_empty() && text.len() <= SESSION_BYTES_MAX
 }
 
 /// Asks the upstream for an answer that is read here: coded by `gzip` where the client takes that, else not at all.

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Progress;
+use super::answer::Progress;
 use crate::audit::Event;
 use crate::decision::Mode;
 use crate::edge::rates::{Moment, Nearly, Numbers, Rates, Taken};

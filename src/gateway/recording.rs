@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Arriving, LeakFound, Progress, Witness};
+use super::answer::Progress;
+use super::{Arriving, LeakFound, Witness};
 use crate::audit::{Ended, Event, Tally};
 use crate::clock::UnixSeconds;
 use crate::decision::{Judged, Update};

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use super::judgement::{Witness, is_said, said_at};
+use super::judgement::Witness;
 use super::lesson::{Lesson, Teaching};
+use super::presented::{is_said, said_at};
 use crate::clock::UnixSeconds;
 use crate::decision::Mode;
 use crate::envelope::{Envelope, EnvelopeError};

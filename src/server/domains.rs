@@ -20,16 +20,21 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Looks at the trusted domains and tells of them.
 pub(super) struct Domains {
-    pub(super) epochs: Arc<Epochs>,
-    pub(super) state: Arc<AdminState>,
+    epochs: Arc<Epochs>,
+    state: Arc<AdminState>,
     /// By domain, the codes that were told last.
-    pub(super) told: HashMap<String, Vec<&'static str>>,
+    told: HashMap<String, Vec<&'static str>>,
 }
 
 /// What is asked for, and of whom.
 type Asked = (DomainsSettings, Vec<Visit>);
 
 impl Domains {
+    /// Has looked at nothing yet.
+    pub(super) fn new(epochs: &Arc<Epochs>, state: &Arc<AdminState>) -> Self {
+        Self { epochs: Arc::clone(epochs), state: Arc::clone(state), told: HashMap::new() }
+    }
+
     /// Looks as often as the policy in force says; at once where the domains or the settings are others. Never, where it says nothing.
     pub(super) async fn run(mut self, mut reloaded: watch::Receiver<()>) {
         let mut last: Option<(Asked, Instant)> = None;

@@ -19,7 +19,7 @@ use crate::policy::{self, ClientCertificates, Demand, TlsGrade};
 use crate::survey::{Authorities, Graded, Shown, grade, of_configuration, shake_hands_with_self};
 
 /// From one look to the next, where nothing changes: what time alone does is to end certificates.
-pub(super) const EVERY: Duration = Duration::from_secs(60 * 60);
+const EVERY: Duration = Duration::from_secs(60 * 60);
 
 /// Whether a listener with these certificates may come into force. Trust does not count: nobody believes certificates for development, and
 /// who believes the others is not for this machine to say.
@@ -53,16 +53,22 @@ pub(super) struct Watched {
 
 /// Looks at the grades and tells of them.
 pub(super) struct Grades {
-    pub(super) epochs: Arc<Epochs>,
-    pub(super) state: Arc<AdminState>,
-    pub(super) listeners: Vec<Watched>,
+    epochs: Arc<Epochs>,
+    state: Arc<AdminState>,
+    listeners: Vec<Watched>,
     /// From one look to the next.
-    pub(super) every: Duration,
+    every: Duration,
     /// By listener, what was told last.
-    pub(super) told: HashMap<Arc<str>, GradeReading>,
+    told: HashMap<Arc<str>, GradeReading>,
 }
 
 impl Grades {
+    /// Has looked at nothing yet.
+    pub(super) fn new(epochs: &Arc<Epochs>, state: &Arc<AdminState>, listeners: Vec<Watched>) -> Self {
+        let (epochs, state) = (Arc::clone(epochs), Arc::clone(state));
+        Self { epochs, state, listeners, every: EVERY, told: HashMap::new() }
+    }
+
     /// Looks from time to time, and after each reload, which is told by `reloaded`.
     pub(super) async fn run(mut self, mut reloaded: watch::Receiver<()>) {
         let mut seen = self.epochs.current();

@@ -7,11 +7,9 @@ use super::{StartError, grades};
 use crate::clock;
 use crate::edge::certificates::Certificates;
 use crate::edge::client_authorities::{ClientAuthorities, ClientAuthoritiesError};
-use crate::edge::connections::Connections;
 use crate::edge::tickets::{SECRET_SECONDS_MAX, TicketFileError, TicketSecrets};
 use crate::edge::tls::{Offer, ReloadableTls};
 use crate::epoch::Epoch;
-use crate::observe::{HandshakeReading, ListReading, Metrics, TicketReading, TlsReading};
 use crate::policy::{self, Ocsp};
 use crate::stapling::{Shown, Stapler};
 
@@ -71,33 +69,4 @@ pub(super) fn follow_certificates(stapler: &Stapler, epoch: &Epoch, shown: &[(Ar
         shown.collect::<Vec<_>>()
     });
     stapler.follow(wanted.collect());
-}
-
-/// Has the metrics look up how TLS is doing.
-pub(super) fn read_tls(
-    metrics: &Metrics,
-    connections: &Arc<Connections>,
-    stapler: &Arc<Stapler>,
-    shown: &[(Arc<str>, Arc<ReloadableTls>)],
-) {
-    let (connections, stapler, shown) = (Arc::clone(connections), Arc::clone(stapler), shown.to_vec());
-    metrics.read_tls(move || {
-        let handshakes = connections.tally.handshakes.read();
-        let tickets = shown.iter().map(|(name, tls)| {
-            let secrets = tls.tickets();
-            let (is_shared, age_seconds) = (secrets.are_shared(), secrets.age_seconds(clock::now_seconds()));
-            TicketReading { listener: name.to_string(), is_shared, age_seconds }
-        });
-        let lists = shown
-            .iter()
-            .filter_map(|(name, tls)| Some(ListReading { listener: name.to_string(), ends: tls.lists_end()? }));
-        TlsReading {
-            handshakes: handshakes
-                .map(|(version, group, resumption, number)| HandshakeReading { version, group, resumption, number })
-                .collect(),
-            tickets: tickets.collect(),
-            staples: stapler.readings(),
-            lists: lists.collect(),
-        }
-    });
 }
