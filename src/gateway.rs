@@ -101,8 +101,9 @@ impl Handle for Gateway {
         }
         let in_flight = self.metrics.in_flight();
         let mut progress = Progress::default();
+        let method = request.method().clone();
         let outcome = survived(pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress))).await;
-        answer::finish(outcome, &epoch.security_headers, event, progress, in_flight)
+        answer::finish(&method, outcome, &epoch.security_headers, event, progress, in_flight)
     }
 
     fn admits_handshake(&self, address: IpAddr) -> bool {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use http::header::{self, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::{Method, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use uuid::Uuid;
@@ -59,6 +60,7 @@ impl Reply {
 
 /// The answer to a request, however its journey ended. Its record ends with its body.
 pub(super) fn finish(
+    method: &Method,
     outcome: Result<Reply, Rejection>,
     security: &SecurityHeaders,
     event: Event,
@@ -77,6 +79,9 @@ pub(super) fn finish(
             (rejection.code(), refusal.map(Source::Own))
         }
     };
+    if has_no_content(method, response.status()) {
+        response = without_content(response);
+    }
     if let (Some(nearly), "sent" | "answered") = (progress.nearly, code) {
         nearly.tell(response.headers_mut());
     }
@@ -84,6 +89,23 @@ pub(super) fn finish(
     let outcome = Outcome { code, status: response.status().as_u16() };
     let keeps = Keeps { in_flight, unread: progress.unread, place: progress.place };
     response.map(|body| RecordedBody::new(body, event, outcome, keeps).boxed())
+}
+
+/// RFC 9110 section 6.4.1. Over HTTP/2 content here breaks the stream, over HTTP/1.1 it is never asked for.
+fn has_no_content(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD
+        || status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// The same head without content; to `HEAD` it says how long that would be.
+fn without_content(mut response: Response<Source>) -> Response<Source> {
+    if let (Source::Own(body), false) = (response.body(), response.status().is_informational())
+        && let Some(length @ 1..) = body.size_hint().exact()
+    {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    response.map(|_| Source::Own(body::empty()))
 }
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -112,7 +134,7 @@ fn refuse(rejection: &Rejection, profile: Option<&Profile>, id: Uuid) -> Respons
     headers.insert(&PROXY_STATUS, HeaderValue::from_static(rejection.proxy_status()));
     apply_to_own_answer(headers);
     if let Rejection::MethodNotAllowed(methods) = rejection {
-        let allow = methods.iter().map(http::Method::as_str).collect::<Vec<_>>().join(", ");
+        let allow = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
         if let Ok(allow) = HeaderValue::try_from(allow) {
             headers.insert(header::ALLOW, allow);
         }

@@ -4,6 +4,7 @@ use http::{Method, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::{connect_tls, form_request};
+use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, block, frame};
 use crate::support::{Setup, TestGateway, TestUpstream, ping_form};
 
 const PING: &str = "/messenger/web/ping";
@@ -297,6 +298,30 @@ async fn a_refusal_before_the_body_is_read_arrives_over_http2_as_well() {
         let mut request = form_request(PING, ping_form(&format!(r#"{{"nickname":"{}"}}"#, "x".repeat(60_000))));
         request.headers_mut().insert("origin", "https://evil.example".parse().expect("a header"));
         assert_eq!(client.send(request).await.status, 403);
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
+async fn a_refused_head_is_told_without_content_and_recorded_as_what_it_was() {
+    let (upstream, gateway) = start(|setup| setup).await;
+    let head = || Request::head("/nope").body(String::new()).expect("a request");
+    let mut http1 = gateway.http1().await;
+    let answer = http1.send(head()).await;
+    assert_eq!((answer.status.as_u16(), answer.text()), (404, ""));
+    let length: usize = answer.header("content-length").expect("what GET would give").parse().expect("a number");
+    let got = http1.send(Request::get("/nope").body(String::new()).expect("a request")).await;
+    assert_eq!(got.text().len(), length);
+    // Content here would break the stream (RFC 9113 section 8.1.1).
+    let stream = connect_tls(gateway.address, &gateway.ca_pem, "localhost", &[b"h2"]).await.expect("TLS");
+    let mut http2 = Frames::begin(stream, &[]).await;
+    let asked = [(":method", "HEAD"), (":scheme", "https"), (":authority", "localhost"), (":path", "/nope")];
+    assert!(http2.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(&asked))).await);
+    let told = http2.next_of(HEADERS).await.expect("an answer");
+    assert_eq!(told.flags & END_STREAM, END_STREAM, "and nothing follows");
+    let records = gateway.records(3);
+    for record in &records {
+        assert_eq!((record["outcome"].as_str(), record["status"].as_u64()), (Some("route_unknown"), Some(404)));
     }
     assert!(upstream.received().is_empty());
 }

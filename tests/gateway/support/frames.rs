@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 pub struct Frame {
     pub kind: u8,
+    pub flags: u8,
     pub stream: u32,
     pub payload: Vec<u8>,
 }
@@ -107,10 +108,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Frames<S> {
     async fn read(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.stream.read_exact(&mut head).await.ok()?;
-        let [l2, l1, l0, kind, _, s3, s2, s1, s0] = head;
+        let [l2, l1, l0, kind, flags, s3, s2, s1, s0] = head;
         let mut payload = vec![0; u32::from_be_bytes([0, l2, l1, l0]) as usize];
         self.stream.read_exact(&mut payload).await.ok()?;
-        Some(Frame { kind, stream: u32::from_be_bytes([s3 & 0x7f, s2, s1, s0]), payload })
+        Some(Frame { kind, flags, stream: u32::from_be_bytes([s3 & 0x7f, s2, s1, s0]), payload })
     }
 
     /// The next frame of this kind, of any stream, others left out; none at the end.
