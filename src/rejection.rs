@@ -242,6 +242,7 @@ impl Rejection {
                 | UpstreamError::Tls(_)
                 | UpstreamError::Closed(_)
                 | UpstreamError::Garbage(_)
+                | UpstreamError::Framing
                 | UpstreamError::Switched,
             ) => StatusCode::BAD_GATEWAY,
             Rejection::Upstream(UpstreamError::Unknown) | Rejection::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -286,6 +287,7 @@ impl Rejection {
                 | UpstreamError::ResponseTimeout
                 | UpstreamError::Closed(_)
                 | UpstreamError::Garbage(_)
+                | UpstreamError::Framing
                 | UpstreamError::Switched,
             ) => "The service behind does not answer",
             Rejection::Rate(_) | Rejection::AtOnce(_) => "Too many requests",
@@ -306,7 +308,9 @@ impl Rejection {
             Rejection::Upstream(UpstreamError::Tls(_)) => "countersign; error=tls_protocol_error",
             Rejection::Upstream(UpstreamError::ResponseTimeout) => "countersign; error=http_response_timeout",
             Rejection::Upstream(UpstreamError::Closed(_)) => "countersign; error=connection_terminated",
-            Rejection::Upstream(UpstreamError::Garbage(_)) => "countersign; error=http_protocol_error",
+            Rejection::Upstream(UpstreamError::Garbage(_) | UpstreamError::Framing) => {
+                "countersign; error=http_protocol_error"
+            }
             Rejection::Upstream(UpstreamError::Switched) => "countersign; error=http_upgrade_failed",
             Rejection::StateUnavailable
             | Rejection::NoRoom(_)
@@ -369,6 +373,7 @@ impl Rejection {
                 | UpstreamError::ResponseTimeout
                 | UpstreamError::Closed(_)
                 | UpstreamError::Garbage(_)
+                | UpstreamError::Framing
                 | UpstreamError::Switched => Party::Upstream,
             },
             Rejection::StateUnavailable
@@ -462,6 +467,7 @@ impl Rejection {
                 | UpstreamError::ResponseTimeout
                 | UpstreamError::Closed(_)
                 | UpstreamError::Garbage(_)
+                | UpstreamError::Framing
                 | UpstreamError::Switched,
             )
             | Rejection::StateUnavailable
@@ -530,7 +536,7 @@ fn upstream_code(error: &UpstreamError) -> &'static str {
         UpstreamError::Target(_) => "upstream_target",
         UpstreamError::ResponseTimeout => "upstream_timeout",
         UpstreamError::Closed(_) => "upstream_closed",
-        UpstreamError::Garbage(_) => "upstream_garbage",
+        UpstreamError::Garbage(_) | UpstreamError::Framing => "upstream_garbage",
         UpstreamError::Switched => "upstream_switched",
         UpstreamError::RequestBodyTooLong => "body_too_large",
         UpstreamError::ClientBody => "client_gone",

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderValue};
 use http::uri::{Authority, Scheme};
-use http::{Method, Request, Response, StatusCode, Uri};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use rustls::RootCertStore;
 use rustls::pki_types::ServerName;
@@ -39,6 +39,7 @@ pub use error::{ResponseBodyError, UpstreamError, UpstreamSetupError};
 pub use fetch::{FetchError, Fetcher, FetcherError, SystemRoots};
 pub use forwarded::ForwardFacts;
 pub use headers::clean_response_headers;
+use headers::settle_framing;
 pub use outbound::{ForwardHead, JudgedBody, Outbound, PassPermit};
 pub use response_body::UpstreamBody;
 pub use trace::Traceparent;
@@ -210,15 +211,19 @@ impl Backend {
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(UpstreamError::Switched);
         }
-        Ok(self.relay(response, source))
+        self.relay(response, source)
     }
 
-    fn relay(&self, response: Response<Incoming>, source: Source) -> Response<UpstreamBody> {
+    fn relay(&self, response: Response<Incoming>, source: Source) -> Result<Response<UpstreamBody>, UpstreamError> {
         let (mut head, incoming) = response.into_parts();
+        settle_framing(&mut head.headers)?;
         clean_response_headers(&mut head.headers);
+        // The version is ours (RFC 9110 section 2.5): by that of a backend which ends its answers with its connection, one that broke off
+        // would look whole.
+        head.version = Version::HTTP_11;
         // hyper keeps the reason phrase and more there; none of it is for the client.
         head.extensions.clear();
-        Response::from_parts(head, UpstreamBody::new(incoming, source, self.idle_timeout))
+        Ok(Response::from_parts(head, UpstreamBody::new(incoming, source, self.idle_timeout)))
     }
 
     /// A permit for one request in flight. Waiting for one is waiting for a connection, and takes no longer.

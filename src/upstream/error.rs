@@ -29,6 +29,9 @@ pub enum UpstreamError {
     Closed(#[source] hyper::Error),
     #[error("the upstream's answer is not http")]
     Garbage(#[source] hyper::Error),
+    /// Two lengths, or none that is a number.
+    #[error("the upstream's answer has no clear length")]
+    Framing,
     /// It switched protocols unasked, or not to the one asked for.
     #[error("the upstream switched protocols wrongly")]
     Switched,

@@ -253,6 +253,7 @@ pub(super) fn connect_error(error: UpstreamError) -> FetchError {
         | UpstreamError::Target(_)
         | UpstreamError::Closed(_)
         | UpstreamError::Garbage(_)
+        | UpstreamError::Framing
         | UpstreamError::Switched
         | UpstreamError::RequestBodyTooLong
         | UpstreamError::ClientBody

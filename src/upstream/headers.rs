@@ -4,6 +4,8 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 
+use super::error::UpstreamError;
+
 /// Takes out of a request what ends here, and what only a gateway may say. What the body is called stays as it came.
 pub(super) fn clean_request_headers(headers: &mut HeaderMap) {
     keep_only(headers, crosses_to_upstream);
@@ -31,6 +33,9 @@ fn describes_body(name: &str) -> bool {
     matches!(name, "content-type" | "content-encoding" | "content-digest" | "repr-digest" | "digest" | "content-md5")
 }
 
+/// What such names begin with backends believe, as only a proxy of theirs says it: `X-Forwarded-*`, `X-Original-*`, where a file is sent from.
+const TAKEN_FROM_PROXIES: [&str; 4] = ["x-forwarded", "x-original-", "x-accel-", "x-sendfile-"];
+
 fn crosses_to_upstream(name: &str) -> bool {
     // CGI, WSGI and Rack fold `-` and `_` into one: with an underscore, `x_forwarded_for` would arrive there as ours.
     if name.contains('_') || is_reserved(name) || is_hop_by_hop(name) {
@@ -42,11 +47,13 @@ fn crosses_to_upstream(name: &str) -> bool {
         "host" | "content-length" | "expect" | "http2-settings"
         // Who the client is and how it came is ours to say.
         | "forwarded" | "x-request-id" | "via" | "x-real-ip" | "x-client-ip" | "client-ip" | "true-client-ip"
-        | "x-cluster-client-ip" | "cf-connecting-ip" | "fastly-client-ip" | "traceparent"
+        | "x-cluster-client-ip" | "cf-connecting-ip" | "fastly-client-ip" | "x-azure-clientip" | "x-azure-socketip"
+        | "x-remote-addr" | "x-originating-ip" | "x-remote-user" | "remote-user" | "traceparent"
+        | "x-scheme" | "x-url-scheme" | "front-end-https"
         // Frameworks take these for another method or path than the one that was judged.
-        | "x-http-method-override" | "x-http-method" | "x-method-override" | "x-original-url" | "x-rewrite-url"
-        | "x-original-host" | "x-host"
-    ) && !name.starts_with("x-forwarded")
+        | "x-http-method-override" | "x-http-method" | "x-method-override" | "http-method-override" | "method-override"
+        | "x-rewrite-url" | "x-host" | "x-middleware-subrequest"
+    ) && !TAKEN_FROM_PROXIES.iter().any(|begin| name.starts_with(begin))
 }
 
 /// Takes out of a response what ends here, and what the gateway says itself: CORS, HSTS, how the backend is built.
@@ -58,10 +65,39 @@ pub fn clean_response_headers(headers: &mut HeaderMap) {
     keep_only(headers, crosses_to_client);
 }
 
+/// Makes the length of an answer one that everybody reads alike: once, in digits. The same one again is left out (RFC 9110 section 8.6).
+///
+/// # Errors
+///
+/// [`UpstreamError::Framing`]: two lengths, or none, or a coding beside `chunked`, whose end only the upstream knows.
+pub(super) fn settle_framing(headers: &mut HeaderMap) -> Result<(), UpstreamError> {
+    for coding in headers.get_all(TRANSFER_ENCODING) {
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return Err(UpstreamError::Framing);
+        }
+    }
+    let mut length = None;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        for text in value.to_str().map_err(|_| UpstreamError::Framing)?.split(',') {
+            let text = text.trim_matches([' ', '\t']);
+            let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+            let number: u64 = text.parse().ok().filter(|_| is_number).ok_or(UpstreamError::Framing)?;
+            if length.replace(number).is_some_and(|before| before != number) {
+                return Err(UpstreamError::Framing);
+            }
+        }
+    }
+    if let Some(length) = length {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    Ok(())
+}
+
 fn crosses_to_client(name: &str) -> bool {
     !is_hop_by_hop(name)
         && !is_reserved(name)
-        && !matches!(name, "server" | "x-powered-by" | "strict-transport-security" | "alt-svc")
+        // `proxy-status` tells our answers from the backend's.
+        && !matches!(name, "server" | "x-powered-by" | "strict-transport-security" | "alt-svc" | "proxy-status")
         && !name.starts_with("access-control-")
 }
 

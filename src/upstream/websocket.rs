@@ -187,7 +187,7 @@ impl Backend {
         let answer = watch.answer(sender.send_request(request)).await?;
         let response = answer.map_err(|error| watch.blame(error))?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Switch::Answered(self.relay(response, Source::Once { sender, permit })));
+            return Ok(Switch::Answered(self.relay(response, Source::Once { sender, permit })?));
         }
         self.switch(response, handshake, client, permit)
     }

@@ -27,6 +27,15 @@ async fn what_is_no_answer_is_told_apart() {
     assert!(matches!(answered(b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n").await, UpstreamError::Garbage(_)));
     let two = b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nok";
     assert!(matches!(answered(two).await, UpstreamError::Garbage(_)));
+    for unclear in [
+        &b"HTTP/1.1 200 OK\r\ncontent-length: 2, 3\r\n\r\nok"[..],
+        b"HTTP/1.1 204 OK\r\ncontent-length: x\r\n\r\n",
+        b"HTTP/1.1 304 OK\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip, chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+    ] {
+        let error = answered(unclear).await;
+        assert!(matches!(error, UpstreamError::Framing | UpstreamError::Garbage(_)), "{unclear:?}: {error:?}");
+    }
     let unasked = b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n";
     assert!(matches!(answered(unasked).await, UpstreamError::Switched));
 }

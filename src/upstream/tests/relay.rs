@@ -111,6 +111,27 @@ async fn answers_are_cleaned_and_informational_ones_passed_over() {
     assert_eq!(collected.to_bytes(), "abc");
 }
 
+/// What an upstream's answer is relayed as.
+async fn relayed(answer: &'static [u8]) -> Response<UpstreamBody> {
+    let port = listen(move |mut stream, _| async move {
+        read_request(&mut stream).await;
+        stream.write_all(answer).await.unwrap();
+    })
+    .await;
+    upstreams(upstream("http", port)).send("api", post("{}")).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_framing_of_answers_is_ours() {
+    // By its version a client would take the end of the connection for the end of the answer.
+    let old = relayed(b"HTTP/1.0 200 OK\r\nproxy-status: countersign; error=x\r\n\r\nok").await;
+    assert_eq!((old.version(), old.headers().len()), (http::Version::HTTP_11, 0));
+    assert_eq!(text(old.into_body()).await, "ok");
+    let twice = relayed(b"HTTP/1.1 200 OK\r\ncontent-length: 2, 2\r\n\r\nok").await;
+    assert_eq!(twice.headers()["content-length"], "2");
+    assert_eq!(text(twice.into_body()).await, "ok");
+}
+
 /// How many connections two requests take, one after the other.
 async fn connections(answer: &'static [u8]) -> usize {
     let count = Arc::new(AtomicUsize::new(0));
