@@ -7,6 +7,8 @@
 
 mod brackets;
 pub mod coding;
+#[cfg(test)]
+mod fixtures;
 mod form;
 mod guard;
 pub mod json;

@@ -122,8 +122,8 @@ fn cookie_text<'s>(headers: &'s HeaderMap, name: &str) -> Text<'s> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::open::tests::{body, operation, ping, place, with};
-    use super::super::walk::tests::user_data;
+    use super::super::fixtures::shapes::user_data;
+    use super::super::fixtures::{body, operation, ping, place, with};
     use super::*;
     use crate::profile::Body;
 

@@ -297,72 +297,11 @@ fn is_list_of_form(value: &Value<'_>) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::sync::Arc;
-
+mod tests {
+    use super::super::fixtures::shapes::{collected, members, names, one, pairs, user_data};
     use super::super::json;
     use super::*;
     use crate::policy::Limits;
-    use crate::profile::{Accepts, GroupRule};
-
-    fn members(prefix: &str, nested: Vec<(&str, Nested)>) -> Members {
-        Members {
-            prefix: prefix.into(),
-            spelling: Spelling::Own,
-            group: None,
-            settings: vec![],
-            credentials: vec![],
-            nested: nested.into_iter().map(|(name, nested)| (name.to_owned(), nested)).collect(),
-            rest: Rest::Attributes,
-            accepts: Accepts::Nothing,
-        }
-    }
-
-    /// The document of a messenger like Intercom's.
-    pub(in crate::envelope) fn user_data() -> Arc<Shape> {
-        let company = Arc::new(Shape::Members(Members {
-            group: Some(GroupRule {
-                name: "company".into(),
-                id: vec!["company_id".into(), "id".into()],
-                required: vec![vec!["company_id".into(), "id".into()]],
-            }),
-            ..members("company", vec![("custom_attributes", one(members("company", vec![])))])
-        }));
-        let custom = Members { spelling: Spelling::Alias, ..members("", vec![]) };
-        let nested = vec![
-            ("company", Nested::One(Arc::clone(&company))),
-            ("companies", Nested::Each(company)),
-            ("custom_attributes", one(custom)),
-            ("avatar", one(Members { accepts: Accepts::Any, ..members("avatar", vec![]) })),
-            ("raw", Nested::One(Arc::new(Shape::Opaque))),
-        ];
-        Arc::new(Shape::Members(Members {
-            settings: vec!["alignment".into()],
-            credentials: vec!["user_hash".into(), "intercom_user_jwt".into()],
-            accepts: Accepts::Any,
-            ..members("", nested)
-        }))
-    }
-
-    fn one(members: Members) -> Nested {
-        Nested::One(Arc::new(Shape::Members(members)))
-    }
-
-    pub(in crate::envelope) fn collected() -> Arc<Shape> {
-        Arc::new(Shape::Collected(Collected {
-            identifier: "identifier".into(),
-            value: "value".into(),
-            prefixes: vec![("company.custom_data.".into(), "company".into()), ("custom_data.".into(), String::new())],
-        }))
-    }
-
-    pub(in crate::envelope) fn names() -> Arc<Shape> {
-        Arc::new(Shape::Names { prefix: String::new() })
-    }
-
-    pub(in crate::envelope) fn pairs() -> Arc<Shape> {
-        Arc::new(Shape::Pairs(Pairs { name: "name".into(), value: "value".into(), prefix: String::new() }))
-    }
 
     /// The writes as `prefix|name|role|spelling|group`, letters for role and spelling.
     fn writes(shape: &Shape, text: &str, own: &[&[String]]) -> Result<Vec<String>, EnvelopeError> {

@@ -2,8 +2,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::open::tests::{body, field, operation, ping, place, with};
-use super::super::walk::tests as shapes;
+use super::super::fixtures::{body, field, operation, ping, place, shapes, with};
 use super::*;
 use crate::decision::{
     Additions, Attribute, Catalogue, Change, Channel, Circumstances, Collect, Kind, Lock, Mode, NoSecrets, Role,
