@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::COOKIE;
 
 use super::EnvelopeError;
-use super::open::{Envelope, Parsed, Part, Spelled, is_ows};
+use super::opened::{Envelope, Parsed, Part, Spelled};
 use crate::decision::Value;
 use crate::profile::Place;
 
@@ -74,6 +74,11 @@ impl Envelope<'_> {
     pub fn texts_at(&self, places: &[Place]) -> Result<Vec<Cow<'_, str>>, EnvelopeError> {
         places.iter().filter_map(|place| self.text_at(place).transpose()).collect()
     }
+}
+
+/// Optional white space (RFC 9110 §5.6.3).
+pub(super) fn is_ows(char: char) -> bool {
+    matches!(char, ' ' | '\t')
 }
 
 fn text_below<'s>(value: &'s Value<'_>, names: &[String]) -> Text<'s> {

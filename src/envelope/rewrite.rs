@@ -8,7 +8,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::open::{Envelope, Opened, Parsed, Part, Spelled, field_of};
+use super::open::field_of;
+use super::opened::{Envelope, Opened, Parsed, Part, Spelled};
 use super::walk::Node;
 use super::walked::{Removed, Walked};
 use super::{brackets, form, json, read_back};
