@@ -45,7 +45,8 @@ impl Envelope<'_> {
                 Parsed::Empty | Parsed::Json(_) => Ok(None),
             },
             Place::Query(parameter) => {
-                only(decoded.query.iter().filter(|(name, _)| name == parameter).map(|(_, text)| Cow::Borrowed(&**text)))
+                let named = decoded.parameters().iter().filter(|(name, _)| name == parameter);
+                only(named.map(|(_, text)| Cow::Borrowed(&**text)))
             }
             Place::Header(header) => Ok(header_text(decoded.headers, header)?.map(Cow::Borrowed)),
             Place::Bearer(header) => {
