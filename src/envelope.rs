@@ -7,10 +7,13 @@
 
 mod brackets;
 pub mod coding;
+#[cfg(test)]
+mod fixtures;
 mod form;
 mod guard;
 pub mod json;
 mod open;
+mod opened;
 mod places;
 mod read_back;
 mod rewrite;
@@ -20,7 +23,8 @@ mod walked;
 pub use brackets::BracketsError;
 pub use guard::{Guard, query_overrides_method};
 pub use json::JsonError;
-pub use open::{Decoded, Envelope, Wire};
+pub use open::{Decoded, Wire};
+pub use opened::Envelope;
 pub(crate) use read_back::read_json as read_again;
 pub use rewrite::{RewriteError, Rewritten};
 pub use walk::claims;

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use http::header::COOKIE;
 
 use super::EnvelopeError;
-use super::open::{Envelope, Parsed, Part, Spelled, is_ows};
+use super::opened::{Envelope, Parsed, Part, Spelled};
 use crate::decision::Value;
 use crate::profile::Place;
 
@@ -45,7 +45,8 @@ impl Envelope<'_> {
                 Parsed::Empty | Parsed::Json(_) => Ok(None),
             },
             Place::Query(parameter) => {
-                only(decoded.query.iter().filter(|(name, _)| name == parameter).map(|(_, text)| Cow::Borrowed(&**text)))
+                let named = decoded.parameters().iter().filter(|(name, _)| name == parameter);
+                only(named.map(|(_, text)| Cow::Borrowed(&**text)))
             }
             Place::Header(header) => Ok(header_text(decoded.headers, header)?.map(Cow::Borrowed)),
             Place::Bearer(header) => {
@@ -74,6 +75,11 @@ impl Envelope<'_> {
     pub fn texts_at(&self, places: &[Place]) -> Result<Vec<Cow<'_, str>>, EnvelopeError> {
         places.iter().filter_map(|place| self.text_at(place).transpose()).collect()
     }
+}
+
+/// Optional white space (RFC 9110 §5.6.3).
+pub(super) fn is_ows(char: char) -> bool {
+    matches!(char, ' ' | '\t')
 }
 
 fn text_below<'s>(value: &'s Value<'_>, names: &[String]) -> Text<'s> {
@@ -122,8 +128,8 @@ fn cookie_text<'s>(headers: &'s HeaderMap, name: &str) -> Text<'s> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::open::tests::{body, operation, ping, place, with};
-    use super::super::walk::tests::user_data;
+    use super::super::fixtures::shapes::user_data;
+    use super::super::fixtures::{body, operation, ping, place, with};
     use super::*;
     use crate::profile::Body;
 

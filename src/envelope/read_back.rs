@@ -13,7 +13,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use super::RewriteError;
 use super::brackets::Brackets;
 use super::form::Pair;
-use super::open::{Envelope, Parsed, Part, attribute_of};
+use super::open::attribute_of;
+use super::opened::{Envelope, Parsed, Part};
 use super::rewrite::bracket_text;
 use super::walk::Walk;
 use super::walked::{Removed, Walked};

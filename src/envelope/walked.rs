@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::EnvelopeError;
-use super::open::{Envelope, Opened, Parsed, Part, plain_write};
+use super::opened::{Envelope, Opened, Parsed, Part, plain_write};
 use super::walk::{Node, Walk};
 use crate::decision::{Change, Code, Effect, Judged, KnownSecrets, Role, Screen, Update, Value, WITHHELD};
 use crate::profile::{Document, DocumentAt, Place, Shape};
@@ -265,5 +265,50 @@ fn pointer_within<'p>(document: &Document, place: &'p Place) -> Option<&'p [Stri
             | Place::Path(_),
             _,
         ) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::fixtures::{body, check, json_operation, operation, ping, place, shapes, with, writes};
+    use super::*;
+    use crate::decision::Spelling;
+    use crate::profile::{Accepts, Body, Members, Nested, Operation, Rest};
+
+    #[test]
+    fn own_credentials_are_found_in_documents_and_beside_them() {
+        let roles = |operation: &Operation, body: &str, places: &[Place]| {
+            with(operation, "", body.as_bytes(), |envelope| {
+                writes(envelope, places).iter().map(|write| write.role).collect::<Vec<_>>()
+            })
+        };
+        let own = [place("document:cs"), place("field:cs"), place("body:/x/cs"), place("body:/contact/cs")];
+        assert_eq!(
+            roles(&ping(), "cs=t&user_data[plan]=x&user_data[cs]=t", &own),
+            Ok(vec![Role::Attribute, Role::OwnCredential, Role::OwnCredential])
+        );
+        assert_eq!(
+            roles(&json_operation(), r#"{"contact":{"cs":1,"plan":1},"x":{"cs":1}}"#, &own),
+            Ok(vec![Role::OwnCredential, Role::Attribute, Role::OwnCredential])
+        );
+        assert_eq!(roles(&ping(), "CS=t&user_data[CS]=t", &own), Ok(vec![Role::Attribute]));
+    }
+
+    #[test]
+    fn settings_around_documents_are_writes_too() {
+        let contact = Members {
+            prefix: String::new(),
+            spelling: Spelling::Own,
+            group: None,
+            settings: vec![],
+            credentials: vec![],
+            nested: vec![("contact".into(), Nested::One(shapes::user_data()))],
+            rest: Rest::Settings,
+            accepts: Accepts::Nothing,
+        };
+        let operation = operation(Body::Json, vec![body("", Arc::new(Shape::Members(contact)))]);
+        check(&operation, "", r#"{"message":{"content":"hi"},"contact":{"email":"x","plan":1}}"#, Ok(3));
     }
 }

@@ -1,16 +1,18 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::open::tests::{body, field, operation, ping, place, with};
-use super::super::walk::tests as shapes;
+use super::super::fixtures::{body, field, operation, ping, place, shapes, with};
+use super::super::walked::Removed;
+use super::super::{Envelope, json};
 use super::*;
 use crate::decision::{
-    Additions, Attribute, Catalogue, Change, Channel, Circumstances, Collect, Kind, Lock, Mode, NoSecrets, Role,
-    Signed, Subject, TokenReader, Unlisted, ValueRule, judge,
+    Additions, Attribute, Catalogue, Change, Channel, Circumstances, Collect, Folding, Kind, Lock, Mode, NoSecrets,
+    Role, Signed, Subject, TokenReader, Unlisted, Value, ValueRule, judge,
 };
 use crate::policy::Limits;
-use crate::profile::{Body, Operation};
+use crate::profile::{Body, Operation, Shape};
 
 fn catalogue(mode: Mode, unlisted: Unlisted, attributes: &[(&str, Lock)]) -> Catalogue {
     let attributes = attributes.iter().map(|(name, lock)| Attribute {
