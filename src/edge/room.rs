@@ -52,9 +52,8 @@ impl Room {
         let address = network(address);
         let announced =
             usize::try_from(announced.unwrap_or(0)).unwrap_or(usize::MAX).saturating_mul(HELD_PER_BODY_BYTE);
-        let of_address = self.per_address.of(address);
         let fits = self.taken.load(Ordering::Relaxed).saturating_add(announced) <= bytes_max
-            && of_address.saturating_add(announced) <= bytes_max / ROOM_SHARE;
+            && self.per_address.of(address).saturating_add(announced) <= self.share(address, bytes_max);
         if !fits {
             self.refused.fetch_add(1, Ordering::Relaxed);
             return Err(NoRoom);
@@ -74,12 +73,19 @@ impl Room {
         self.refused.load(Ordering::Relaxed)
     }
 
+    /// The most that an address may hold: a part of what all others leave. So no few of them take all, and the next finds something.
+    fn share(&self, address: IpAddr, bytes_max: usize) -> usize {
+        let others = self.taken.load(Ordering::Relaxed).saturating_sub(self.per_address.of(address));
+        bytes_max.saturating_sub(others) / ROOM_SHARE
+    }
+
     fn take(&self, address: IpAddr, bytes: usize, bytes_max: usize) -> Result<(), NoRoom> {
+        let share = self.share(address, bytes_max);
         if self.taken.fetch_add(bytes, Ordering::Relaxed).saturating_add(bytes) > bytes_max {
             self.taken.fetch_sub(bytes, Ordering::Relaxed);
             return Err(NoRoom);
         }
-        if !self.per_address.give(address, bytes, bytes_max / ROOM_SHARE) {
+        if !self.per_address.give(address, bytes, share) {
             self.taken.fetch_sub(bytes, Ordering::Relaxed);
             return Err(NoRoom);
         }
@@ -106,14 +112,16 @@ impl Held {
         if wanted <= self.taken {
             return Ok(());
         }
-        // In steps that grow, so that a body in many pieces asks a few times.
-        let more = (wanted - self.taken).max(STEP_BYTES).max(self.taken / 4);
-        if self.room.take(self.address, more, self.bytes_max).is_err() {
-            self.room.refused.fetch_add(1, Ordering::Relaxed);
-            return Err(NoRoom);
+        // In steps that grow, so that a body in many pieces asks a few times; near the end of the room just what is needed.
+        let needed = wanted - self.taken;
+        for more in [needed.max(STEP_BYTES).max(self.taken / 4), needed] {
+            if self.room.take(self.address, more, self.bytes_max).is_ok() {
+                self.taken += more;
+                return Ok(());
+            }
         }
-        self.taken += more;
-        Ok(())
+        self.room.refused.fetch_add(1, Ordering::Relaxed);
+        Err(NoRoom)
     }
 
     /// From now on `bytes` are held, and nothing else: fewer than came, or more where what came was compressed.
@@ -182,13 +190,36 @@ mod tests {
     }
 
     #[test]
+    fn the_longest_body_that_has_its_place_finds_it_alone() {
+        let room = Room::new();
+        let longest = BYTES_MAX / ROOM_SHARE / HELD_PER_BODY_BYTE;
+        let mut held = room.admit(address(1), Some(longest as u64), BYTES_MAX).expect("room");
+        for length in (0..=longest).step_by(1_000).chain([longest]) {
+            assert_eq!(held.cover(length), Ok(()), "{length} of {longest}");
+        }
+    }
+
+    #[test]
+    fn a_few_addresses_leave_room_for_a_small_body_of_the_next() {
+        let room = Room::new();
+        let mut floods = Vec::new();
+        for last in 0..4 {
+            let mut flood = room.admit(address(last), None, BYTES_MAX).expect("room");
+            while flood.cover(flood.taken / HELD_PER_BODY_BYTE + 1).is_ok() {}
+            floods.push(flood);
+        }
+        let mut small = room.admit(address(200), Some(4_000), BYTES_MAX).expect("room for somebody else");
+        assert_eq!(small.cover(4_000), Ok(()));
+    }
+
+    #[test]
     fn one_address_leaves_room_for_others() {
         let room = Room::new();
         let mut slow = room.admit(address(1), None, BYTES_MAX).expect("room");
         while slow.cover(slow.taken / HELD_PER_BODY_BYTE + 1).is_ok() {}
         assert_eq!(room.admit(address(1), Some(100_000), BYTES_MAX).err(), Some(NoRoom));
-        let mut other = room.admit(address(2), Some(100_000), BYTES_MAX).expect("room for somebody else");
-        assert_eq!(other.cover(100_000), Ok(()));
+        let mut other = room.admit(address(2), Some(80_000), BYTES_MAX).expect("room for somebody else");
+        assert_eq!(other.cover(80_000), Ok(()));
         assert_eq!((other.settle(7), other.taken), (Ok(()), 7));
         // What was compressed may come to more than what came.
         assert_eq!((other.settle(200_000), other.taken), (Ok(()), 200_000));
