@@ -66,11 +66,7 @@ impl TokenRisk {
 #[derive(Debug)]
 pub(super) struct WorkspaceUsage {
     since: UnixSeconds,
-    keys: Mutex<BTreeMap<String, Arc<KeyUsage>>>,
-    /// Of keys that have no name in the policy.
-    unnamed: Uses,
-    /// What was presented and no key signed that counts for it.
-    unsigned: ByKind,
+    pub(super) proofs: Ring,
     no_expiry: AtomicU64,
     long_life: AtomicU64,
     shared: AtomicU64,
@@ -80,15 +76,55 @@ impl WorkspaceUsage {
     fn new(since: UnixSeconds) -> Self {
         Self {
             since,
-            keys: Mutex::default(),
-            unnamed: Uses::default(),
-            unsigned: ByKind::default(),
+            proofs: Ring::default(),
             no_expiry: AtomicU64::new(0),
             long_life: AtomicU64::new(0),
             shared: AtomicU64::new(0),
         }
     }
 
+    pub(super) fn risk(&self, risk: TokenRisk) {
+        self.risks(risk).fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn risks(&self, risk: TokenRisk) -> &AtomicU64 {
+        match risk {
+            TokenRisk::NoExpiry => &self.no_expiry,
+            TokenRisk::LongLife => &self.long_life,
+            TokenRisk::Shared => &self.shared,
+        }
+    }
+
+    fn report(&self, id: &str) -> WorkspaceReport {
+        let (signed, keys) = self.proofs.report();
+        let number = |risk| self.risks(risk).load(Ordering::Relaxed);
+        WorkspaceReport {
+            workspace: id.to_owned(),
+            since: self.since.0,
+            signed,
+            signed_unnamed: self.proofs.unnamed.all(),
+            unsigned: self.proofs.unsigned.numbers(),
+            risks: Risks {
+                no_expiry: number(TokenRisk::NoExpiry),
+                long_life: number(TokenRisk::LongLife),
+                shared: number(TokenRisk::Shared),
+            },
+            keys,
+        }
+    }
+}
+
+/// Keys that follow one another: the share of each is of all that they signed.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    keys: Mutex<BTreeMap<String, Arc<KeyUsage>>>,
+    /// Of keys that have no name in the policy.
+    unnamed: Uses,
+    /// What was presented and no key signed that counts for it.
+    unsigned: ByKind,
+}
+
+impl Ring {
     /// The use of a key that comes into force now, or stays so.
     pub(super) fn key(&self, id: &str, now: UnixSeconds) -> Arc<KeyUsage> {
         let mut keys = self.keys();
@@ -134,18 +170,6 @@ impl WorkspaceUsage {
         self.unsigned.count(kind);
     }
 
-    pub(super) fn risk(&self, risk: TokenRisk) {
-        self.risks(risk).fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn risks(&self, risk: TokenRisk) -> &AtomicU64 {
-        match risk {
-            TokenRisk::NoExpiry => &self.no_expiry,
-            TokenRisk::LongLife => &self.long_life,
-            TokenRisk::Shared => &self.shared,
-        }
-    }
-
     fn keys(&self) -> MutexGuard<'_, BTreeMap<String, Arc<KeyUsage>>> {
         // It is whole at every moment.
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
@@ -156,23 +180,11 @@ impl WorkspaceUsage {
         keys.values().map(|key| key.uses.all()).sum::<u64>() + self.unnamed.all()
     }
 
-    fn report(&self, id: &str) -> WorkspaceReport {
+    /// All that any key signed, and each key by name.
+    fn report(&self) -> (u64, Vec<KeyReport>) {
         let keys = self.keys();
         let signed = self.signed(&keys);
-        let number = |risk| self.risks(risk).load(Ordering::Relaxed);
-        WorkspaceReport {
-            workspace: id.to_owned(),
-            since: self.since.0,
-            signed,
-            signed_unnamed: self.unnamed.all(),
-            unsigned: self.unsigned.numbers(),
-            risks: Risks {
-                no_expiry: number(TokenRisk::NoExpiry),
-                long_life: number(TokenRisk::LongLife),
-                shared: number(TokenRisk::Shared),
-            },
-            keys: keys.iter().map(|(id, key)| key.report(id, is_in_force(key), signed)).collect(),
-        }
+        (signed, keys.iter().map(|(id, key)| key.report(id, is_in_force(key), signed)).collect())
     }
 }
 
@@ -284,12 +296,12 @@ mod tests {
     fn what_holds_and_what_is_refused_count_apart_and_together_for_the_share() {
         let usages = Usages::default();
         let acme = usages.workspace("acme", at(100));
-        let [old, new] = ["old", "new"].map(|id| acme.key(id, at(100)));
-        acme.signed_by(&old, KeyUse::Jwt, VERIFIED, at(110));
-        acme.signed_by(&old, KeyUse::Jwt, Upheld::Refused, at(111));
-        acme.signed_by(&new, KeyUse::UserHash, VERIFIED, at(112));
-        acme.unsigned(KeyUse::Jwt);
-        acme.signed_by_unnamed(KeyUse::Jwt, VERIFIED);
+        let [old, new] = ["old", "new"].map(|id| acme.proofs.key(id, at(100)));
+        acme.proofs.signed_by(&old, KeyUse::Jwt, VERIFIED, at(110));
+        acme.proofs.signed_by(&old, KeyUse::Jwt, Upheld::Refused, at(111));
+        acme.proofs.signed_by(&new, KeyUse::UserHash, VERIFIED, at(112));
+        acme.proofs.unsigned(KeyUse::Jwt);
+        acme.proofs.signed_by_unnamed(KeyUse::Jwt, VERIFIED);
         let found = key(&usages, "old");
         assert_eq!((found.verified.jwt, found.refused.jwt, found.signed_since), (1, 1, 4));
         assert_eq!((found.last_use, found.quiet_since, found.signed_since_quiet), (Some(111), 111, 2));
@@ -303,13 +315,13 @@ mod tests {
     fn a_key_that_stays_is_counted_on_and_one_that_comes_later_from_then() {
         let usages = Usages::default();
         let first = usages.workspace("acme", at(100));
-        let old = first.key("old", at(100));
-        first.signed_by(&old, KeyUse::Jwt, VERIFIED, at(110));
+        let old = first.proofs.key("old", at(100));
+        first.proofs.signed_by(&old, KeyUse::Jwt, VERIFIED, at(110));
         // The next epoch is made while the one before is in force.
         let second = usages.workspace("acme", at(200));
-        let [still_old, new] = ["old", "new"].map(|id| second.key(id, at(200)));
+        let [still_old, new] = ["old", "new"].map(|id| second.proofs.key(id, at(200)));
         drop(old);
-        second.signed_by(&still_old, KeyUse::Jwt, VERIFIED, at(210));
+        second.proofs.signed_by(&still_old, KeyUse::Jwt, VERIFIED, at(210));
         let found = key(&usages, "old");
         assert_eq!((found.since, found.verified.jwt, found.signed_since), (100, 2, 2));
         let found = key(&usages, "new");
@@ -323,12 +335,12 @@ mod tests {
     fn what_a_key_did_not_sign_while_it_was_gone_says_nothing() {
         let usages = Usages::default();
         let acme = usages.workspace("acme", at(100));
-        let [old, new] = ["old", "new"].map(|id| acme.key(id, at(100)));
+        let [old, new] = ["old", "new"].map(|id| acme.proofs.key(id, at(100)));
         drop(old);
         for second in 101..=150 {
-            acme.signed_by(&new, KeyUse::Jwt, VERIFIED, at(second));
+            acme.proofs.signed_by(&new, KeyUse::Jwt, VERIFIED, at(second));
         }
-        let _back = acme.key("old", at(200));
+        let _back = acme.proofs.key("old", at(200));
         let found = key(&usages, "old");
         assert_eq!((found.since, found.quiet_since, found.signed_since_quiet), (100, 200, 0));
     }

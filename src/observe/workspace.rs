@@ -120,7 +120,7 @@ impl WorkspaceMetrics {
             other_operation: operation(OTHER, None),
             attributes: attributes.into_iter().map(AttributeMetrics::new).collect(),
             other_attribute: AttributeMetrics::new(OTHER),
-            keys: keys.into_iter().map(|key| (key.into(), usage.key(key, now))).collect(),
+            keys: keys.into_iter().map(|key| (key.into(), usage.proofs.key(key, now))).collect(),
             proofs: Handles::default(),
             usage,
             long_life_seconds: Some(LONG_LIFE_SECONDS),
@@ -203,9 +203,9 @@ impl WorkspaceMetrics {
             self.metrics.proofs.get_or_create_owned(&labels)
         });
         match (kind, key) {
-            (Some(kind), Some((_, usage))) => self.usage.signed_by(usage, kind, upheld, at),
-            (Some(kind), None) if key_id.is_some() => self.usage.signed_by_unnamed(kind, upheld),
-            (Some(kind), None) => self.usage.unsigned(kind),
+            (Some(kind), Some((_, usage))) => self.usage.proofs.signed_by(usage, kind, upheld, at),
+            (Some(kind), None) if key_id.is_some() => self.usage.proofs.signed_by_unnamed(kind, upheld),
+            (Some(kind), None) => self.usage.proofs.unsigned(kind),
             (None, _) => {}
         }
     }
@@ -213,7 +213,7 @@ impl WorkspaceMetrics {
     /// Counts a collector ticket that holds. One that does not is no use of its key: nothing depends on it.
     pub fn ticket(&self, key_id: &str, at: UnixSeconds) {
         if let Some((_, usage)) = self.keys.iter().find(|(key, _)| **key == *key_id) {
-            self.usage.signed_by(usage, KeyUse::CollectorTicket, Upheld::Verified, at);
+            self.usage.proofs.signed_by(usage, KeyUse::CollectorTicket, Upheld::Verified, at);
         }
     }
 
