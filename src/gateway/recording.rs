@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Arriving, LeakFound, Progress, Witness};
+use super::{Arriving, LeakFound, Progress, WEBHOOK_VALID, Witness};
 use crate::audit::{Ended, Event, Tally};
 use crate::clock::UnixSeconds;
 use crate::decision::{Judged, Update};
 use crate::epoch::Tenant;
-use crate::identity::{ProofError, ProofVerdict, Proofs, Times, TokenError};
+use crate::identity::{ProofError, ProofVerdict, Proofs, Times, TokenError, WebhookError};
 use crate::observe::{CountedProof, CountedToken, Metrics, OperationMetrics, TokenRisk, Upheld};
 use crate::policy::Origin;
 use crate::profile::{Operation, Profile};
@@ -74,6 +74,12 @@ impl Witness for Event {
         Event::ticket(self, verdict);
         if let Some(key_id) = key_id {
             tenant.metrics.ticket(key_id, UnixSeconds::of(self.time()));
+        }
+    }
+
+    fn webhook(&mut self, _: &Tenant, key_id: Option<&str>, _: Result<(), WebhookError>) {
+        if key_id.is_some() {
+            self.proof(WEBHOOK_VALID, key_id);
         }
     }
 

@@ -256,6 +256,8 @@ async fn where_a_time_is_signed_a_webhook_counts_near_it_and_once() {
     }
     for from_now in [-301, 400, -3_000_000] {
         assert_eq!(bench.refused(chatwoot_request(&chatwoot(from_now, BODY)), 401).await, "webhook_stale");
+        let record = bench.record();
+        assert_eq!((&record["proof"], &record["key"]), (&"webhook_valid".into(), &"client-secret".into()));
     }
     let mut later = chatwoot(-400, BODY);
     later[0].1 = now().to_string();
