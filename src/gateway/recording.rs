@@ -77,10 +77,11 @@ impl Witness for Event {
         }
     }
 
-    fn webhook(&mut self, _: &Tenant, key_id: Option<&str>, _: Result<(), WebhookError>) {
-        if key_id.is_some() {
-            self.proof(WEBHOOK_VALID, key_id);
-        }
+    fn webhook(&mut self, tenant: &Tenant, key_id: Option<&str>, admitted: Result<(), WebhookError>) {
+        let Some(key) = key_id else { return tenant.metrics.webhook_unsigned() };
+        self.proof(WEBHOOK_VALID, key_id);
+        let upheld = if admitted.is_ok() { Upheld::Verified } else { Upheld::Refused };
+        tenant.metrics.webhook(WEBHOOK_VALID, key, upheld, UnixSeconds::of(self.time()));
     }
 
     fn foreign(&mut self, tenant: &Tenant, origin: &Origin) {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::observe::{Kinds, Risks};
+use crate::observe::{Kinds, Risks, WebhooksReport};
 use crate::policy::{Algorithm, KeySource, SecretEncoding, SecretSource};
 use crate::profile::{Platform, Platforms};
 
@@ -52,6 +52,7 @@ fn counted(report: KeyReport) -> WorkspaceReport {
         unsigned: tokens(9_000_000),
         risks: Risks::default(),
         keys: vec![report],
+        webhooks: WebhooksReport::default(),
     }
 }
 
