@@ -1,0 +1,97 @@
+//! What `countersign keys` shows to people.
+
+use super::advice::{DAY_SECONDS, date, grouped};
+use super::{Answer, OfSet, OfWorkspace};
+use crate::demo::table::Screen;
+use crate::identity::{counted, span};
+use crate::observe::{ADDRESSES_MAX, LONG_LIFE_SECONDS, Risks};
+
+pub(super) fn render(answer: &Answer, screen: Screen) -> String {
+    let mut text = String::new();
+    let ago = |seconds: i64| span(answer.at.saturating_sub(seconds).max(0).into());
+    let (address, counted_for) = (answer.address, ago(answer.started));
+    text.push_str(&format!(
+        "The gateway on {address} has counted for {counted_for}, since it started; others count for themselves.\n"
+    ));
+    if !answer.same_policies {
+        text.push_str("It has other policies in force than those that were read here.\n");
+    }
+    for workspace in &answer.workspaces {
+        text.push('\n');
+        text.push_str(&counts(workspace, answer));
+        if !workspace.keys.is_empty() {
+            let mut table = screen.table();
+            table.set_header(["key", "algorithm", "use", "term", "verified", "refused", "share", "last use"]);
+            for key in &workspace.keys {
+                table.add_row([
+                    key.key.clone(),
+                    key.algorithm.to_owned(),
+                    match &key.platforms {
+                        Some(platforms) => format!("{} from {}", key.uses.join(", "), platforms.join(", ")),
+                        None => key.uses.join(", "),
+                    },
+                    key.term.clone(),
+                    grouped(key.verified.all()),
+                    grouped(key.refused.all()),
+                    key.share.clone(),
+                    key.last_use.map_or_else(|| "-".to_owned(), |last_use| format!("{} ago", ago(last_use))),
+                ]);
+            }
+            text.push_str(&format!("{table}\n"));
+        }
+        for key in &workspace.keys {
+            text.push_str(&format!("{}\n", key.advice));
+        }
+        for OfSet { set, in_gateway, share, last_use, .. } in &workspace.sets {
+            let told = match (in_gateway, last_use) {
+                (false, _) => "is not in the running gateway: was the policy reloaded?".to_owned(),
+                (true, None) => "signed nothing yet".to_owned(),
+                (true, Some(last_use)) => {
+                    format!("signs {share} of the {}, last {} ago", workspace.noun, ago(*last_use))
+                }
+            };
+            text.push_str(&format!("set `{set}` {told}\n"));
+        }
+        text.extend(unwise(workspace));
+    }
+    text
+}
+
+fn counts(workspace: &OfWorkspace, answer: &Answer) -> String {
+    let OfWorkspace { workspace: id, since, signed, unsigned, noun, .. } = workspace;
+    match since {
+        None => format!("{id}: not in the running gateway\n"),
+        Some(since) => format!(
+            "{id}: since {} ({} ago) its keys signed {} {}, and {} came that no key in force for them signed\n",
+            date(*since),
+            span(answer.at.saturating_sub(*since).max(0).into()),
+            grouped(*signed),
+            if *signed == 1 { noun.trim_end_matches('s') } else { noun },
+            grouped(unsigned.all()),
+        ),
+    }
+}
+
+/// What is unwise about the tokens that hold, where anything is.
+fn unwise(workspace: &OfWorkspace) -> Option<String> {
+    let Risks { no_expiry, long_life, shared } = workspace.risks;
+    let limit = if workspace.has_lifetime_max {
+        "`max_lifetime`".to_owned()
+    } else {
+        counted((LONG_LIFE_SECONDS / DAY_SECONDS).into(), "day")
+    };
+    let requests = |number: u64| match number {
+        1 => "1 request".to_owned(),
+        number => format!("{} requests", grouped(number)),
+    };
+    let told = [
+        (no_expiry > 0).then(|| format!("{} with a token without `exp`", requests(no_expiry))),
+        (long_life > 0).then(|| format!("{} with a token that lives longer than {limit}", requests(long_life))),
+        (shared > 0).then(|| {
+            let tokens = if shared == 1 { "1 token".to_owned() } else { format!("{} tokens", grouped(shared)) };
+            format!("{tokens} from more than {ADDRESSES_MAX} addresses each")
+        }),
+    ];
+    let told: Vec<String> = told.into_iter().flatten().collect();
+    (!told.is_empty()).then(|| format!("unwise: {}\n", told.join("; ")))
+}
