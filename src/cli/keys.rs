@@ -13,14 +13,14 @@ use http::Method;
 use serde::Serialize;
 
 pub(super) use self::advice::grouped;
-use self::advice::{Advice, Asked, noun, share, signed, some_platforms, uses};
+use self::advice::{Advice, Asked, in_force, noun, share, signed, some_platforms, uses};
 use self::screen::render;
 use super::Failure;
 use super::admin_client::AdminClient;
 use crate::demo::table::Screen;
 use crate::epoch::{LoadError, PolicyDirectory};
 use crate::observe::{KeyReport, Kinds, Risks, UsageReport, WorkspaceReport};
-use crate::policy::{Workspace, parse, word};
+use crate::policy::{KeyPolicy, Workspace, parse, word};
 
 #[derive(Args)]
 #[command(
@@ -155,7 +155,7 @@ fn of_workspace(workspace: &Workspace, report: &UsageReport) -> OfWorkspace {
         signed: counted.map_or(0, |counted| counted.signed),
         unsigned: counted.map_or_else(Kinds::default, |counted| counted.unsigned),
         risks: counted.map_or_else(Risks::default, |counted| counted.risks),
-        keys: keys.iter().map(|key| of_key(&Asked { key, keys, counted, now: report.at })).collect(),
+        keys: keys.iter().map(|key| of_key(key, &Asked::of_key(key, keys, counted, report.at))).collect(),
         sets: workspace.identity.key_sets.iter().map(|set| of_set(&set.id, counted)).collect(),
         noun: counted.map_or("tokens", noun),
         has_lifetime_max: workspace.identity.max_lifetime.is_some(),
@@ -164,7 +164,7 @@ fn of_workspace(workspace: &Workspace, report: &UsageReport) -> OfWorkspace {
 
 /// Which of its keys are published is its issuer's business, so that there is nothing to advise.
 fn of_set(id: &str, counted: Option<&WorkspaceReport>) -> OfSet {
-    let report = counted.and_then(|counted| counted.keys.iter().find(|report| report.key == id && report.in_force));
+    let report = counted.and_then(|counted| in_force(&counted.keys, id));
     OfSet {
         set: id.to_owned(),
         in_gateway: report.is_some(),
@@ -175,18 +175,18 @@ fn of_set(id: &str, counted: Option<&WorkspaceReport>) -> OfSet {
     }
 }
 
-fn of_key(asked: &Asked<'_>) -> OfKey {
-    let report = asked.report();
+fn of_key(key: &KeyPolicy, asked: &Asked<'_>) -> OfKey {
+    let report = asked.report;
     let Advice { sentence, is_finding } = asked.advice();
     let number = |of: fn(&KeyReport) -> Kinds| report.map_or_else(Kinds::default, of);
     OfKey {
-        key: asked.key.id.clone(),
-        algorithm: word(asked.key.algorithm),
-        uses: uses(asked.key),
+        key: key.id.clone(),
+        algorithm: word(key.algorithm),
+        uses: uses(key),
         state: asked.state(),
-        platforms: some_platforms(asked.key),
-        not_before: asked.key.term.not_before,
-        not_after: asked.key.term.not_after,
+        platforms: some_platforms(key),
+        not_before: key.term.not_before,
+        not_after: key.term.not_after,
         in_gateway: report.is_some(),
         since: report.map(|report| report.since),
         verified: number(|report| report.verified),

@@ -24,37 +24,49 @@ pub(super) struct Advice {
     pub(super) is_finding: bool,
 }
 
-/// One key among those of its workspace.
+/// One key among those that follow one another.
 pub(super) struct Asked<'k> {
-    pub(super) key: &'k KeyPolicy,
-    /// All of the workspace's, in the policy.
-    pub(super) keys: &'k [KeyPolicy],
-    /// What the gateway has counted; `None` where it does not have the workspace.
-    pub(super) counted: Option<&'k WorkspaceReport>,
-    pub(super) now: i64,
+    id: &'k str,
+    term: KeyTerm,
+    /// What the gateway has counted; `None` where it does not have the key.
+    pub(super) report: Option<&'k KeyReport>,
+    /// What the keys sign.
+    noun: &'static str,
+    /// What no other key that is in force is for.
+    only_for: Option<String>,
+    now: i64,
 }
 
-impl Asked<'_> {
-    pub(super) fn report(&self) -> Option<&KeyReport> {
-        let keys = &self.counted?.keys;
-        keys.iter().find(|report| report.key == self.key.id && report.in_force)
+impl<'k> Asked<'k> {
+    /// Of the key of a policy among `keys`, all of its workspace's; `counted` is `None` where the gateway does not have that.
+    pub(super) fn of_key(
+        key: &'k KeyPolicy,
+        keys: &[KeyPolicy],
+        counted: Option<&'k WorkspaceReport>,
+        now: i64,
+    ) -> Self {
+        Self {
+            id: &key.id,
+            term: key.term,
+            report: counted.and_then(|counted| in_force(&counted.keys, &key.id)),
+            noun: counted.map_or("tokens", noun),
+            only_for: only_for(key, keys, now),
+            now,
+        }
     }
 
     /// What to do with it.
     pub(super) fn advice(&self) -> Advice {
-        let id = &self.key.id;
+        let Self { id, report, term: KeyTerm { not_before, not_after }, noun, ref only_for, .. } = *self;
         let fine = |told: String| Advice { sentence: format!("key `{id}` {told}"), is_finding: false };
-        let (Some(report), Some(counted)) = (self.report(), self.counted) else {
+        let Some(report) = report else {
             return fine("is not in the running gateway: was the policy reloaded?".to_owned());
         };
-        let KeyTerm { not_before, not_after } = self.key.term;
         let (ends_in, begins_in) =
             (not_after.map(|end| end.saturating_sub(self.now)), not_before.map(|begin| begin.saturating_sub(self.now)));
-        let only_for = self.only_for();
-        let noun = noun(counted);
         if let (Some(ends_in @ ..=0), Some(end)) = (ends_in, not_after) {
             let (ago, end) = (span((-i128::from(ends_in)).max(0)), moment(end.into()));
-            return fine(match &only_for {
+            return fine(match only_for {
                 Some(what) => format!("ended {ago} ago, at {end}, and no other key is for {what}: add one"),
                 None => format!("ended {ago} ago, at {end}, and verifies nothing: safe to remove"),
             });
@@ -95,32 +107,9 @@ impl Asked<'_> {
         })
     }
 
-    /// What no other key that is in force is for, on all of its platforms.
-    fn only_for(&self) -> Option<String> {
-        let platforms = self.key.platforms;
-        let others = self.keys.iter().filter(|other| {
-            let covers = platforms.iter().all(|platform| other.platforms.has(platform));
-            other.id != self.key.id && other.term.holds(self.now) && covers
-        });
-        let others: Vec<KeyUse> = others.flat_map(|other| &other.uses).copied().collect();
-        let alone = self.key.uses.iter().find(|uses| !others.contains(uses));
-        alone.map(|uses| {
-            let what = match uses {
-                KeyUse::Jwt => "tokens",
-                KeyUse::UserHash => "user hashes",
-                KeyUse::EncryptedPayload => "encrypted settings",
-                KeyUse::CollectorTicket => "collector tickets",
-            };
-            match some_platforms(self.key) {
-                Some(platforms) => format!("{what} from {}", platforms.join(", ")),
-                None => what.to_owned(),
-            }
-        })
-    }
-
     /// `in force`, and until when.
     pub(super) fn term(&self) -> String {
-        let KeyTerm { not_before, not_after } = self.key.term;
+        let KeyTerm { not_before, not_after } = self.term;
         match (not_before.filter(|begin| *begin > self.now), not_after) {
             (_, Some(end)) if end <= self.now => format!("ended {}", date(end)),
             (Some(begin), _) => format!("from {}", date(begin)),
@@ -130,7 +119,7 @@ impl Asked<'_> {
     }
 
     pub(super) fn state(&self) -> &'static str {
-        let KeyTerm { not_before, not_after } = self.key.term;
+        let KeyTerm { not_before, not_after } = self.term;
         if not_after.is_some_and(|end| end <= self.now) {
             "ended"
         } else if not_before.is_some_and(|begin| begin > self.now) {
@@ -139,6 +128,33 @@ impl Asked<'_> {
             "in_force"
         }
     }
+}
+
+/// What was counted of a key that the policies in force have.
+pub(super) fn in_force<'r>(keys: &'r [KeyReport], id: &str) -> Option<&'r KeyReport> {
+    keys.iter().find(|report| report.key == id && report.in_force)
+}
+
+/// What no other key that is in force is for, on all platforms of this one.
+fn only_for(key: &KeyPolicy, keys: &[KeyPolicy], now: i64) -> Option<String> {
+    let others = keys.iter().filter(|other| {
+        let covers = key.platforms.iter().all(|platform| other.platforms.has(platform));
+        other.id != key.id && other.term.holds(now) && covers
+    });
+    let others: Vec<KeyUse> = others.flat_map(|other| &other.uses).copied().collect();
+    let alone = key.uses.iter().find(|uses| !others.contains(uses));
+    alone.map(|uses| {
+        let what = match uses {
+            KeyUse::Jwt => "tokens",
+            KeyUse::UserHash => "user hashes",
+            KeyUse::EncryptedPayload => "encrypted settings",
+            KeyUse::CollectorTicket => "collector tickets",
+        };
+        match some_platforms(key) {
+            Some(platforms) => format!("{what} from {}", platforms.join(", ")),
+            None => what.to_owned(),
+        }
+    })
 }
 
 /// All that a key signed, also what was refused for something else: it is in use.

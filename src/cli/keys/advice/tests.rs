@@ -59,8 +59,7 @@ fn counted(report: KeyReport) -> WorkspaceReport {
 #[track_caller]
 fn check_with(key: &KeyPolicy, others: &[KeyPolicy], counted: Option<WorkspaceReport>, expected: (&str, bool)) {
     let keys = [std::slice::from_ref(key), others].concat();
-    let asked = Asked { key, keys: &keys, counted: counted.as_ref(), now: NOW };
-    let Advice { sentence, is_finding } = asked.advice();
+    let Advice { sentence, is_finding } = Asked::of_key(key, &keys, counted.as_ref(), NOW).advice();
     assert_eq!((sentence.as_str(), is_finding), expected);
 }
 
