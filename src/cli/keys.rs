@@ -1,8 +1,9 @@
-//! `countersign keys`: what each key signs in the running gateway, when last, and which ones can go.
+//! `countersign keys`: what each key signs in the running gateway, tokens or webhooks, when last, and which ones can go.
 
 mod advice;
 mod screen;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use super::admin_client::AdminClient;
 use crate::demo::table::Screen;
 use crate::epoch::{LoadError, PolicyDirectory};
 use crate::observe::{KeyReport, Kinds, Risks, UsageReport, WorkspaceReport};
-use crate::policy::{KeyPolicy, Workspace, parse, word};
+use crate::policy::{Workspace, parse, word};
 
 #[derive(Args)]
 #[command(
@@ -74,6 +75,8 @@ struct OfWorkspace {
     keys: Vec<OfKey>,
     /// Sets of keys that somebody else publishes, each as one.
     sets: Vec<OfSet>,
+    /// `null` where the profile has no webhooks, and the workspace no key for any.
+    webhooks: Option<OfWebhooks>,
     #[serde(skip)]
     noun: &'static str,
     /// Whether the policy says which life is long.
@@ -81,10 +84,18 @@ struct OfWorkspace {
     has_lifetime_max: bool,
 }
 
+/// Keys that webhooks are signed with, apart from the others: one of them may have the same name.
+#[derive(Serialize)]
+struct OfWebhooks {
+    signed: u64,
+    keys: Vec<OfKey>,
+}
+
 #[derive(Serialize)]
 struct OfKey {
     key: String,
-    algorithm: &'static str,
+    /// Several where a vendor signs some webhooks by one and some by another.
+    algorithm: String,
     #[serde(rename = "use")]
     uses: Vec<&'static str>,
     state: &'static str,
@@ -96,7 +107,7 @@ struct OfKey {
     since: Option<i64>,
     verified: Kinds,
     refused: Kinds,
-    /// What all keys signed since then.
+    /// What all keys of its kind signed since then.
     signed_since: u64,
     /// Of that, what this one signed, as the table says it.
     share: String,
@@ -142,8 +153,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     } else {
         anstream::stdout().lock().write_all(render(&answer, Screen::of_stdout()).as_bytes())?;
     }
-    let found = answer.workspaces.iter().flat_map(|workspace| &workspace.keys).any(|key| key.finding);
-    Ok(if found { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+    let for_webhooks =
+        |workspace: &OfWorkspace| workspace.webhooks.as_ref().is_some_and(|webhooks| found(&webhooks.keys));
+    let is_found = answer.workspaces.iter().any(|workspace| found(&workspace.keys) || for_webhooks(workspace));
+    Ok(if is_found { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+}
+
+fn found(keys: &[OfKey]) -> bool {
+    keys.iter().any(|key| key.finding)
 }
 
 fn of_workspace(workspace: &Workspace, report: &UsageReport) -> OfWorkspace {
@@ -155,8 +172,15 @@ fn of_workspace(workspace: &Workspace, report: &UsageReport) -> OfWorkspace {
         signed: counted.map_or(0, |counted| counted.signed),
         unsigned: counted.map_or_else(Kinds::default, |counted| counted.unsigned),
         risks: counted.map_or_else(Risks::default, |counted| counted.risks),
-        keys: keys.iter().map(|key| of_key(key, &Asked::of_key(key, keys, counted, report.at))).collect(),
+        keys: keys
+            .iter()
+            .map(|key| {
+                let asked = Asked::of_key(key, keys, counted, report.at);
+                of_key(&asked, word(key.algorithm).to_owned(), uses(key), some_platforms(key))
+            })
+            .collect(),
         sets: workspace.identity.key_sets.iter().map(|set| of_set(&set.id, counted)).collect(),
+        webhooks: of_webhooks(workspace, counted, report.at),
         noun: counted.map_or("tokens", noun),
         has_lifetime_max: workspace.identity.max_lifetime.is_some(),
     }
@@ -175,18 +199,49 @@ fn of_set(id: &str, counted: Option<&WorkspaceReport>) -> OfSet {
     }
 }
 
-fn of_key(key: &KeyPolicy, asked: &Asked<'_>) -> OfKey {
+/// Every webhook may be signed with any of the keys, so that each is for all of the profile's algorithms.
+fn of_webhooks(workspace: &Workspace, counted: Option<&WorkspaceReport>, now: i64) -> Option<OfWebhooks> {
+    let signatures = workspace.operations.iter().filter_map(|operation| operation.webhook.as_ref());
+    let algorithms: BTreeSet<&str> = signatures.map(|signature| signature.algorithm.name()).collect();
+    let keys = &workspace.webhooks.keys;
+    if algorithms.is_empty() && keys.is_empty() {
+        return None;
+    }
+    let algorithm = algorithms.into_iter().collect::<Vec<_>>().join(", ");
+    let of_key = |key| {
+        let asked = Asked::of_webhook_key(key, keys, counted, now);
+        let told = of_key(&asked, algorithm.clone(), vec!["webhook"], None);
+        if algorithm.is_empty() {
+            let advice =
+                format!("webhook key `{}` verifies nothing, as the profile has no webhooks: safe to remove", key.id);
+            return OfKey { advice, ..told };
+        }
+        told
+    };
+    Some(OfWebhooks {
+        signed: counted.map_or(0, |counted| counted.webhooks.signed),
+        keys: keys.iter().map(of_key).collect(),
+    })
+}
+
+/// Of a key of either kind.
+fn of_key(
+    asked: &Asked<'_>,
+    algorithm: String,
+    uses: Vec<&'static str>,
+    platforms: Option<Vec<&'static str>>,
+) -> OfKey {
     let report = asked.report;
     let Advice { sentence, is_finding } = asked.advice();
     let number = |of: fn(&KeyReport) -> Kinds| report.map_or_else(Kinds::default, of);
     OfKey {
-        key: key.id.clone(),
-        algorithm: word(key.algorithm),
-        uses: uses(key),
+        key: asked.id.to_owned(),
+        algorithm,
+        uses,
         state: asked.state(),
-        platforms: some_platforms(key),
-        not_before: key.term.not_before,
-        not_after: key.term.not_after,
+        platforms,
+        not_before: asked.term.not_before,
+        not_after: asked.term.not_after,
         in_gateway: report.is_some(),
         since: report.map(|report| report.since),
         verified: number(|report| report.verified),

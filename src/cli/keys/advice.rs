@@ -2,11 +2,14 @@
 
 use crate::identity::{moment, span};
 use crate::observe::{KeyReport, WorkspaceReport};
-use crate::policy::{KeyPolicy, KeyTerm, KeyUse, word};
+use crate::policy::{KeyPolicy, KeyTerm, KeyUse, WebhookKey, word};
 use crate::profile::Platforms;
 
 /// A key that signed nothing can go after so many proofs that others signed.
 pub(super) const SIGNED_MIN: u64 = 10_000;
+
+/// And after so many webhooks: all are signed by one vendor's servers, and not for as many pages as there are users.
+pub(super) const SIGNED_WEBHOOKS_MIN: u64 = 100;
 
 /// And after so many seconds: who comes on workdays alone was there.
 pub(super) const QUIET_SECONDS_MIN: i64 = 7 * DAY_SECONDS;
@@ -26,14 +29,17 @@ pub(super) struct Advice {
 
 /// One key among those that follow one another.
 pub(super) struct Asked<'k> {
-    id: &'k str,
-    term: KeyTerm,
+    /// `key`, or another word where there may be a key of the same id.
+    title: &'static str,
+    pub(super) id: &'k str,
+    pub(super) term: KeyTerm,
     /// What the gateway has counted; `None` where it does not have the key.
     pub(super) report: Option<&'k KeyReport>,
     /// What the keys sign.
     noun: &'static str,
     /// What no other key that is in force is for.
     only_for: Option<String>,
+    signed_min: u64,
     now: i64,
 }
 
@@ -46,24 +52,47 @@ impl<'k> Asked<'k> {
         now: i64,
     ) -> Self {
         Self {
+            title: "key",
             id: &key.id,
             term: key.term,
             report: counted.and_then(|counted| in_force(&counted.keys, &key.id)),
             noun: counted.map_or("tokens", noun),
             only_for: only_for(key, keys, now),
+            signed_min: SIGNED_MIN,
+            now,
+        }
+    }
+
+    /// Of a key for webhooks, likewise.
+    pub(super) fn of_webhook_key(
+        key: &'k WebhookKey,
+        keys: &[WebhookKey],
+        counted: Option<&'k WorkspaceReport>,
+        now: i64,
+    ) -> Self {
+        let is_alone = !keys.iter().any(|other| other.id != key.id && other.term.holds(now));
+        Self {
+            title: "webhook key",
+            id: &key.id,
+            term: key.term,
+            report: counted.and_then(|counted| in_force(&counted.webhooks.keys, &key.id)),
+            noun: "webhooks",
+            only_for: is_alone.then(|| "webhooks".to_owned()),
+            signed_min: SIGNED_WEBHOOKS_MIN,
             now,
         }
     }
 
     /// What to do with it.
     pub(super) fn advice(&self) -> Advice {
-        let Self { id, report, term: KeyTerm { not_before, not_after }, noun, ref only_for, .. } = *self;
-        let fine = |told: String| Advice { sentence: format!("key `{id}` {told}"), is_finding: false };
+        let Self { title, id, term: KeyTerm { not_before, not_after }, report, noun, ref only_for, signed_min, now } =
+            *self;
+        let fine = |told: String| Advice { sentence: format!("{title} `{id}` {told}"), is_finding: false };
         let Some(report) = report else {
             return fine("is not in the running gateway: was the policy reloaded?".to_owned());
         };
         let (ends_in, begins_in) =
-            (not_after.map(|end| end.saturating_sub(self.now)), not_before.map(|begin| begin.saturating_sub(self.now)));
+            (not_after.map(|end| end.saturating_sub(now)), not_before.map(|begin| begin.saturating_sub(now)));
         if let (Some(ends_in @ ..=0), Some(end)) = (ends_in, not_after) {
             let (ago, end) = (span((-i128::from(ends_in)).max(0)), moment(end.into()));
             return fine(match only_for {
@@ -74,11 +103,11 @@ impl<'k> Asked<'k> {
         if let (Some(begins_in @ 1..), Some(begin)) = (begins_in, not_before) {
             return fine(format!("begins in {}, at {}", span(begins_in.into()), moment(begin.into())));
         }
-        let quiet = self.now.saturating_sub(report.quiet_since);
-        let last_use = report.last_use.filter(|last_use| self.now.saturating_sub(*last_use) < QUIET_SECONDS_MIN);
+        let quiet = now.saturating_sub(report.quiet_since);
+        let last_use = report.last_use.filter(|last_use| now.saturating_sub(*last_use) < QUIET_SECONDS_MIN);
         if let Some(last_use) = last_use {
             let signs = format!("signs {} of the {noun}", share(signed(report), report.signed_since));
-            let used = format!("last {} ago", span(self.now.saturating_sub(last_use).max(0).into()));
+            let used = format!("last {} ago", span(now.saturating_sub(last_use).max(0).into()));
             return match (ends_in, not_after) {
                 (Some(ends_in @ ..=ENDS_SOON_SECONDS), Some(end)) => {
                     let (ends_in, end) = (span(ends_in.into()), moment(end.into()));
@@ -100,8 +129,8 @@ impl<'k> Asked<'k> {
             return fine(format!("signed nothing yet, counted for {counted} only: ask again when it is {enough}"));
         }
         let signed = format!("signed 0 of the last {} {noun} since {}", grouped(others), date(report.quiet_since));
-        fine(if others < SIGNED_MIN {
-            format!("{signed}: too few to say more, ask again when there are {}", grouped(SIGNED_MIN))
+        fine(if others < signed_min {
+            format!("{signed}: too few to say more, ask again when there are {}", grouped(signed_min))
         } else {
             format!("{signed}: safe to remove")
         })
