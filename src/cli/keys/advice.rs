@@ -39,6 +39,8 @@ pub(super) struct Asked<'k> {
     noun: &'static str,
     /// What no other key that is in force is for.
     only_for: Option<String>,
+    /// What no other key is for when it has ended.
+    only_for_at_end: Option<String>,
     signed_min: u64,
     now: i64,
 }
@@ -58,6 +60,7 @@ impl<'k> Asked<'k> {
             report: counted.and_then(|counted| in_force(&counted.keys, &key.id)),
             noun: counted.map_or("tokens", noun),
             only_for: only_for(key, keys, now),
+            only_for_at_end: key.term.not_after.and_then(|end| only_for(key, keys, end)),
             signed_min: SIGNED_MIN,
             now,
         }
@@ -70,14 +73,18 @@ impl<'k> Asked<'k> {
         counted: Option<&'k WorkspaceReport>,
         now: i64,
     ) -> Self {
-        let is_alone = !keys.iter().any(|other| other.id != key.id && other.term.holds(now));
+        let only_for = |at| {
+            let is_alone = !keys.iter().any(|other| other.id != key.id && other.term.holds(at));
+            is_alone.then(|| "webhooks".to_owned())
+        };
         Self {
             title: "webhook key",
             id: &key.id,
             term: key.term,
             report: counted.and_then(|counted| in_force(&counted.webhooks.keys, &key.id)),
             noun: "webhooks",
-            only_for: is_alone.then(|| "webhooks".to_owned()),
+            only_for: only_for(now),
+            only_for_at_end: key.term.not_after.and_then(only_for),
             signed_min: SIGNED_WEBHOOKS_MIN,
             now,
         }
@@ -85,8 +92,8 @@ impl<'k> Asked<'k> {
 
     /// What to do with it.
     pub(super) fn advice(&self) -> Advice {
-        let Self { title, id, term: KeyTerm { not_before, not_after }, report, noun, ref only_for, signed_min, now } =
-            *self;
+        let Self { title, id, report, noun, signed_min, now, ref only_for, ref only_for_at_end, .. } = *self;
+        let KeyTerm { not_before, not_after } = self.term;
         let fine = |told: String| Advice { sentence: format!("{title} `{id}` {told}"), is_finding: false };
         let Some(report) = report else {
             return fine("is not in the running gateway: was the policy reloaded?".to_owned());
@@ -121,6 +128,14 @@ impl<'k> Asked<'k> {
         }
         if let Some(what) = only_for {
             let since = date(report.quiet_since);
+            // What comes seldom would be refused all the same.
+            if let (Some(ends_in @ ..=ENDS_SOON_SECONDS), Some(end), Some(what)) = (ends_in, not_after, only_for_at_end)
+            {
+                let (ends_in, end) = (span(ends_in.into()), moment(end.into()));
+                return fine(format!(
+                    "signed nothing since {since}, and ends in {ends_in}, at {end}: no other key is for {what} then, add one"
+                ));
+            }
             return fine(format!("signed nothing since {since}, and stays: no other key is for {what}"));
         }
         let others = report.signed_since_quiet;

@@ -93,6 +93,7 @@ async fn a_key_that_ended_and_one_that_is_about_to() {
     // What nobody uses is no finding, though it ends.
     let plain = told(&bench.gateway, &[], 0);
     assert!(plain.contains("webhook key `next` signed nothing since "), "{plain}");
+    assert!(plain.contains(": no other key is for webhooks then, add one"), "{plain}");
     bench.passes(of_intercom(OTHER_SECRET)).await;
     assert_eq!(bench.refused(of_intercom(SECRET), 401).await, "webhook_bad");
 

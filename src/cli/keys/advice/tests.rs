@@ -158,6 +158,21 @@ fn the_only_key_for_something_is_never_safe_to_remove() {
 }
 
 #[test]
+fn the_only_key_for_something_that_ends_soon_wants_another_though_nothing_came() {
+    let alone = key("web-2026-05", &[KeyUse::Jwt], None, Some(NOW + 3 * DAY_SECONDS));
+    let told = "key `web-2026-05` signed nothing since 2026-11-20, and ends in 3 days, at 2026-11-30T12:00:00Z: no other key is for tokens then, add one";
+    check_with(&alone, &[], Some(counted(quiet())), (told, false));
+    let late = key("web-2027-01", &[KeyUse::Jwt], Some(NOW + 3 * DAY_SECONDS + 1), None);
+    check_with(&alone, &[late], Some(counted(quiet())), (told, false));
+    // One that follows it to the second.
+    let next = key("web-2027-01", &[KeyUse::Jwt], Some(NOW + 3 * DAY_SECONDS), None);
+    let told = "key `web-2026-05` signed nothing since 2026-11-20, and stays: no other key is for tokens";
+    check_with(&alone, &[next], Some(counted(quiet())), (told, false));
+    let later = key("web-2026-05", &[KeyUse::Jwt], None, Some(NOW + ENDS_SOON_SECONDS + 1));
+    check_with(&later, &[], Some(counted(quiet())), (told, false));
+}
+
+#[test]
 fn a_key_that_the_gateway_does_not_have_is_no_idle_one() {
     let told = "key `web-2026-05` is not in the running gateway: was the policy reloaded?";
     let gone = KeyReport { in_force: false, ..quiet() };
@@ -213,6 +228,8 @@ fn keys_for_webhooks_follow_one_another_like_others_and_a_hundred_are_enough() {
     let told = "webhook key `old` signed nothing since 2026-11-20, and stays: no other key is for webhooks";
     let ended = ("ended", KeyTerm { not_before: None, not_after: Some(NOW) });
     check_webhook(None, &[ended], after(100), (told, false));
+    let told = "webhook key `old` signed nothing since 2026-11-20, and ends in 1 day, at 2026-11-28T12:00:00Z: no other key is for webhooks then, add one";
+    check_webhook(Some(NOW + DAY_SECONDS), &[ended], after(100), (told, false));
     let told =
         "webhook key `old` ended 1 minute ago, at 2026-11-27T11:59:00Z, and no other key is for webhooks: add one";
     check_webhook(Some(NOW - 60), &[], quiet(), (told, false));
