@@ -45,7 +45,7 @@ enum Command {
     Token(token::Arguments),
     /// Say how the running gateway is doing, and what needs a look.
     Status(status::Arguments),
-    /// Say what each key signs in the running gateway, when last, and which ones can go.
+    /// Say what each key signs in the running gateway, tokens or webhooks, when last, and which ones can go.
     Keys(keys::Arguments),
     /// Take proofs back: a token, a user, a key, or all that was issued before a moment.
     Revoke(Box<revoke::Arguments>),

@@ -209,8 +209,7 @@ impl Gateway {
             progress.nearly = limiting.nearly();
             let forward = forward(&parts, &head, event, &tenant.token_headers)?;
             let (body, _held) = self.receive(&head, limits, event, progress).await?;
-            let signed_by = |key: &str| event.proof(WEBHOOK_VALID, Some(key));
-            let (body, used) = arrived.verify(&judgement, body, clock::now_seconds(), &*self.state, signed_by).await?;
+            let (body, used) = arrived.verify(&judgement, body, clock::now_seconds(), &*self.state, event).await?;
             let reply = self.send(epoch, tenant, Outbound::Verified { head: forward, body }, None, event).await;
             if reply.as_ref().map_or(true, Reply::is_server_error)
                 && let Err(error) = used.give_back(&*self.state).await

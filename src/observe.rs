@@ -30,5 +30,5 @@ pub use shared_tokens::{ADDRESSES_MAX, ALONE_SECONDS, TOKENS_WATCHED_MAX, WATCHE
 pub use tls_readings::{HandshakeReading, ListReading, StapleReading, TicketReading, TlsReading};
 pub use upstream_health::{Failing, UpstreamHealth, UpstreamReading};
 pub use usage::{LONG_LIFE_SECONDS, TokenRisk, Upheld};
-pub use usage_report::{KeyReport, Kinds, Risks, UsageReport, WorkspaceReport};
+pub use usage_report::{KeyReport, Kinds, Risks, UsageReport, WebhooksReport, WorkspaceReport};
 pub use workspace::{CountedProof, CountedToken, OperationMetrics, WorkspaceMetrics};

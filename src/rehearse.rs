@@ -18,7 +18,7 @@ use crate::edge::hygiene;
 use crate::edge::origin::OriginRefusal;
 use crate::edge::read_body::BodyError;
 use crate::epoch::{Epoch, RehearsalEpoch, Tenant};
-use crate::gateway::{Arrival, ArrivedWebhook, Cleared, Judgement, Open, WEBHOOK_VALID, Witness, arrive};
+use crate::gateway::{Arrival, ArrivedWebhook, Cleared, Judgement, Open, Witness, arrive};
 use crate::identity::Sessions;
 use crate::policy::{Case, Passage};
 use crate::rejection::Rejection;
@@ -120,8 +120,7 @@ fn walk(
         if drafted.body.len() > limits.body_bytes_max {
             return Err(Rejection::Body(BodyError::TooLarge));
         }
-        let verified =
-            arrived.verify(&judgement, drafted.body.clone().into(), now, state, |_| notes.proof(WEBHOOK_VALID));
+        let verified = arrived.verify(&judgement, drafted.body.clone().into(), now, state, notes);
         return verified.now_or_never().ok_or(Rejection::Internal)?.map(|_| Passage::Passed);
     }
     if drafted.body.len() > limits.body_bytes_max {

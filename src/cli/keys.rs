@@ -1,7 +1,9 @@
-//! `countersign keys`: what each key signs in the running gateway, when last, and which ones can go.
+//! `countersign keys`: what each key signs in the running gateway, tokens or webhooks, when last, and which ones can go.
 
 mod advice;
+mod screen;
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,13 +14,13 @@ use http::Method;
 use serde::Serialize;
 
 pub(super) use self::advice::grouped;
-use self::advice::{Advice, Asked, DAY_SECONDS, date, noun, share, signed, some_platforms, uses};
+use self::advice::{Advice, Asked, in_force, noun, share, signed, some_platforms, uses};
+use self::screen::render;
 use super::Failure;
 use super::admin_client::AdminClient;
 use crate::demo::table::Screen;
 use crate::epoch::{LoadError, PolicyDirectory};
-use crate::identity::{counted, span};
-use crate::observe::{ADDRESSES_MAX, KeyReport, Kinds, LONG_LIFE_SECONDS, Risks, UsageReport, WorkspaceReport};
+use crate::observe::{KeyReport, Kinds, Risks, UsageReport, WorkspaceReport};
 use crate::policy::{Workspace, parse, word};
 
 #[derive(Args)]
@@ -73,6 +75,8 @@ struct OfWorkspace {
     keys: Vec<OfKey>,
     /// Sets of keys that somebody else publishes, each as one.
     sets: Vec<OfSet>,
+    /// `null` where the profile has no webhooks, and the workspace no key for any.
+    webhooks: Option<OfWebhooks>,
     #[serde(skip)]
     noun: &'static str,
     /// Whether the policy says which life is long.
@@ -80,10 +84,18 @@ struct OfWorkspace {
     has_lifetime_max: bool,
 }
 
+/// Keys that webhooks are signed with, apart from the others: one of them may have the same name.
+#[derive(Serialize)]
+struct OfWebhooks {
+    signed: u64,
+    keys: Vec<OfKey>,
+}
+
 #[derive(Serialize)]
 struct OfKey {
     key: String,
-    algorithm: &'static str,
+    /// Several where a vendor signs some webhooks by one and some by another.
+    algorithm: String,
     #[serde(rename = "use")]
     uses: Vec<&'static str>,
     state: &'static str,
@@ -95,7 +107,7 @@ struct OfKey {
     since: Option<i64>,
     verified: Kinds,
     refused: Kinds,
-    /// What all keys signed since then.
+    /// What all keys of its kind signed since then.
     signed_since: u64,
     /// Of that, what this one signed, as the table says it.
     share: String,
@@ -141,8 +153,14 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     } else {
         anstream::stdout().lock().write_all(render(&answer, Screen::of_stdout()).as_bytes())?;
     }
-    let found = answer.workspaces.iter().flat_map(|workspace| &workspace.keys).any(|key| key.finding);
-    Ok(if found { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+    let for_webhooks =
+        |workspace: &OfWorkspace| workspace.webhooks.as_ref().is_some_and(|webhooks| found(&webhooks.keys));
+    let is_found = answer.workspaces.iter().any(|workspace| found(&workspace.keys) || for_webhooks(workspace));
+    Ok(if is_found { ExitCode::from(FOUND) } else { ExitCode::SUCCESS })
+}
+
+fn found(keys: &[OfKey]) -> bool {
+    keys.iter().any(|key| key.finding)
 }
 
 fn of_workspace(workspace: &Workspace, report: &UsageReport) -> OfWorkspace {
@@ -154,8 +172,15 @@ fn of_workspace(workspace: &Workspace, report: &UsageReport) -> OfWorkspace {
         signed: counted.map_or(0, |counted| counted.signed),
         unsigned: counted.map_or_else(Kinds::default, |counted| counted.unsigned),
         risks: counted.map_or_else(Risks::default, |counted| counted.risks),
-        keys: keys.iter().map(|key| of_key(&Asked { key, keys, counted, now: report.at })).collect(),
+        keys: keys
+            .iter()
+            .map(|key| {
+                let asked = Asked::of_key(key, keys, counted, report.at);
+                of_key(&asked, word(key.algorithm).to_owned(), uses(key), some_platforms(key))
+            })
+            .collect(),
         sets: workspace.identity.key_sets.iter().map(|set| of_set(&set.id, counted)).collect(),
+        webhooks: of_webhooks(workspace, counted, report.at),
         noun: counted.map_or("tokens", noun),
         has_lifetime_max: workspace.identity.max_lifetime.is_some(),
     }
@@ -163,7 +188,7 @@ fn of_workspace(workspace: &Workspace, report: &UsageReport) -> OfWorkspace {
 
 /// Which of its keys are published is its issuer's business, so that there is nothing to advise.
 fn of_set(id: &str, counted: Option<&WorkspaceReport>) -> OfSet {
-    let report = counted.and_then(|counted| counted.keys.iter().find(|report| report.key == id && report.in_force));
+    let report = counted.and_then(|counted| in_force(&counted.keys, id));
     OfSet {
         set: id.to_owned(),
         in_gateway: report.is_some(),
@@ -174,18 +199,49 @@ fn of_set(id: &str, counted: Option<&WorkspaceReport>) -> OfSet {
     }
 }
 
-fn of_key(asked: &Asked<'_>) -> OfKey {
-    let report = asked.report();
+/// Every webhook may be signed with any of the keys, so that each is for all of the profile's algorithms.
+fn of_webhooks(workspace: &Workspace, counted: Option<&WorkspaceReport>, now: i64) -> Option<OfWebhooks> {
+    let signatures = workspace.operations.iter().filter_map(|operation| operation.webhook.as_ref());
+    let algorithms: BTreeSet<&str> = signatures.map(|signature| signature.algorithm.name()).collect();
+    let keys = &workspace.webhooks.keys;
+    if algorithms.is_empty() && keys.is_empty() {
+        return None;
+    }
+    let algorithm = algorithms.into_iter().collect::<Vec<_>>().join(", ");
+    let of_key = |key| {
+        let asked = Asked::of_webhook_key(key, keys, counted, now);
+        let told = of_key(&asked, algorithm.clone(), vec!["webhook"], None);
+        if algorithm.is_empty() {
+            let advice =
+                format!("webhook key `{}` verifies nothing, as the profile has no webhooks: safe to remove", key.id);
+            return OfKey { advice, ..told };
+        }
+        told
+    };
+    Some(OfWebhooks {
+        signed: counted.map_or(0, |counted| counted.webhooks.signed),
+        keys: keys.iter().map(of_key).collect(),
+    })
+}
+
+/// Of a key of either kind.
+fn of_key(
+    asked: &Asked<'_>,
+    algorithm: String,
+    uses: Vec<&'static str>,
+    platforms: Option<Vec<&'static str>>,
+) -> OfKey {
+    let report = asked.report;
     let Advice { sentence, is_finding } = asked.advice();
     let number = |of: fn(&KeyReport) -> Kinds| report.map_or_else(Kinds::default, of);
     OfKey {
-        key: asked.key.id.clone(),
-        algorithm: word(asked.key.algorithm),
-        uses: uses(asked.key),
+        key: asked.id.to_owned(),
+        algorithm,
+        uses,
         state: asked.state(),
-        platforms: some_platforms(asked.key),
-        not_before: asked.key.term.not_before,
-        not_after: asked.key.term.not_after,
+        platforms,
+        not_before: asked.term.not_before,
+        not_after: asked.term.not_after,
         in_gateway: report.is_some(),
         since: report.map(|report| report.since),
         verified: number(|report| report.verified),
@@ -197,94 +253,4 @@ fn of_key(asked: &Asked<'_>) -> OfKey {
         finding: is_finding,
         term: asked.term(),
     }
-}
-
-fn render(answer: &Answer, screen: Screen) -> String {
-    let mut text = String::new();
-    let ago = |seconds: i64| span(answer.at.saturating_sub(seconds).max(0).into());
-    let (address, counted_for) = (answer.address, ago(answer.started));
-    text.push_str(&format!(
-        "The gateway on {address} has counted for {counted_for}, since it started; others count for themselves.\n"
-    ));
-    if !answer.same_policies {
-        text.push_str("It has other policies in force than those that were read here.\n");
-    }
-    for workspace in &answer.workspaces {
-        text.push('\n');
-        text.push_str(&counts(workspace, answer));
-        if !workspace.keys.is_empty() {
-            let mut table = screen.table();
-            table.set_header(["key", "algorithm", "use", "term", "verified", "refused", "share", "last use"]);
-            for key in &workspace.keys {
-                table.add_row([
-                    key.key.clone(),
-                    key.algorithm.to_owned(),
-                    match &key.platforms {
-                        Some(platforms) => format!("{} from {}", key.uses.join(", "), platforms.join(", ")),
-                        None => key.uses.join(", "),
-                    },
-                    key.term.clone(),
-                    grouped(key.verified.all()),
-                    grouped(key.refused.all()),
-                    key.share.clone(),
-                    key.last_use.map_or_else(|| "-".to_owned(), |last_use| format!("{} ago", ago(last_use))),
-                ]);
-            }
-            text.push_str(&format!("{table}\n"));
-        }
-        for key in &workspace.keys {
-            text.push_str(&format!("{}\n", key.advice));
-        }
-        for OfSet { set, in_gateway, share, last_use, .. } in &workspace.sets {
-            let told = match (in_gateway, last_use) {
-                (false, _) => "is not in the running gateway: was the policy reloaded?".to_owned(),
-                (true, None) => "signed nothing yet".to_owned(),
-                (true, Some(last_use)) => {
-                    format!("signs {share} of the {}, last {} ago", workspace.noun, ago(*last_use))
-                }
-            };
-            text.push_str(&format!("set `{set}` {told}\n"));
-        }
-        text.extend(unwise(workspace));
-    }
-    text
-}
-
-fn counts(workspace: &OfWorkspace, answer: &Answer) -> String {
-    let OfWorkspace { workspace: id, since, signed, unsigned, noun, .. } = workspace;
-    match since {
-        None => format!("{id}: not in the running gateway\n"),
-        Some(since) => format!(
-            "{id}: since {} ({} ago) its keys signed {} {}, and {} came that no key in force for them signed\n",
-            date(*since),
-            span(answer.at.saturating_sub(*since).max(0).into()),
-            grouped(*signed),
-            if *signed == 1 { noun.trim_end_matches('s') } else { noun },
-            grouped(unsigned.all()),
-        ),
-    }
-}
-
-/// What is unwise about the tokens that hold, where anything is.
-fn unwise(workspace: &OfWorkspace) -> Option<String> {
-    let Risks { no_expiry, long_life, shared } = workspace.risks;
-    let limit = if workspace.has_lifetime_max {
-        "`max_lifetime`".to_owned()
-    } else {
-        counted((LONG_LIFE_SECONDS / DAY_SECONDS).into(), "day")
-    };
-    let requests = |number: u64| match number {
-        1 => "1 request".to_owned(),
-        number => format!("{} requests", grouped(number)),
-    };
-    let told = [
-        (no_expiry > 0).then(|| format!("{} with a token without `exp`", requests(no_expiry))),
-        (long_life > 0).then(|| format!("{} with a token that lives longer than {limit}", requests(long_life))),
-        (shared > 0).then(|| {
-            let tokens = if shared == 1 { "1 token".to_owned() } else { format!("{} tokens", grouped(shared)) };
-            format!("{tokens} from more than {ADDRESSES_MAX} addresses each")
-        }),
-    ];
-    let told: Vec<String> = told.into_iter().flatten().collect();
-    (!told.is_empty()).then(|| format!("unwise: {}\n", told.join("; ")))
 }

@@ -24,7 +24,7 @@ use crate::edge::hygiene::Head;
 use crate::edge::origin::{AdmittedOrigin, OriginRefusal, RequestOrigin};
 use crate::envelope::{Decoded, Envelope, EnvelopeError, RewriteError, Rewritten, Wire, coding};
 use crate::epoch::{Epoch, Route, Tenant};
-use crate::identity::{Owner, ProofVerdict, Proofs, SignedPayload, demand};
+use crate::identity::{Owner, ProofVerdict, Proofs, SignedPayload, WebhookError, demand};
 use crate::policy::{EncryptedPayload, OnFailure, OnMisfit, OnReplace, Origin};
 use crate::profile::{Class, Nested, Operation, Place, Replaces, Rest, Shape, WhenEmpty};
 use crate::rejection::Rejection;
@@ -50,6 +50,8 @@ pub trait Witness {
     fn proofs(&mut self, tenant: &Tenant, proofs: &Proofs<'_>);
     /// What became of a collector ticket, and the key that signed it, where it holds.
     fn ticket(&mut self, _: &Tenant, _: &'static str, _: Option<&str>) {}
+    /// The key that signed a webhook, where one did, and whether all else holds too.
+    fn webhook(&mut self, _: &Tenant, _: Option<&str>, _: Result<(), WebhookError>) {}
     /// The page that it comes from is not the workspace's.
     fn foreign(&mut self, _: &Tenant, _: &Origin) {}
     /// Why it would have been refused, were the workspace enforcing.

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::answer::Progress;
-use super::{Arriving, LeakFound, Witness};
+use super::{Arriving, LeakFound, WEBHOOK_VALID, Witness};
 use crate::audit::{Ended, Event, Tally};
 use crate::clock::UnixSeconds;
 use crate::decision::{Judged, Update};
 use crate::epoch::Tenant;
-use crate::identity::{ProofError, ProofVerdict, Proofs, Times, TokenError};
+use crate::identity::{ProofError, ProofVerdict, Proofs, Times, TokenError, WebhookError};
 use crate::observe::{CountedProof, CountedToken, Metrics, OperationMetrics, TokenRisk, Upheld};
 use crate::policy::Origin;
 use crate::profile::{Operation, Profile};
@@ -76,6 +76,13 @@ impl Witness for Event {
         if let Some(key_id) = key_id {
             tenant.metrics.ticket(key_id, UnixSeconds::of(self.time()));
         }
+    }
+
+    fn webhook(&mut self, tenant: &Tenant, key_id: Option<&str>, admitted: Result<(), WebhookError>) {
+        let Some(key) = key_id else { return tenant.metrics.webhook_unsigned() };
+        self.proof(WEBHOOK_VALID, key_id);
+        let upheld = if admitted.is_ok() { Upheld::Verified } else { Upheld::Refused };
+        tenant.metrics.webhook(WEBHOOK_VALID, key, upheld, UnixSeconds::of(self.time()));
     }
 
     fn foreign(&mut self, tenant: &Tenant, origin: &Origin) {

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use http::header::CONTENT_ENCODING;
 
-use super::judgement::Judgement;
+use super::judgement::{Judgement, Witness};
 use crate::clock::UnixSeconds;
 use crate::edge::origin::RequestOrigin;
 use crate::envelope::EnvelopeError;
@@ -44,7 +44,8 @@ impl<'j> ArrivedWebhook<'j> {
         Ok(Self { tenant, presented: PresentedSignature::read(signature, headers)? })
     }
 
-    /// Verifies the body, and uses the webhook up where it counts once. Whose signature holds is told also where it was used up before.
+    /// Verifies the body, and uses the webhook up where it counts once. Whose signature it is the witness hears also of one that is refused for
+    /// something else.
     ///
     /// # Errors
     ///
@@ -55,11 +56,19 @@ impl<'j> ArrivedWebhook<'j> {
         body: Bytes,
         now: UnixSeconds,
         state: &dyn Store,
-        signed_by: impl FnOnce(&'j str),
+        witness: &mut impl Witness,
     ) -> Result<(VerifiedWebhook, UsedUp), Rejection> {
-        let signed = self.tenant.webhooks.verify(&self.presented, body, now)?;
-        signed_by(signed.key_id());
-        let on_failure = judgement.epoch.gateway.state.on_failure;
-        Ok(signed.admit(&self.tenant.workspace.id, state, on_failure, now).await?)
+        let tenant = self.tenant;
+        let signed = match tenant.webhooks.verify(&self.presented, body, now) {
+            Ok(signed) => signed,
+            Err(error) => {
+                witness.webhook(tenant, None, Err(error));
+                return Err(error.into());
+            }
+        };
+        let (key_id, on_failure) = (signed.key_id(), judgement.epoch.gateway.state.on_failure);
+        let admitted = signed.admit(&tenant.workspace.id, state, on_failure, now).await;
+        witness.webhook(tenant, Some(key_id), admitted.as_ref().map(|_| ()).map_err(|error| *error));
+        Ok(admitted?)
     }
 }

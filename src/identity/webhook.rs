@@ -160,11 +160,11 @@ impl WebhookKeys {
         Ok(Self { keys: keys.collect::<Result<_, _>>()?, tolerance_seconds })
     }
 
-    /// Verifies a body by the signature that came with it: the signature first, then the time.
+    /// Verifies a body by the signature that came with it.
     ///
     /// # Errors
     ///
-    /// [`WebhookError::Bad`] and [`WebhookError::Stale`].
+    /// [`WebhookError::Bad`].
     pub fn verify<'k>(
         &'k self,
         presented: &PresentedSignature,
@@ -175,18 +175,12 @@ impl WebhookKeys {
         // `hmac::verify` compares in constant time.
         let signed = |key: &&OneKey| hmac::verify(key.of(presented.algorithm), &message, &presented.tag).is_ok();
         let key = self.keys.iter().filter(|key| key.term.holds(now.0)).find(signed).ok_or(WebhookError::Bad)?;
-        let once = match presented.time {
-            None => None,
-            Some((_, time)) if now.0.abs_diff(time) > self.tolerance_seconds.unsigned_abs() => {
-                return Err(WebhookError::Stale);
-            }
-            // The first second in which it would be too old anyway.
-            Some((_, time)) => Some((
-                presented.tag.clone(),
-                UnixSeconds(time.saturating_add(self.tolerance_seconds).saturating_add(1)),
-            )),
-        };
-        Ok(SignedWebhook { body, key_id: &key.id, once })
+        let timed = presented.time.as_ref().map(|(_, time)| Timed {
+            tag: presented.tag.clone(),
+            time: *time,
+            tolerance_seconds: self.tolerance_seconds,
+        });
+        Ok(SignedWebhook { body, key_id: &key.id, timed })
     }
 }
 
@@ -198,12 +192,19 @@ fn message(time: Option<&str>, body: &Bytes) -> Bytes {
     }
 }
 
-/// A webhook whose signature and time hold. Whether it has been here before is still to be asked.
+/// A webhook whose signature holds. Whether its time is near and it has not been here before is still to be asked.
 #[must_use]
 pub struct SignedWebhook<'k> {
     body: Bytes,
     key_id: &'k str,
-    once: Option<(Vec<u8>, UnixSeconds)>,
+    timed: Option<Timed>,
+}
+
+/// What is signed with its time, and counts near it.
+struct Timed {
+    tag: Vec<u8>,
+    time: i64,
+    tolerance_seconds: i64,
 }
 
 impl<'k> SignedWebhook<'k> {
@@ -213,11 +214,11 @@ impl<'k> SignedWebhook<'k> {
         self.key_id
     }
 
-    /// Uses it up, where it has a time: within the window it counts once.
+    /// Uses it up, where it has a time: it counts near that, and once.
     ///
     /// # Errors
     ///
-    /// [`WebhookError::Replayed`]; [`WebhookError::StateUnavailable`] where it cannot be known and the policy says `closed`.
+    /// [`WebhookError::Stale`] and [`WebhookError::Replayed`]; [`WebhookError::StateUnavailable`] where it cannot be known and the policy says `closed`.
     pub async fn admit(
         self,
         workspace: &str,
@@ -226,7 +227,12 @@ impl<'k> SignedWebhook<'k> {
         now: UnixSeconds,
     ) -> Result<(VerifiedWebhook, UsedUp), WebhookError> {
         let mut used = UsedUp(None);
-        if let Some((tag, until)) = self.once {
+        if let Some(Timed { tag, time, tolerance_seconds }) = self.timed {
+            if now.0.abs_diff(time) > tolerance_seconds.unsigned_abs() {
+                return Err(WebhookError::Stale);
+            }
+            // The first second in which it would be too old anyway.
+            let until = UnixSeconds(time.saturating_add(tolerance_seconds).saturating_add(1));
             let key = Key::of(Space::Webhook, workspace, &tag);
             match (state.claim(key, Bytes::new(), until, now).await, on_failure) {
                 (Ok(Claimed::First), _) => used = UsedUp(Some(key)),
@@ -390,7 +396,12 @@ mod tests {
         ] {
             let headers = signed_by(&signature, SECRET, "body", time);
             let presented = PresentedSignature::read(&signature, &headers).expect("a signature");
-            assert_eq!(keys.verify(&presented, "body".into(), NOW).err(), expected, "{time}");
+            // Too far away, it tells whose it is all the same.
+            let signed = keys.verify(&presented, "body".into(), NOW).expect("signed");
+            assert_eq!(signed.key_id(), SECRET);
+            let state = Memory::new(MemoryLimits::default());
+            let admitted = signed.admit("acme", &state, OnFailure::Closed, NOW).now_or_never().expect("at once");
+            assert_eq!(admitted.err(), expected, "{time}");
         }
         for text in ["", "1795000000000", "-1", "+1795000000", "1795000000.0", "0x6afd2fc0", " ", "now"] {
             let mut headers = signed_by(&signature, SECRET, "body", NOW.0);

@@ -12,7 +12,7 @@ use prometheus_client::metrics::info::Info;
 
 use super::orders::{self, OrderReading};
 use super::usage::{TokenRisk, Usages};
-use super::usage_report::{Risks, WorkspaceReport};
+use super::usage_report::{KeyReport, Risks, WorkspaceReport};
 use crate::clock::{self, UnixSeconds};
 
 /// When one certificate in force ends.
@@ -291,18 +291,12 @@ fn encode_rates(encoder: &mut DescriptorEncoder<'_>, rates: &[RateReading]) -> f
 
 /// Only what happened: of ten thousand workspaces most are quiet.
 fn encode_usages(encoder: &mut DescriptorEncoder, workspaces: &[WorkspaceReport]) -> fmt::Result {
-    let keys = workspaces.iter().flat_map(|usage| usage.keys.iter().map(|key| (usage.workspace.as_str(), key)));
-    let mut used = keys.filter_map(|(workspace, key)| Some((workspace, key.key.as_str(), key.last_use?))).peekable();
-    if used.peek().is_some() {
-        let help = "When a key signed last, in seconds since 1970";
-        let gauge_type = ConstGauge::new(0_i64).metric_type();
-        let name = "key_last_use_timestamp_seconds";
-        let mut family = encoder.encode_descriptor(name, help, None, gauge_type)?;
-        for (workspace, key, last_use) in used {
-            let labels = [("workspace", workspace), ("key", key)];
-            ConstGauge::new(last_use).encode(family.encode_family(&labels)?)?;
-        }
-    }
+    let of_proofs = ("key_last_use_timestamp_seconds", "When a key signed last, in seconds since 1970");
+    encode_last_uses(encoder, of_proofs, workspaces, |usage| &usage.keys)?;
+    // Another name, since a key of either kind may have the id of one of the other.
+    let of_webhooks =
+        ("webhook_key_last_use_timestamp_seconds", "When a key for webhooks signed last, in seconds since 1970");
+    encode_last_uses(encoder, of_webhooks, workspaces, |usage| &usage.webhooks.keys)?;
     let risks = workspaces.iter().flat_map(|usage| {
         let Risks { no_expiry, long_life, shared } = usage.risks;
         let numbers = [(TokenRisk::NoExpiry, no_expiry), (TokenRisk::LongLife, long_life), (TokenRisk::Shared, shared)];
@@ -316,6 +310,25 @@ fn encode_usages(encoder: &mut DescriptorEncoder, workspaces: &[WorkspaceReport]
         for (workspace, risk, number) in risks {
             let labels = [("workspace", workspace), ("risk", risk)];
             ConstCounter::new(number).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
+}
+
+fn encode_last_uses(
+    encoder: &mut DescriptorEncoder,
+    (name, help): (&str, &str),
+    workspaces: &[WorkspaceReport],
+    keys: impl Fn(&WorkspaceReport) -> &[KeyReport],
+) -> fmt::Result {
+    let keys = workspaces.iter().flat_map(|usage| keys(usage).iter().map(|key| (usage.workspace.as_str(), key)));
+    let mut used = keys.filter_map(|(workspace, key)| Some((workspace, key.key.as_str(), key.last_use?))).peekable();
+    if used.peek().is_some() {
+        let gauge_type = ConstGauge::new(0_i64).metric_type();
+        let mut family = encoder.encode_descriptor(name, help, None, gauge_type)?;
+        for (workspace, key, last_use) in used {
+            let labels = [("workspace", workspace), ("key", key)];
+            ConstGauge::new(last_use).encode(family.encode_family(&labels)?)?;
         }
     }
     Ok(())

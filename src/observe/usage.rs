@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::usage_report::{KeyReport, Kinds, Risks, WorkspaceReport};
+use super::usage_report::{KeyReport, Kinds, Risks, WebhooksReport, WorkspaceReport};
 use crate::clock::UnixSeconds;
 use crate::policy::KeyUse;
 
@@ -34,6 +34,13 @@ impl Usages {
 pub enum Upheld {
     Verified,
     Refused,
+}
+
+/// What a key signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Proof(KeyUse),
+    Webhook,
 }
 
 /// What is unwise about tokens whose signature holds. Nothing is refused for it here: the policy may.
@@ -66,11 +73,9 @@ impl TokenRisk {
 #[derive(Debug)]
 pub(super) struct WorkspaceUsage {
     since: UnixSeconds,
-    keys: Mutex<BTreeMap<String, Arc<KeyUsage>>>,
-    /// Of keys that have no name in the policy.
-    unnamed: Uses,
-    /// What was presented and no key signed that counts for it.
-    unsigned: ByKind,
+    pub(super) proofs: Ring,
+    /// Apart: a key for webhooks may have the name of one for proofs.
+    pub(super) webhooks: Ring,
     no_expiry: AtomicU64,
     long_life: AtomicU64,
     shared: AtomicU64,
@@ -80,15 +85,58 @@ impl WorkspaceUsage {
     fn new(since: UnixSeconds) -> Self {
         Self {
             since,
-            keys: Mutex::default(),
-            unnamed: Uses::default(),
-            unsigned: ByKind::default(),
+            proofs: Ring::default(),
+            webhooks: Ring::default(),
             no_expiry: AtomicU64::new(0),
             long_life: AtomicU64::new(0),
             shared: AtomicU64::new(0),
         }
     }
 
+    pub(super) fn risk(&self, risk: TokenRisk) {
+        self.risks(risk).fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn risks(&self, risk: TokenRisk) -> &AtomicU64 {
+        match risk {
+            TokenRisk::NoExpiry => &self.no_expiry,
+            TokenRisk::LongLife => &self.long_life,
+            TokenRisk::Shared => &self.shared,
+        }
+    }
+
+    fn report(&self, id: &str) -> WorkspaceReport {
+        let (signed, keys) = self.proofs.report();
+        let (signed_webhooks, webhook_keys) = self.webhooks.report();
+        let number = |risk| self.risks(risk).load(Ordering::Relaxed);
+        WorkspaceReport {
+            workspace: id.to_owned(),
+            since: self.since.0,
+            signed,
+            signed_unnamed: self.proofs.unnamed.all(),
+            unsigned: Kinds { webhook: self.webhooks.unsigned.numbers().webhook, ..self.proofs.unsigned.numbers() },
+            risks: Risks {
+                no_expiry: number(TokenRisk::NoExpiry),
+                long_life: number(TokenRisk::LongLife),
+                shared: number(TokenRisk::Shared),
+            },
+            keys,
+            webhooks: WebhooksReport { signed: signed_webhooks, keys: webhook_keys },
+        }
+    }
+}
+
+/// Keys that follow one another: the share of each is of all that they signed.
+#[derive(Debug, Default)]
+pub(super) struct Ring {
+    keys: Mutex<BTreeMap<String, Arc<KeyUsage>>>,
+    /// Of keys that have no name in the policy.
+    unnamed: Uses,
+    /// What was presented and no key signed that counts for it.
+    unsigned: ByKind,
+}
+
+impl Ring {
     /// The use of a key that comes into force now, or stays so.
     pub(super) fn key(&self, id: &str, now: UnixSeconds) -> Arc<KeyUsage> {
         let mut keys = self.keys();
@@ -114,7 +162,7 @@ impl WorkspaceUsage {
     }
 
     /// Counts what a key signed.
-    pub(super) fn signed_by(&self, key: &KeyUsage, kind: KeyUse, upheld: Upheld, at: UnixSeconds) {
+    pub(super) fn signed_by(&self, key: &KeyUsage, kind: Kind, upheld: Upheld, at: UnixSeconds) {
         key.uses.count(kind, upheld);
         // Once a second at most, since it is the rest that costs.
         if key.last_use.load(Ordering::Relaxed) != at.0 && key.last_use.swap(at.0, Ordering::Relaxed) != at.0 {
@@ -125,25 +173,13 @@ impl WorkspaceUsage {
     }
 
     /// Counts what a key signed that has no name in the policy.
-    pub(super) fn signed_by_unnamed(&self, kind: KeyUse, upheld: Upheld) {
+    pub(super) fn signed_by_unnamed(&self, kind: Kind, upheld: Upheld) {
         self.unnamed.count(kind, upheld);
     }
 
     /// Counts what was presented and no key signed.
-    pub(super) fn unsigned(&self, kind: KeyUse) {
+    pub(super) fn unsigned(&self, kind: Kind) {
         self.unsigned.count(kind);
-    }
-
-    pub(super) fn risk(&self, risk: TokenRisk) {
-        self.risks(risk).fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn risks(&self, risk: TokenRisk) -> &AtomicU64 {
-        match risk {
-            TokenRisk::NoExpiry => &self.no_expiry,
-            TokenRisk::LongLife => &self.long_life,
-            TokenRisk::Shared => &self.shared,
-        }
     }
 
     fn keys(&self) -> MutexGuard<'_, BTreeMap<String, Arc<KeyUsage>>> {
@@ -156,23 +192,11 @@ impl WorkspaceUsage {
         keys.values().map(|key| key.uses.all()).sum::<u64>() + self.unnamed.all()
     }
 
-    fn report(&self, id: &str) -> WorkspaceReport {
+    /// All that any key signed, and each key by name.
+    fn report(&self) -> (u64, Vec<KeyReport>) {
         let keys = self.keys();
         let signed = self.signed(&keys);
-        let number = |risk| self.risks(risk).load(Ordering::Relaxed);
-        WorkspaceReport {
-            workspace: id.to_owned(),
-            since: self.since.0,
-            signed,
-            signed_unnamed: self.unnamed.all(),
-            unsigned: self.unsigned.numbers(),
-            risks: Risks {
-                no_expiry: number(TokenRisk::NoExpiry),
-                long_life: number(TokenRisk::LongLife),
-                shared: number(TokenRisk::Shared),
-            },
-            keys: keys.iter().map(|(id, key)| key.report(id, is_in_force(key), signed)).collect(),
-        }
+        (signed, keys.iter().map(|(id, key)| key.report(id, is_in_force(key), signed)).collect())
     }
 }
 
@@ -223,7 +247,7 @@ struct Uses {
 }
 
 impl Uses {
-    fn count(&self, kind: KeyUse, upheld: Upheld) {
+    fn count(&self, kind: Kind, upheld: Upheld) {
         match upheld {
             Upheld::Verified => self.verified.count(kind),
             Upheld::Refused => self.refused.count(kind),
@@ -241,15 +265,17 @@ struct ByKind {
     hashes: AtomicU64,
     payloads: AtomicU64,
     tickets: AtomicU64,
+    webhooks: AtomicU64,
 }
 
 impl ByKind {
-    fn count(&self, kind: KeyUse) {
+    fn count(&self, kind: Kind) {
         let counter = match kind {
-            KeyUse::Jwt => &self.tokens,
-            KeyUse::UserHash => &self.hashes,
-            KeyUse::EncryptedPayload => &self.payloads,
-            KeyUse::CollectorTicket => &self.tickets,
+            Kind::Proof(KeyUse::Jwt) => &self.tokens,
+            Kind::Proof(KeyUse::UserHash) => &self.hashes,
+            Kind::Proof(KeyUse::EncryptedPayload) => &self.payloads,
+            Kind::Proof(KeyUse::CollectorTicket) => &self.tickets,
+            Kind::Webhook => &self.webhooks,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }
@@ -260,6 +286,7 @@ impl ByKind {
             user_hash: self.hashes.load(Ordering::Relaxed),
             encrypted_payload: self.payloads.load(Ordering::Relaxed),
             collector_ticket: self.tickets.load(Ordering::Relaxed),
+            webhook: self.webhooks.load(Ordering::Relaxed),
         }
     }
 }
@@ -269,6 +296,8 @@ mod tests {
     use super::*;
 
     const VERIFIED: Upheld = Upheld::Verified;
+    const TOKEN: Kind = Kind::Proof(KeyUse::Jwt);
+    const HASH: Kind = Kind::Proof(KeyUse::UserHash);
 
     fn at(seconds: i64) -> UnixSeconds {
         UnixSeconds(seconds)
@@ -284,12 +313,12 @@ mod tests {
     fn what_holds_and_what_is_refused_count_apart_and_together_for_the_share() {
         let usages = Usages::default();
         let acme = usages.workspace("acme", at(100));
-        let [old, new] = ["old", "new"].map(|id| acme.key(id, at(100)));
-        acme.signed_by(&old, KeyUse::Jwt, VERIFIED, at(110));
-        acme.signed_by(&old, KeyUse::Jwt, Upheld::Refused, at(111));
-        acme.signed_by(&new, KeyUse::UserHash, VERIFIED, at(112));
-        acme.unsigned(KeyUse::Jwt);
-        acme.signed_by_unnamed(KeyUse::Jwt, VERIFIED);
+        let [old, new] = ["old", "new"].map(|id| acme.proofs.key(id, at(100)));
+        acme.proofs.signed_by(&old, TOKEN, VERIFIED, at(110));
+        acme.proofs.signed_by(&old, TOKEN, Upheld::Refused, at(111));
+        acme.proofs.signed_by(&new, HASH, VERIFIED, at(112));
+        acme.proofs.unsigned(TOKEN);
+        acme.proofs.signed_by_unnamed(TOKEN, VERIFIED);
         let found = key(&usages, "old");
         assert_eq!((found.verified.jwt, found.refused.jwt, found.signed_since), (1, 1, 4));
         assert_eq!((found.last_use, found.quiet_since, found.signed_since_quiet), (Some(111), 111, 2));
@@ -303,13 +332,13 @@ mod tests {
     fn a_key_that_stays_is_counted_on_and_one_that_comes_later_from_then() {
         let usages = Usages::default();
         let first = usages.workspace("acme", at(100));
-        let old = first.key("old", at(100));
-        first.signed_by(&old, KeyUse::Jwt, VERIFIED, at(110));
+        let old = first.proofs.key("old", at(100));
+        first.proofs.signed_by(&old, TOKEN, VERIFIED, at(110));
         // The next epoch is made while the one before is in force.
         let second = usages.workspace("acme", at(200));
-        let [still_old, new] = ["old", "new"].map(|id| second.key(id, at(200)));
+        let [still_old, new] = ["old", "new"].map(|id| second.proofs.key(id, at(200)));
         drop(old);
-        second.signed_by(&still_old, KeyUse::Jwt, VERIFIED, at(210));
+        second.proofs.signed_by(&still_old, TOKEN, VERIFIED, at(210));
         let found = key(&usages, "old");
         assert_eq!((found.since, found.verified.jwt, found.signed_since), (100, 2, 2));
         let found = key(&usages, "new");
@@ -323,14 +352,34 @@ mod tests {
     fn what_a_key_did_not_sign_while_it_was_gone_says_nothing() {
         let usages = Usages::default();
         let acme = usages.workspace("acme", at(100));
-        let [old, new] = ["old", "new"].map(|id| acme.key(id, at(100)));
+        let [old, new] = ["old", "new"].map(|id| acme.proofs.key(id, at(100)));
         drop(old);
         for second in 101..=150 {
-            acme.signed_by(&new, KeyUse::Jwt, VERIFIED, at(second));
+            acme.proofs.signed_by(&new, TOKEN, VERIFIED, at(second));
         }
-        let _back = acme.key("old", at(200));
+        let _back = acme.proofs.key("old", at(200));
         let found = key(&usages, "old");
         assert_eq!((found.since, found.quiet_since, found.signed_since_quiet), (100, 200, 0));
+    }
+
+    #[test]
+    fn a_key_for_webhooks_counts_apart_from_one_for_proofs_of_the_same_name() {
+        let usages = Usages::default();
+        let acme = usages.workspace("acme", at(100));
+        let [token_key, webhook_key] = [&acme.proofs, &acme.webhooks].map(|ring| ring.key("main", at(100)));
+        acme.proofs.signed_by(&token_key, TOKEN, VERIFIED, at(110));
+        for (second, upheld) in [(120, VERIFIED), (121, VERIFIED), (122, Upheld::Refused)] {
+            acme.webhooks.signed_by(&webhook_key, Kind::Webhook, upheld, at(second));
+        }
+        acme.webhooks.unsigned(Kind::Webhook);
+        drop(token_key);
+        let report = &usages.report()[0];
+        assert_eq!((report.signed, report.unsigned.proofs(), report.keys[0].in_force), (1, 0, false));
+        assert_eq!((report.keys[0].last_use, report.keys[0].signed_since_quiet), (Some(110), 0));
+        let WebhooksReport { signed, keys } = &report.webhooks;
+        let [key] = keys.as_slice() else { panic!("{keys:?}") };
+        assert_eq!((*signed, report.unsigned.webhook, key.in_force, key.last_use), (3, 1, true, Some(122)));
+        assert_eq!((key.verified.webhook, key.refused.webhook, key.verified.jwt), (2, 1, 0));
     }
 
     #[test]

@@ -25,9 +25,19 @@ pub struct WorkspaceReport {
     pub signed: u64,
     /// Those of them whose key has no name in the policy.
     pub signed_unnamed: u64,
-    /// Proofs that no key signed that is in force for them.
+    /// Proofs and webhooks that no key signed that is in force for them.
     pub unsigned: Kinds,
     pub risks: Risks,
+    /// By name; also those that have gone.
+    pub keys: Vec<KeyReport>,
+    pub webhooks: WebhooksReport,
+}
+
+/// The keys of one workspace that webhooks are signed with. One may have the name of a key for proofs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WebhooksReport {
+    /// Webhooks that any of its keys signed, also where they are refused for something else.
+    pub signed: u64,
     /// By name; also those that have gone.
     pub keys: Vec<KeyReport>,
 }
@@ -53,19 +63,26 @@ pub struct KeyReport {
     pub signed_since_quiet: u64,
 }
 
-/// Numbers of proofs by their kind.
+/// Numbers of what was signed, by its kind. A key signs either webhooks or proofs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kinds {
     pub jwt: u64,
     pub user_hash: u64,
     pub encrypted_payload: u64,
     pub collector_ticket: u64,
+    pub webhook: u64,
 }
 
 impl Kinds {
     /// Of every kind.
     #[must_use]
     pub fn all(self) -> u64 {
+        self.proofs() + self.webhook
+    }
+
+    /// Of every kind that says who somebody is, or what.
+    #[must_use]
+    pub fn proofs(self) -> u64 {
         self.jwt + self.user_hash + self.encrypted_payload + self.collector_ticket
     }
 }

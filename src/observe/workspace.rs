@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::counter::Counter;
+
 use super::alarm::Alarm;
 use super::handles::Handles;
 use super::latency::Latency;
 use super::metrics::{LeakLabels, Metrics, ProofLabels, RequestLabels, VerdictLabels, WorkspaceLabels};
 use super::shared_tokens::Sighting;
 use super::upstream_health::UpstreamHealth;
-use super::usage::{KeyUsage, LONG_LIFE_SECONDS, TokenRisk, Upheld, WorkspaceUsage};
+use super::usage::{KeyUsage, Kind, LONG_LIFE_SECONDS, Ring, TokenRisk, Upheld, WorkspaceUsage};
 use crate::clock::{self, UnixSeconds};
 use crate::decision::{Code, Force, Judged, Leak};
 use crate::policy::{KeyUse, Origin, Workspace};
@@ -31,8 +33,10 @@ pub struct WorkspaceMetrics {
     /// In the catalogue's order.
     attributes: Box<[AttributeMetrics]>,
     other_attribute: AttributeMetrics,
-    keys: Box<[(Box<str>, Arc<KeyUsage>)]>,
+    keys: NamedKeys,
     proofs: Handles<(&'static str, Option<usize>)>,
+    webhook_keys: NamedKeys,
+    webhooks: Handles<(&'static str, Option<usize>)>,
     usage: Arc<WorkspaceUsage>,
     /// A token that lives longer is unwise; `None` where the policy refuses it.
     long_life_seconds: Option<i64>,
@@ -42,6 +46,9 @@ pub struct WorkspaceMetrics {
     state: Alarm,
     upstream: Arc<UpstreamHealth>,
 }
+
+/// The policy's, each with its use.
+type NamedKeys = Box<[(Box<str>, Arc<KeyUsage>)]>;
 
 /// What became of the proof of a request.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +101,9 @@ impl WorkspaceMetrics {
         let attributes = workspace.catalogue.attributes().iter().map(|attribute| attribute.name.as_str());
         let keys = workspace.identity.keys.iter().map(|key| key.id.as_str());
         let keys = keys.chain(workspace.identity.key_sets.iter().map(|set| set.id.as_str()));
-        let of_all = Self::of(metrics, &workspace.id, &workspace.upstream, operations, attributes, keys);
+        let webhook_keys = workspace.webhooks.keys.iter().map(|key| key.id.as_str());
+        let of_all =
+            Self::of(metrics, &workspace.id, &workspace.upstream, operations, attributes, (keys, webhook_keys));
         let long_life_seconds = workspace.identity.max_lifetime.is_none().then_some(LONG_LIFE_SECONDS);
         Self { long_life_seconds, ..of_all }
     }
@@ -105,7 +114,7 @@ impl WorkspaceMetrics {
         upstream: &str,
         operations: impl IntoIterator<Item = (&'n str, Class)>,
         attributes: impl IntoIterator<Item = &'n str>,
-        keys: impl IntoIterator<Item = &'n str>,
+        (keys, webhook_keys): (impl IntoIterator<Item = &'n str>, impl IntoIterator<Item = &'n str>),
     ) -> Self {
         let id: Arc<str> = id.into();
         let now = clock::now_seconds();
@@ -120,8 +129,10 @@ impl WorkspaceMetrics {
             other_operation: operation(OTHER, None),
             attributes: attributes.into_iter().map(AttributeMetrics::new).collect(),
             other_attribute: AttributeMetrics::new(OTHER),
-            keys: keys.into_iter().map(|key| (key.into(), usage.key(key, now))).collect(),
+            keys: named(&usage.proofs, keys, now),
             proofs: Handles::default(),
+            webhook_keys: named(&usage.webhooks, webhook_keys, now),
+            webhooks: Handles::default(),
             usage,
             long_life_seconds: Some(LONG_LIFE_SECONDS),
             token_salt: metrics.shared_tokens.hasher().hash_one(&*id),
@@ -197,23 +208,38 @@ impl WorkspaceMetrics {
         let CountedProof { verdict, key_id, kind, upheld, at } = *proof;
         let index = key_id.and_then(|id| self.keys.iter().position(|(key, _)| **key == *id));
         let key = index.and_then(|index| self.keys.get(index));
-        self.proofs.count((verdict, index), || {
-            let key = key.map_or("", |(key, _)| key);
-            let labels = ProofLabels { workspace: (*self.id).to_owned(), verdict, key: key.to_owned() };
-            self.metrics.proofs.get_or_create_owned(&labels)
-        });
-        match (kind, key) {
-            (Some(kind), Some((_, usage))) => self.usage.signed_by(usage, kind, upheld, at),
-            (Some(kind), None) if key_id.is_some() => self.usage.signed_by_unnamed(kind, upheld),
-            (Some(kind), None) => self.usage.unsigned(kind),
+        self.proofs.count((verdict, index), || self.proof_counter(verdict, key.map_or("", |(key, _)| key)));
+        match (kind.map(Kind::Proof), key) {
+            (Some(kind), Some((_, usage))) => self.usage.proofs.signed_by(usage, kind, upheld, at),
+            (Some(kind), None) if key_id.is_some() => self.usage.proofs.signed_by_unnamed(kind, upheld),
+            (Some(kind), None) => self.usage.proofs.unsigned(kind),
             (None, _) => {}
         }
+    }
+
+    fn proof_counter(&self, verdict: &'static str, key: &str) -> Counter {
+        let labels = ProofLabels { workspace: (*self.id).to_owned(), verdict, key: key.to_owned() };
+        self.metrics.proofs.get_or_create_owned(&labels)
+    }
+
+    /// Counts a webhook that a key of the policy signed. `verdict` is the finding about its signature, which no proof has.
+    pub fn webhook(&self, verdict: &'static str, key_id: &str, upheld: Upheld, at: UnixSeconds) {
+        let index = self.webhook_keys.iter().position(|(key, _)| **key == *key_id);
+        self.webhooks.count((verdict, index), || self.proof_counter(verdict, key_id));
+        if let Some((_, usage)) = index.and_then(|index| self.webhook_keys.get(index)) {
+            self.usage.webhooks.signed_by(usage, Kind::Webhook, upheld, at);
+        }
+    }
+
+    /// Counts a webhook that no key in force signed.
+    pub fn webhook_unsigned(&self) {
+        self.usage.webhooks.unsigned(Kind::Webhook);
     }
 
     /// Counts a collector ticket that holds. One that does not is no use of its key: nothing depends on it.
     pub fn ticket(&self, key_id: &str, at: UnixSeconds) {
         if let Some((_, usage)) = self.keys.iter().find(|(key, _)| **key == *key_id) {
-            self.usage.signed_by(usage, KeyUse::CollectorTicket, Upheld::Verified, at);
+            self.usage.proofs.signed_by(usage, Kind::Proof(KeyUse::CollectorTicket), Upheld::Verified, at);
         }
     }
 
@@ -245,6 +271,10 @@ impl WorkspaceMetrics {
     pub fn risk(&self, risk: TokenRisk) {
         self.usage.risk(risk);
     }
+}
+
+fn named<'n>(ring: &Ring, keys: impl IntoIterator<Item = &'n str>, now: UnixSeconds) -> NamedKeys {
+    keys.into_iter().map(|key| (key.into(), ring.key(key, now))).collect()
 }
 
 /// What is counted of one operation of one workspace.
@@ -331,7 +361,7 @@ mod tests {
             "attributes",
             [("ping", Class::Update), ("frame", Class::Pass)],
             ["plan", "email"],
-            ["web-2026"],
+            (["web-2026"], ["web-2026", "hooks-2026"]),
         )
     }
 
@@ -445,6 +475,36 @@ mod tests {
         let [workspace] = report.as_slice() else { panic!("{report:?}") };
         assert_eq!((workspace.signed, workspace.unsigned.jwt), (2, 1));
         assert_eq!((workspace.keys[0].verified.jwt, workspace.keys[0].refused.jwt), (1, 1));
+    }
+
+    #[test]
+    fn webhooks_count_by_their_key_and_not_by_a_key_for_tokens_of_the_same_name() {
+        let metrics = Metrics::new();
+        let acme = acme(&metrics);
+        acme.proof(&proof("valid", Some("web-2026")));
+        for (key, upheld, at) in [
+            ("web-2026", Upheld::Verified, 1_795_000_010),
+            ("web-2026", Upheld::Refused, 1_795_000_020),
+            ("hooks-2026", Upheld::Verified, 1_795_000_030),
+        ] {
+            acme.webhook("webhook_valid", key, upheld, UnixSeconds(at));
+        }
+        acme.webhook_unsigned();
+        let proofs = |verdict: &str, key: &str| {
+            format!(r#"countersign_proofs_total{{workspace="acme",verdict="{verdict}",key="{key}"}}"#)
+        };
+        check(&metrics, &proofs("valid", "web-2026"), 1.0);
+        check(&metrics, &proofs("webhook_valid", "web-2026"), 2.0);
+        check(&metrics, &proofs("webhook_valid", "hooks-2026"), 1.0);
+        let last_use = |name: &str, key: &str| {
+            format!(r#"countersign_{name}_last_use_timestamp_seconds{{workspace="acme",key="{key}"}}"#)
+        };
+        check(&metrics, &last_use("key", "web-2026"), 1_795_000_000.0);
+        check(&metrics, &last_use("webhook_key", "web-2026"), 1_795_000_020.0);
+        check(&metrics, &last_use("webhook_key", "hooks-2026"), 1_795_000_030.0);
+        assert!(!metrics.encode().contains(&last_use("key", "hooks-2026")));
+        let report = &metrics.usage()[0];
+        assert_eq!((report.signed, report.webhooks.signed, report.unsigned.webhook), (1, 3, 1));
     }
 
     #[test]

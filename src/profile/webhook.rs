@@ -22,6 +22,15 @@ pub enum WebhookAlgorithm {
 }
 
 impl WebhookAlgorithm {
+    /// As people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            WebhookAlgorithm::HmacSha1 => "HMAC-SHA1",
+            WebhookAlgorithm::HmacSha256 => "HMAC-SHA256",
+        }
+    }
+
     /// The length of a signature, in bytes.
     #[must_use]
     pub fn tag_bytes(self) -> usize {

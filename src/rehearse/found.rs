@@ -9,8 +9,8 @@ use super::body::Placed;
 use crate::decision::{Judged, Update, Value, Verdict};
 use crate::envelope::{Rewritten, json, read_again};
 use crate::epoch::Tenant;
-use crate::gateway::{Arriving, Witness};
-use crate::identity::Proofs;
+use crate::gateway::{Arriving, WEBHOOK_VALID, Witness};
+use crate::identity::{Proofs, WebhookError};
 use crate::policy::{ExpectedVerdict, Passage, word};
 use crate::profile::{Body, Document, DocumentAt, Operation};
 
@@ -129,11 +129,6 @@ impl Notes {
         Found { outcome, workspace, proof, would_refuse, verdicts, goes_on, fields, body }
     }
 
-    /// What is found about the signature of a webhook.
-    pub(super) fn proof(&mut self, verdict: &'static str) {
-        self.proof = Some(verdict);
-    }
-
     /// A request that nobody opens.
     pub(super) fn unopened(&mut self, tenant: &Tenant) {
         self.workspace = Some(tenant.workspace.id.clone());
@@ -197,6 +192,10 @@ impl Witness for Notes {
 
     fn proofs(&mut self, _: &Tenant, proofs: &Proofs<'_>) {
         self.proof = Some(proofs.verdict().code());
+    }
+
+    fn webhook(&mut self, _: &Tenant, key_id: Option<&str>, _: Result<(), WebhookError>) {
+        self.proof = key_id.map(|_| WEBHOOK_VALID);
     }
 
     fn would_refuse(&mut self, code: &'static str) {

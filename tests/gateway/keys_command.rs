@@ -1,5 +1,7 @@
 //! `countersign keys` as somebody types it: the real binary asks a real gateway that has seen real tokens.
 
+mod for_webhooks;
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Output};

@@ -13,7 +13,7 @@ use crate::support::client::connect_tls;
 use crate::support::token::now;
 use crate::support::{Bench, NOBODY, SECRET, Setup, TestUpstream};
 
-const INTERCOM: &str = r#"
+pub const INTERCOM: &str = r#"
 profile = "intercom-webhooks"
 upstream = "attributes"
 mode = "enforce"
@@ -29,10 +29,10 @@ secret = { env = "TEST_SECRET" }
 const OTHER_SECRET: &str = "another-secret-0123456789abcdef01234567";
 
 /// Not tidy, so that whoever writes it anew changes it.
-const BODY: &str = "{ \"topic\":\"contact.created\",\"n\":1.10, \"n\":2,\"\\u0041\":9007199254740993 }\n";
+pub const BODY: &str = "{ \"topic\":\"contact.created\",\"n\":1.10, \"n\":2,\"\\u0041\":9007199254740993 }\n";
 
 /// The digits of an HMAC, by openssl.
-fn hmac(digest: &str, secret: &str, message: &[u8]) -> String {
+pub fn hmac(digest: &str, secret: &str, message: &[u8]) -> String {
     let mut child = Command::new("openssl")
         .args(["dgst", digest, "-hmac", secret, "-r"])
         .stdin(Stdio::piped())
@@ -52,7 +52,7 @@ async fn intercom(change: impl FnOnce(Setup) -> Setup) -> Bench {
     Bench::start(|upstream| change(Setup::new(upstream).workspace("hooks", INTERCOM))).await
 }
 
-fn request(path: &str, headers: &[(&'static str, &str)], body: &[u8]) -> Request<Vec<u8>> {
+pub fn request(path: &str, headers: &[(&'static str, &str)], body: &[u8]) -> Request<Vec<u8>> {
     let mut request = Request::post(path).body(body.to_vec()).expect("a request");
     let mut map = HeaderMap::new();
     map.insert("content-type", "application/json".parse().expect("a header"));
@@ -63,7 +63,7 @@ fn request(path: &str, headers: &[(&'static str, &str)], body: &[u8]) -> Request
     request
 }
 
-const HOOKS: &str = "/intercom/webhooks";
+pub const HOOKS: &str = "/intercom/webhooks";
 
 #[tokio::test]
 async fn what_the_vendor_signed_goes_on_to_the_byte() {
@@ -229,7 +229,7 @@ async fn of_two_workspaces_on_one_host_each_has_its_own_secret() {
     assert_eq!(bench.refused(to("?app_id=a1&app_id=b1"), 400).await, "workspace_twice");
 }
 
-const CHATWOOT: &str = "/chatwoot/webhooks";
+pub const CHATWOOT: &str = "/chatwoot/webhooks";
 
 /// The headers of a webhook that was sent so many seconds from now.
 fn chatwoot(from_now: i64, body: &str) -> Vec<(&'static str, String)> {
@@ -256,6 +256,8 @@ async fn where_a_time_is_signed_a_webhook_counts_near_it_and_once() {
     }
     for from_now in [-301, 400, -3_000_000] {
         assert_eq!(bench.refused(chatwoot_request(&chatwoot(from_now, BODY)), 401).await, "webhook_stale");
+        let record = bench.record();
+        assert_eq!((&record["proof"], &record["key"]), (&"webhook_valid".into(), &"client-secret".into()));
     }
     let mut later = chatwoot(-400, BODY);
     later[0].1 = now().to_string();

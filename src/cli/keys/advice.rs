@@ -2,11 +2,14 @@
 
 use crate::identity::{moment, span};
 use crate::observe::{KeyReport, WorkspaceReport};
-use crate::policy::{KeyPolicy, KeyTerm, KeyUse, word};
+use crate::policy::{KeyPolicy, KeyTerm, KeyUse, WebhookKey, word};
 use crate::profile::Platforms;
 
 /// A key that signed nothing can go after so many proofs that others signed.
 pub(super) const SIGNED_MIN: u64 = 10_000;
+
+/// And after so many webhooks: all are signed by one vendor's servers, and not for as many pages as there are users.
+pub(super) const SIGNED_WEBHOOKS_MIN: u64 = 100;
 
 /// And after so many seconds: who comes on workdays alone was there.
 pub(super) const QUIET_SECONDS_MIN: i64 = 7 * DAY_SECONDS;
@@ -24,37 +27,82 @@ pub(super) struct Advice {
     pub(super) is_finding: bool,
 }
 
-/// One key among those of its workspace.
+/// One key among those that follow one another.
 pub(super) struct Asked<'k> {
-    pub(super) key: &'k KeyPolicy,
-    /// All of the workspace's, in the policy.
-    pub(super) keys: &'k [KeyPolicy],
-    /// What the gateway has counted; `None` where it does not have the workspace.
-    pub(super) counted: Option<&'k WorkspaceReport>,
-    pub(super) now: i64,
+    /// `key`, or another word where there may be a key of the same id.
+    title: &'static str,
+    pub(super) id: &'k str,
+    pub(super) term: KeyTerm,
+    /// What the gateway has counted; `None` where it does not have the key.
+    pub(super) report: Option<&'k KeyReport>,
+    /// What the keys sign.
+    noun: &'static str,
+    /// What no other key that is in force is for.
+    only_for: Option<String>,
+    /// What no other key is for when it has ended.
+    only_for_at_end: Option<String>,
+    signed_min: u64,
+    now: i64,
 }
 
-impl Asked<'_> {
-    pub(super) fn report(&self) -> Option<&KeyReport> {
-        let keys = &self.counted?.keys;
-        keys.iter().find(|report| report.key == self.key.id && report.in_force)
+impl<'k> Asked<'k> {
+    /// Of the key of a policy among `keys`, all of its workspace's; `counted` is `None` where the gateway does not have that.
+    pub(super) fn of_key(
+        key: &'k KeyPolicy,
+        keys: &[KeyPolicy],
+        counted: Option<&'k WorkspaceReport>,
+        now: i64,
+    ) -> Self {
+        Self {
+            title: "key",
+            id: &key.id,
+            term: key.term,
+            report: counted.and_then(|counted| in_force(&counted.keys, &key.id)),
+            noun: counted.map_or("tokens", noun),
+            only_for: only_for(key, keys, now),
+            only_for_at_end: key.term.not_after.and_then(|end| only_for(key, keys, end)),
+            signed_min: SIGNED_MIN,
+            now,
+        }
+    }
+
+    /// Of a key for webhooks, likewise.
+    pub(super) fn of_webhook_key(
+        key: &'k WebhookKey,
+        keys: &[WebhookKey],
+        counted: Option<&'k WorkspaceReport>,
+        now: i64,
+    ) -> Self {
+        let only_for = |at| {
+            let is_alone = !keys.iter().any(|other| other.id != key.id && other.term.holds(at));
+            is_alone.then(|| "webhooks".to_owned())
+        };
+        Self {
+            title: "webhook key",
+            id: &key.id,
+            term: key.term,
+            report: counted.and_then(|counted| in_force(&counted.webhooks.keys, &key.id)),
+            noun: "webhooks",
+            only_for: only_for(now),
+            only_for_at_end: key.term.not_after.and_then(only_for),
+            signed_min: SIGNED_WEBHOOKS_MIN,
+            now,
+        }
     }
 
     /// What to do with it.
     pub(super) fn advice(&self) -> Advice {
-        let id = &self.key.id;
-        let fine = |told: String| Advice { sentence: format!("key `{id}` {told}"), is_finding: false };
-        let (Some(report), Some(counted)) = (self.report(), self.counted) else {
+        let Self { title, id, report, noun, signed_min, now, ref only_for, ref only_for_at_end, .. } = *self;
+        let KeyTerm { not_before, not_after } = self.term;
+        let fine = |told: String| Advice { sentence: format!("{title} `{id}` {told}"), is_finding: false };
+        let Some(report) = report else {
             return fine("is not in the running gateway: was the policy reloaded?".to_owned());
         };
-        let KeyTerm { not_before, not_after } = self.key.term;
         let (ends_in, begins_in) =
-            (not_after.map(|end| end.saturating_sub(self.now)), not_before.map(|begin| begin.saturating_sub(self.now)));
-        let only_for = self.only_for();
-        let noun = noun(counted);
+            (not_after.map(|end| end.saturating_sub(now)), not_before.map(|begin| begin.saturating_sub(now)));
         if let (Some(ends_in @ ..=0), Some(end)) = (ends_in, not_after) {
             let (ago, end) = (span((-i128::from(ends_in)).max(0)), moment(end.into()));
-            return fine(match &only_for {
+            return fine(match only_for {
                 Some(what) => format!("ended {ago} ago, at {end}, and no other key is for {what}: add one"),
                 None => format!("ended {ago} ago, at {end}, and verifies nothing: safe to remove"),
             });
@@ -62,11 +110,11 @@ impl Asked<'_> {
         if let (Some(begins_in @ 1..), Some(begin)) = (begins_in, not_before) {
             return fine(format!("begins in {}, at {}", span(begins_in.into()), moment(begin.into())));
         }
-        let quiet = self.now.saturating_sub(report.quiet_since);
-        let last_use = report.last_use.filter(|last_use| self.now.saturating_sub(*last_use) < QUIET_SECONDS_MIN);
+        let quiet = now.saturating_sub(report.quiet_since);
+        let last_use = report.last_use.filter(|last_use| now.saturating_sub(*last_use) < QUIET_SECONDS_MIN);
         if let Some(last_use) = last_use {
             let signs = format!("signs {} of the {noun}", share(signed(report), report.signed_since));
-            let used = format!("last {} ago", span(self.now.saturating_sub(last_use).max(0).into()));
+            let used = format!("last {} ago", span(now.saturating_sub(last_use).max(0).into()));
             return match (ends_in, not_after) {
                 (Some(ends_in @ ..=ENDS_SOON_SECONDS), Some(end)) => {
                     let (ends_in, end) = (span(ends_in.into()), moment(end.into()));
@@ -80,6 +128,14 @@ impl Asked<'_> {
         }
         if let Some(what) = only_for {
             let since = date(report.quiet_since);
+            // What comes seldom would be refused all the same.
+            if let (Some(ends_in @ ..=ENDS_SOON_SECONDS), Some(end), Some(what)) = (ends_in, not_after, only_for_at_end)
+            {
+                let (ends_in, end) = (span(ends_in.into()), moment(end.into()));
+                return fine(format!(
+                    "signed nothing since {since}, and ends in {ends_in}, at {end}: no other key is for {what} then, add one"
+                ));
+            }
             return fine(format!("signed nothing since {since}, and stays: no other key is for {what}"));
         }
         let others = report.signed_since_quiet;
@@ -88,39 +144,16 @@ impl Asked<'_> {
             return fine(format!("signed nothing yet, counted for {counted} only: ask again when it is {enough}"));
         }
         let signed = format!("signed 0 of the last {} {noun} since {}", grouped(others), date(report.quiet_since));
-        fine(if others < SIGNED_MIN {
-            format!("{signed}: too few to say more, ask again when there are {}", grouped(SIGNED_MIN))
+        fine(if others < signed_min {
+            format!("{signed}: too few to say more, ask again when there are {}", grouped(signed_min))
         } else {
             format!("{signed}: safe to remove")
         })
     }
 
-    /// What no other key that is in force is for, on all of its platforms.
-    fn only_for(&self) -> Option<String> {
-        let platforms = self.key.platforms;
-        let others = self.keys.iter().filter(|other| {
-            let covers = platforms.iter().all(|platform| other.platforms.has(platform));
-            other.id != self.key.id && other.term.holds(self.now) && covers
-        });
-        let others: Vec<KeyUse> = others.flat_map(|other| &other.uses).copied().collect();
-        let alone = self.key.uses.iter().find(|uses| !others.contains(uses));
-        alone.map(|uses| {
-            let what = match uses {
-                KeyUse::Jwt => "tokens",
-                KeyUse::UserHash => "user hashes",
-                KeyUse::EncryptedPayload => "encrypted settings",
-                KeyUse::CollectorTicket => "collector tickets",
-            };
-            match some_platforms(self.key) {
-                Some(platforms) => format!("{what} from {}", platforms.join(", ")),
-                None => what.to_owned(),
-            }
-        })
-    }
-
     /// `in force`, and until when.
     pub(super) fn term(&self) -> String {
-        let KeyTerm { not_before, not_after } = self.key.term;
+        let KeyTerm { not_before, not_after } = self.term;
         match (not_before.filter(|begin| *begin > self.now), not_after) {
             (_, Some(end)) if end <= self.now => format!("ended {}", date(end)),
             (Some(begin), _) => format!("from {}", date(begin)),
@@ -130,7 +163,7 @@ impl Asked<'_> {
     }
 
     pub(super) fn state(&self) -> &'static str {
-        let KeyTerm { not_before, not_after } = self.key.term;
+        let KeyTerm { not_before, not_after } = self.term;
         if not_after.is_some_and(|end| end <= self.now) {
             "ended"
         } else if not_before.is_some_and(|begin| begin > self.now) {
@@ -139,6 +172,33 @@ impl Asked<'_> {
             "in_force"
         }
     }
+}
+
+/// What was counted of a key that the policies in force have.
+pub(super) fn in_force<'r>(keys: &'r [KeyReport], id: &str) -> Option<&'r KeyReport> {
+    keys.iter().find(|report| report.key == id && report.in_force)
+}
+
+/// What no other key that is in force is for, on all platforms of this one.
+fn only_for(key: &KeyPolicy, keys: &[KeyPolicy], now: i64) -> Option<String> {
+    let others = keys.iter().filter(|other| {
+        let covers = key.platforms.iter().all(|platform| other.platforms.has(platform));
+        other.id != key.id && other.term.holds(now) && covers
+    });
+    let others: Vec<KeyUse> = others.flat_map(|other| &other.uses).copied().collect();
+    let alone = key.uses.iter().find(|uses| !others.contains(uses));
+    alone.map(|uses| {
+        let what = match uses {
+            KeyUse::Jwt => "tokens",
+            KeyUse::UserHash => "user hashes",
+            KeyUse::EncryptedPayload => "encrypted settings",
+            KeyUse::CollectorTicket => "collector tickets",
+        };
+        match some_platforms(key) {
+            Some(platforms) => format!("{what} from {}", platforms.join(", ")),
+            None => what.to_owned(),
+        }
+    })
 }
 
 /// All that a key signed, also what was refused for something else: it is in use.

@@ -1,6 +1,6 @@
 use super::*;
-use crate::observe::{Kinds, Risks};
-use crate::policy::{Algorithm, KeySource, SecretEncoding, SecretSource};
+use crate::observe::{Kinds, Risks, WebhooksReport};
+use crate::policy::{Algorithm, KeySource, SecretEncoding, SecretSource, WebhookKey};
 use crate::profile::{Platform, Platforms};
 
 /// 2026-11-27T12:00:00Z.
@@ -52,14 +52,14 @@ fn counted(report: KeyReport) -> WorkspaceReport {
         unsigned: tokens(9_000_000),
         risks: Risks::default(),
         keys: vec![report],
+        webhooks: WebhooksReport::default(),
     }
 }
 
 #[track_caller]
 fn check_with(key: &KeyPolicy, others: &[KeyPolicy], counted: Option<WorkspaceReport>, expected: (&str, bool)) {
     let keys = [std::slice::from_ref(key), others].concat();
-    let asked = Asked { key, keys: &keys, counted: counted.as_ref(), now: NOW };
-    let Advice { sentence, is_finding } = asked.advice();
+    let Advice { sentence, is_finding } = Asked::of_key(key, &keys, counted.as_ref(), NOW).advice();
     assert_eq!((sentence.as_str(), is_finding), expected);
 }
 
@@ -158,6 +158,21 @@ fn the_only_key_for_something_is_never_safe_to_remove() {
 }
 
 #[test]
+fn the_only_key_for_something_that_ends_soon_wants_another_though_nothing_came() {
+    let alone = key("web-2026-05", &[KeyUse::Jwt], None, Some(NOW + 3 * DAY_SECONDS));
+    let told = "key `web-2026-05` signed nothing since 2026-11-20, and ends in 3 days, at 2026-11-30T12:00:00Z: no other key is for tokens then, add one";
+    check_with(&alone, &[], Some(counted(quiet())), (told, false));
+    let late = key("web-2027-01", &[KeyUse::Jwt], Some(NOW + 3 * DAY_SECONDS + 1), None);
+    check_with(&alone, &[late], Some(counted(quiet())), (told, false));
+    // One that follows it to the second.
+    let next = key("web-2027-01", &[KeyUse::Jwt], Some(NOW + 3 * DAY_SECONDS), None);
+    let told = "key `web-2026-05` signed nothing since 2026-11-20, and stays: no other key is for tokens";
+    check_with(&alone, &[next], Some(counted(quiet())), (told, false));
+    let later = key("web-2026-05", &[KeyUse::Jwt], None, Some(NOW + ENDS_SOON_SECONDS + 1));
+    check_with(&later, &[], Some(counted(quiet())), (told, false));
+}
+
+#[test]
 fn a_key_that_the_gateway_does_not_have_is_no_idle_one() {
     let told = "key `web-2026-05` is not in the running gateway: was the policy reloaded?";
     let gone = KeyReport { in_force: false, ..quiet() };
@@ -176,6 +191,48 @@ fn a_key_that_came_back_is_counted_from_then() {
 fn where_hashes_were_seen_all_are_proofs() {
     let hashes = KeyReport { verified: Kinds { user_hash: 481_646, ..Kinds::default() }, refused: tokens(0), ..busy() };
     check(None, None, hashes, ("key `web-2026-05` signs 40 % of the proofs, last 3 seconds ago", false));
+}
+
+/// Of `old` beside these keys for webhooks, with what the gateway counted of it.
+#[track_caller]
+fn check_webhook(not_after: Option<i64>, others: &[(&str, KeyTerm)], report: KeyReport, expected: (&str, bool)) {
+    let key = |id: &str, term: KeyTerm| WebhookKey {
+        id: id.to_owned(),
+        secret: SecretSource::Env("SECRET".to_owned()),
+        encoding: SecretEncoding::Text,
+        term,
+    };
+    let old = key("old", KeyTerm { not_before: None, not_after });
+    let keys: Vec<_> = others.iter().map(|(id, term)| key(id, *term)).chain([old.clone()]).collect();
+    // A key for tokens of the same id says nothing of it.
+    let mut counted = counted(KeyReport { key: "old".to_owned(), ..busy() });
+    counted.webhooks.keys = vec![KeyReport { key: "old".to_owned(), ..report }];
+    let Advice { sentence, is_finding } = Asked::of_webhook_key(&old, &keys, Some(&counted), NOW).advice();
+    assert_eq!((sentence.as_str(), is_finding), expected);
+}
+
+#[test]
+fn keys_for_webhooks_follow_one_another_like_others_and_a_hundred_are_enough() {
+    let new = ("new", KeyTerm::default());
+    let webhooks = |number| Kinds { webhook: number, ..Kinds::default() };
+    let busy = KeyReport { verified: webhooks(40), refused: webhooks(0), signed_since: 100, ..busy() };
+    let told = "webhook key `old` signs 40 % of the webhooks, last 3 seconds ago";
+    check_webhook(None, &[new], busy.clone(), (told, false));
+    let told = "webhook key `old` ends in 3 days, at 2026-11-30T12:00:00Z, and still signs 40 % of the webhooks, last 3 seconds ago: let another key sign before that";
+    check_webhook(Some(NOW + 3 * DAY_SECONDS), &[new], busy, (told, true));
+    let after = |number| KeyReport { signed_since: number, signed_since_quiet: number, ..quiet() };
+    let told = "webhook key `old` signed 0 of the last 100 webhooks since 2026-11-20: safe to remove";
+    check_webhook(None, &[new], after(100), (told, false));
+    let told = "webhook key `old` signed 0 of the last 99 webhooks since 2026-11-20: too few to say more, ask again when there are 100";
+    check_webhook(None, &[new], after(99), (told, false));
+    let told = "webhook key `old` signed nothing since 2026-11-20, and stays: no other key is for webhooks";
+    let ended = ("ended", KeyTerm { not_before: None, not_after: Some(NOW) });
+    check_webhook(None, &[ended], after(100), (told, false));
+    let told = "webhook key `old` signed nothing since 2026-11-20, and ends in 1 day, at 2026-11-28T12:00:00Z: no other key is for webhooks then, add one";
+    check_webhook(Some(NOW + DAY_SECONDS), &[ended], after(100), (told, false));
+    let told =
+        "webhook key `old` ended 1 minute ago, at 2026-11-27T11:59:00Z, and no other key is for webhooks: add one";
+    check_webhook(Some(NOW - 60), &[], quiet(), (told, false));
 }
 
 #[test]
