@@ -1,7 +1,7 @@
 //! The trusted domains, looked at from time to time where the policy says so.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +17,9 @@ use crate::survey::{Authorities, AuthoritiesError, DomainReport, Looking, Visit,
 
 /// For each step of one domain.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How soon it is tried again where nobody could be asked: the file of authorities may come.
+const RETRY: Duration = Duration::from_secs(60);
 
 /// Looks at the trusted domains and tells of them.
 pub(super) struct Domains {
@@ -37,24 +40,25 @@ impl Domains {
 
     /// Looks as often as the policy in force says; at once where the domains or the settings are others. Never, where it says nothing.
     pub(super) async fn run(mut self, mut reloaded: watch::Receiver<()>) {
+        // What was asked last, and when it is due again.
         let mut last: Option<(Asked, Instant)> = None;
         let mut epoch = self.epochs.current();
         let mut asked = asked_by(&epoch);
         loop {
             if let Some(asked) = &asked {
                 let is_same = last.as_ref().is_some_and(|(before, _)| before == asked);
-                let due = last.as_ref().filter(|_| is_same).map(|(_, at)| *at + asked.0.check);
+                let due = last.as_ref().filter(|_| is_same).map(|(_, due)| *due);
                 if due.is_none_or(|due| due <= Instant::now()) {
                     let at = Instant::now();
-                    self.look(asked).await;
-                    last = Some((asked.clone(), at));
+                    let again = if self.look(asked).await.is_ok() { asked.0.check } else { RETRY };
+                    last = Some((asked.clone(), at + again));
                     continue;
                 }
             } else if last.take().is_some() {
                 self.told.clear();
                 self.state.domains(Vec::new());
             }
-            let due = last.as_ref().map(|(asked, at)| *at + asked.0.check);
+            let due = last.as_ref().map(|(_, due)| *due);
             let wait = async {
                 match due {
                     Some(due) => sleep_until(due).await,
@@ -77,14 +81,9 @@ impl Domains {
         }
     }
 
-    async fn look(&mut self, (settings, visits): &Asked) {
-        let authorities = match authorities(settings.ca.as_deref()) {
-            Ok(authorities) => authorities,
-            Err(error) => {
-                tracing::error!(%error, "domains_not_asked: `ca` of `[domains]`");
-                return;
-            }
-        };
+    async fn look(&mut self, (settings, visits): &Asked) -> Result<(), NotAsked> {
+        let authorities = authorities(settings.ca.as_deref())
+            .inspect_err(|error| tracing::error!(%error, "domains_not_asked: `ca` of `[domains]`"))?;
         let looking = Looking {
             resolve: &[],
             authorities: &authorities,
@@ -110,6 +109,7 @@ impl Domains {
         self.told = told;
         let unfit = reports.iter().filter(|report| report.has_findings()).count();
         tracing::info!(domains = reports.len(), unfit, "trusted_domains_asked");
+        Ok(())
     }
 }
 
@@ -122,11 +122,19 @@ fn asked_by(epoch: &Epoch) -> Option<Asked> {
     Some((settings, visits))
 }
 
-fn authorities(ca: Option<&Path>) -> Result<Authorities, AuthoritiesError> {
-    match ca {
-        Some(path) => Authorities::of_pem(&std::fs::read(path).map_err(|_| AuthoritiesError::None)?),
-        None => Authorities::system(),
-    }
+/// Nobody was asked: nobody knows whom to believe.
+#[derive(Debug, thiserror::Error)]
+enum NotAsked {
+    #[error("`{}`: {source}", path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error(transparent)]
+    Authorities(#[from] AuthoritiesError),
+}
+
+fn authorities(ca: Option<&Path>) -> Result<Authorities, NotAsked> {
+    let Some(path) = ca else { return Ok(Authorities::system()?) };
+    let pem = std::fs::read(path).map_err(|source| NotAsked::Read { path: path.to_owned(), source })?;
+    Ok(Authorities::of_pem(&pem)?)
 }
 
 fn codes(report: &DomainReport) -> Vec<&'static str> {

@@ -88,6 +88,7 @@ pub enum DomainFindingKind {
     Tls,
     Untrusted,
     OtherName,
+    NotYet,
     Expired,
     ExpiresSoon,
     HstsUnknown,
@@ -131,6 +132,9 @@ impl DomainFindingKind {
             ),
             Self::OtherName => {
                 ("other_name", true, "its certificate is for another name", "have one issued for this name")
+            }
+            Self::NotYet => {
+                ("not_yet", true, "its certificate has not begun", "is the clock right, here and where it was issued?")
             }
             Self::Expired => ("expired", true, "its certificate has ended", "renew it"),
             Self::ExpiresSoon => {
@@ -258,6 +262,9 @@ pub async fn look_at(visit: &Visit, looking: Looking<'_>) -> DomainReport {
         found.push(DomainFindingKind::OtherName);
     }
     let soon = looking.now.saturating_add(i64::try_from(looking.expires_within.as_secs()).unwrap_or(i64::MAX));
+    if looking.now < certificate.begins {
+        found.push(DomainFindingKind::NotYet);
+    }
     if looking.now > certificate.ends {
         found.push(DomainFindingKind::Expired);
     } else if soon >= certificate.ends {

@@ -67,6 +67,11 @@ fn a_domain_with_a_long_hsts_and_a_good_certificate_is_fine() {
 }
 
 #[test]
+fn a_certificate_that_has_not_begun_is_a_finding() {
+    check(ENTRY, "app.acme.example", -5, GOOD, 1, &["not_yet"]);
+}
+
+#[test]
 fn certificates_that_end_soon_have_ended_or_are_for_another_name_are_findings() {
     check(ENTRY, "app.acme.example", 77, GOOD, 1, &["expires_soon"]);
     check(ENTRY, "app.acme.example", 91, GOOD, 1, &["expired"]);
