@@ -150,7 +150,10 @@ impl Check {
         // A star stands for any label.
         let name = names.first().map_or_else(|| "localhost".to_owned(), |name| name.replacen("*.", "check.", 1));
         let (mut facts, mut listened) = (configured, Listened::Nowhere);
-        if listener.address.port() != 0 {
+        if listener.proxy_protocol.is_some() {
+            // Without a balancer's header it closes, whoever connects: that says nothing of its TLS.
+            listened = Listened::Otherwise("only its balancers may speak first (`proxy_protocol`)".to_owned());
+        } else if listener.address.port() != 0 {
             let address = on_this_machine(listener.address);
             let connecting = Connecting { host: &name, port: address.port(), resolve: &[] };
             match self.ask(connecting, Some(address), &name, authorities).await {

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::support::gateway::{BINARY, write_whole};
+use crate::support::place::Place;
 use crate::support::site::Site;
 use crate::support::{NOBODY, SECRET, Setup, TestUpstream};
 
@@ -216,6 +217,22 @@ fn listeners_are_graded_by_their_configuration_where_nothing_runs() {
     setup.write();
     let answered = answer(&tls_check(&options, Some(&ca)), 1);
     assert_eq!((codes(&answered["servers"][0]), &answered["servers"][0]["floor"]), (vec!["hsts_short"], &"A+".into()));
+}
+
+/// Behind a balancer nobody else may speak: that says nothing of the listener's TLS.
+#[tokio::test]
+async fn a_listener_that_only_balancers_may_speak_to_is_graded_by_its_configuration() {
+    let upstream = TestUpstream::start().await;
+    let place = Place::new();
+    let listens = format!(
+        "address = \"{}\"\ncertificates = [{{ certificate = \"../certs/dev.pem\", key = \"../certs/dev-key.pem\" }}]",
+        place.at(8443)
+    );
+    let setup = Setup::acme(upstream.address).listens(&listens).listener("proxy_protocol = { from = [\"192.0.2.1\"] }");
+    let gateway = setup.start();
+    let output = tls_check(&["--json", "--policies", gateway.setup.policies().to_str().expect("text")], None);
+    let server = &answer(&output, 0)["servers"][0];
+    assert_eq!((&server["grade_trust_ignored"], &server["address"]), (&Value::from("A+"), &Value::Null), "{server}");
 }
 
 #[test]
