@@ -63,6 +63,7 @@ use lesson::Lesson;
 use limiting::Limiting;
 use recording::Recording;
 use taught_body::TaughtBody;
+use tenancy::Unopened;
 
 /// The gateway: answers every request, and records it.
 pub struct Gateway {
@@ -176,14 +177,16 @@ impl Gateway {
 
         // What is never opened is streamed both ways.
         if let Some(permit) = PassPermit::of(operation) {
-            let (tenant, admitted) = judgement.unopened(&origin, event)?;
+            let Unopened { tenant, admitted, charged } = judgement.unopened(&origin, event)?;
             event.tenant(tenant, operation);
             progress.origin = admitted;
             progress.loaded = judgement.loaded()?;
             if let Some(code) = judgement.fetch_observed(&origin, tenant) {
                 event.would_refuse(code);
             }
-            limiting.streamed(tenant, event)?;
+            if let Some(charged) = charged {
+                limiting.streamed(charged, event)?;
+            }
             progress.nearly = limiting.nearly();
             let forward = forward(&parts, &head, event, &tenant.token_headers)?;
             return match (operation.upgrade, UpgradePermit::of(operation)) {

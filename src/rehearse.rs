@@ -107,7 +107,7 @@ fn walk(
         };
     }
     if PassPermit::of(operation).is_some() {
-        let (tenant, _) = judgement.unopened(&origin, notes)?;
+        let tenant = judgement.unopened(&origin, notes)?.tenant;
         notes.unopened(tenant);
         if let Some(code) = judgement.fetch_observed(&origin, tenant) {
             notes.would_refuse(code);

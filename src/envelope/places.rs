@@ -47,15 +47,7 @@ impl Envelope<'_> {
             Place::Query(parameter) => {
                 only(decoded.query.iter().filter(|(name, _)| name == parameter).map(|(_, text)| Cow::Borrowed(&**text)))
             }
-            Place::Header(header) => Ok(header_text(decoded.headers, header)?.map(Cow::Borrowed)),
-            Place::Bearer(header) => {
-                let bearer = header_text(decoded.headers, header)?.and_then(|text| {
-                    let (scheme, token) = text.split_once(' ')?;
-                    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(is_ows))
-                });
-                Ok(bearer.map(Cow::Borrowed))
-            }
-            Place::Cookie(cookie) => cookie_text(decoded.headers, cookie),
+            Place::Header(_) | Place::Bearer(_) | Place::Cookie(_) => text_in_headers(decoded.headers, place),
             Place::Path(param) => match decoded.params.iter().find(|(name, _)| name == param) {
                 Some((_, segment)) => percent_encoding::percent_decode_str(segment)
                     .decode_utf8()
@@ -73,6 +65,26 @@ impl Envelope<'_> {
     /// As for [`text_at`](Self::text_at).
     pub fn texts_at(&self, places: &[Place]) -> Result<Vec<Cow<'_, str>>, EnvelopeError> {
         places.iter().filter_map(|place| self.text_at(place).transpose()).collect()
+    }
+}
+
+/// The text at a place among the headers. It is read here alone, whether the body is opened or not: two readings would be two workspaces.
+///
+/// # Errors
+///
+/// The place is there twice, or is not UTF-8.
+pub fn text_in_headers<'s>(headers: &'s HeaderMap, place: &Place) -> Text<'s> {
+    match place {
+        Place::Header(header) => Ok(header_text(headers, header)?.map(Cow::Borrowed)),
+        Place::Bearer(header) => {
+            let bearer = header_text(headers, header)?.and_then(|text| {
+                let (scheme, token) = text.split_once(' ')?;
+                scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(is_ows))
+            });
+            Ok(bearer.map(Cow::Borrowed))
+        }
+        Place::Cookie(cookie) => cookie_text(headers, cookie),
+        Place::Document(_) | Place::Body(_) | Place::Field(_) | Place::Query(_) | Place::Path(_) => Ok(None),
     }
 }
 

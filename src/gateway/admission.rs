@@ -19,13 +19,23 @@ impl Judgement<'_> {
     /// words speak against the request.
     pub fn admit(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
         // Before the origin: whoever may not be here at all learns nothing of whom else we trust.
-        let admits = |tenant: &&Tenant, client| tenant.workspace.admits_address(&self.route.operation.name, client);
-        if self.client.is_some_and(|client| !tenants.iter().any(|tenant| admits(tenant, client))) {
-            return Err(Rejection::AddressNotAllowed);
-        }
+        self.admit_address(tenants)?;
         let admitted = self.admit_origin(origin, tenants)?;
         self.admit_fetch(origin, tenants)?;
         Ok(admitted)
+    }
+
+    /// Admits the client's address where one of `tenants` lets it in.
+    ///
+    /// # Errors
+    ///
+    /// None of them does.
+    pub(super) fn admit_address(&self, tenants: &[&Tenant]) -> Result<(), Rejection> {
+        let admits = |tenant: &&Tenant, client| tenant.workspace.admits_address(&self.route.operation.name, client);
+        match self.client {
+            Some(client) if !tenants.iter().any(|tenant| admits(tenant, client)) => Err(Rejection::AddressNotAllowed),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The second pass: the origin as the tenant itself admits it.
@@ -42,7 +52,11 @@ impl Judgement<'_> {
         })
     }
 
-    fn admit_origin(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
+    pub(super) fn admit_origin(
+        &self,
+        origin: &RequestOrigin,
+        tenants: &[&Tenant],
+    ) -> Result<Option<AdmittedOrigin>, Rejection> {
         let missing = *origin == RequestOrigin::Missing;
         match self.route.operation.class {
             Class::ServerApi if missing => {
