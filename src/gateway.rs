@@ -64,6 +64,7 @@ use limiting::Limiting;
 use recording::Recording;
 use taught_body::TaughtBody;
 use tenancy::Unopened;
+use webhook::Untaken;
 
 /// The gateway: answers every request, and records it.
 pub struct Gateway {
@@ -213,11 +214,11 @@ impl Gateway {
             let (body, _held) = self.receive(&head, limits, event, progress).await?;
             let signed_by = |key: &str| event.proof(WEBHOOK_VALID, Some(key));
             let (body, used) = arrived.verify(&judgement, body, clock::now_seconds(), &*self.state, signed_by).await?;
+            let untaken = Untaken::new(used, &self.state, self.drain.tasks(), tenant, event.id());
             let reply = self.send(epoch, tenant, Outbound::Verified { head: forward, body }, None, event).await;
-            if reply.as_ref().map_or(true, Reply::is_server_error)
-                && let Err(error) = used.give_back(&*self.state).await
-            {
-                event.state_failed(tenant, error);
+            match &reply {
+                Ok(answer) if !answer.is_server_error() => untaken.taken(),
+                Ok(_) | Err(_) => untaken.give_back().await,
             }
             return reply;
         }

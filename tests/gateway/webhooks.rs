@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::connect_tls;
 use crate::support::token::now;
-use crate::support::{Bench, NOBODY, SECRET, Setup, TestUpstream};
+use crate::support::{Bench, Client, NOBODY, Protocol, SECRET, Setup, TestUpstream};
 
 const INTERCOM: &str = r#"
 profile = "intercom-webhooks"
@@ -315,5 +315,38 @@ async fn what_the_backend_failed_to_take_may_come_again() {
     let headers = chatwoot(1, BODY);
     for _ in 0..2 {
         assert_eq!(client.send(chatwoot_request(&headers)).await.status, 502);
+    }
+}
+
+#[tokio::test]
+async fn what_its_vendor_did_not_wait_for_may_come_again() {
+    let policy = INTERCOM.replace("intercom-", "chatwoot-");
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let delays = Mutex::new(vec![Duration::from_secs(600)]);
+        let upstream = TestUpstream::answering(move |_| {
+            let delay = delays.lock().expect("unpoisoned").pop().unwrap_or_default();
+            (delay, Response::new(Full::default()))
+        })
+        .await;
+        let gateway = Setup::new(upstream.address).workspace("hooks", &policy).start();
+        let connect = || Client::connect(gateway.address, &gateway.ca_pem, protocol);
+        let headers = chatwoot(0, BODY);
+        let mut hasty = connect().await;
+        let arrives = async {
+            while upstream.received().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            answer = hasty.try_send(chatwoot_request(&headers)) => panic!("{protocol:?}: answered {answer:?}"),
+            () = arrives => {}
+        }
+        hasty.leave().await;
+        assert_eq!(gateway.records(1)[0]["outcome"], "client_gone");
+        let mut patient = connect().await;
+        for (status, came) in [(200, 2), (401, 2)] {
+            assert_eq!(patient.send(chatwoot_request(&headers)).await.status, status, "{protocol:?}");
+            assert_eq!(upstream.received().len(), came, "{protocol:?}");
+        }
     }
 }
