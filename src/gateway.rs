@@ -208,13 +208,14 @@ impl Gateway {
             let arrived = ArrivedWebhook::find(&judgement, &origin, signature)?;
             let tenant = arrived.tenant;
             event.tenant(tenant, operation);
-            limiting.streamed(tenant, event)?;
-            progress.nearly = limiting.nearly();
             let forward = forward(&parts, &head, event, &tenant.token_headers)?;
             let (body, _held) = self.receive(&head, limits, event, progress).await?;
             let signed_by = |key: &str| event.proof(WEBHOOK_VALID, Some(key));
             let (body, used) = arrived.verify(&judgement, body, clock::now_seconds(), &*self.state, signed_by).await?;
             let untaken = Untaken::new(used, &self.state, self.drain.tasks(), tenant, event.id());
+            // Its own vendor's alone count: anybody can send what nobody signed.
+            limiting.streamed(tenant, event)?;
+            progress.nearly = limiting.nearly();
             let reply = self.send(epoch, tenant, Outbound::Verified { head: forward, body }, None, event).await;
             match &reply {
                 Ok(answer) if !answer.is_server_error() => untaken.taken(),

@@ -203,6 +203,32 @@ async fn what_names_no_workspace_counts_where_it_can_be_for_one_alone() {
 }
 
 #[tokio::test]
+async fn whom_a_workspace_refuses_uses_up_nothing_of_its_rate() {
+    let mut bench = Bench::acme(|setup| {
+        let others = setup.text("acme").replace("abc12345", "def67890").replace("app.acme.example\"", "b.example\"");
+        let own = format!(
+            "[rates]\nrequests = {{ {NEVER}, burst = 2 }}\n[[addresses]]\nfrom = [\"127.0.0.1\"]\n[attributes]"
+        );
+        setup.with("[attributes]", &own).workspace("other", &others)
+    })
+    .await;
+    for _ in 0..3 {
+        let mut foreign = nameless();
+        foreign.headers_mut().insert("origin", "https://b.example".parse().expect("a value"));
+        assert_eq!(bench.refused(foreign, 403).await, "origin_untrusted");
+        let mut stranger = Client::connect_from([127, 0, 0, 9], bench.gateway.address, &bench.gateway.ca_pem).await;
+        bench.count_one();
+        assert_eq!(stranger.send(nameless()).await.status, 403);
+        assert_eq!(bench.record()["outcome"], "address_not_allowed");
+        assert_eq!(bench.record()["workspace"], "acme");
+    }
+    for _ in 0..2 {
+        bench.passes(nameless()).await;
+    }
+    assert_eq!(bench.refused(nameless(), 429).await, "rate_workspace");
+}
+
+#[tokio::test]
 async fn repeated_bad_proofs_are_refused_unread_and_others_behind_the_same_address_go_on() {
     let mut bench = with_rates(&format!("failing_proofs = {{ {NEVER}, burst = 24 }}")).await;
     let colleague = Token::saying(r#""seats":"7""#).text();

@@ -350,3 +350,28 @@ async fn what_its_vendor_did_not_wait_for_may_come_again() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_nobody_signed_uses_up_nothing_of_the_workspaces_rate() {
+    let rate = "[rates]\nrequests = { rate = \"1/h\", burst = 1 }\n[identity]";
+    let policy = INTERCOM.replace("[identity]", rate);
+    let mut bench = Bench::start(|upstream| Setup::new(upstream).workspace("hooks", &policy)).await;
+    let guess = "sha1=0000000000000000000000000000000000000000";
+    for _ in 0..3 {
+        let sent = request(HOOKS, &[("x-hub-signature", guess)], BODY.as_bytes());
+        assert_eq!(bench.refused(sent, 401).await, "webhook_bad");
+    }
+    let genuine = || request(HOOKS, &[("x-hub-signature", &sha1(BODY.as_bytes()))], BODY.as_bytes());
+    bench.passes(genuine()).await;
+    assert_eq!(bench.refused(genuine(), 429).await, "rate_workspace");
+
+    // What comes too often has not been here.
+    let policy = policy.replace("intercom-", "chatwoot-");
+    let mut bench = Bench::start(|upstream| Setup::new(upstream).workspace("hooks", &policy)).await;
+    let (first, second) = (chatwoot(0, BODY), chatwoot(1, BODY));
+    bench.passes(chatwoot_request(&first)).await;
+    for _ in 0..2 {
+        assert_eq!(bench.refused(chatwoot_request(&first), 401).await, "webhook_replayed");
+        assert_eq!(bench.refused(chatwoot_request(&second), 429).await, "rate_workspace");
+    }
+}
