@@ -30,10 +30,7 @@ impl<'j> Judgement<'j> {
     /// It could be for several upstreams; it may not come from here, or not like this, to one that it could be for; or its origin is
     /// nobody's of those.
     pub fn unopened(&self, origin: &RequestOrigin, witness: &mut impl Witness) -> Result<Unopened<'j>, Rejection> {
-        // One method was routed, and the backend must not take it for another.
-        if self.head.query().is_some_and(query_overrides_method) {
-            return Err(EnvelopeError::MethodOverride.into());
-        }
+        self.admit_method()?;
         let meant = self.unopened_tenants()?;
         if let [tenant] = *meant {
             let admitted = self.admit_to(tenant, origin, witness)?;
@@ -58,11 +55,20 @@ impl<'j> Judgement<'j> {
     ///
     /// # Errors
     ///
-    /// There is none such, a browser sends it, or it may not come from here.
+    /// There is none such, a browser sends it, it may not come from here, or the backend could take its method for another.
     pub fn named_alone(&self, origin: &RequestOrigin) -> Result<&'j Tenant, Rejection> {
+        self.admit_method()?;
         let tenant = self.tenant(&self.named()?)?;
         self.admit(origin, &[tenant])?;
         Ok(tenant)
+    }
+
+    /// One method was routed, and the backend must not take it for another.
+    fn admit_method(&self) -> Result<(), EnvelopeError> {
+        match self.head.query() {
+            Some(query) if query_overrides_method(query) => Err(EnvelopeError::MethodOverride),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The tenant that is meant, where that is known before the body is read.

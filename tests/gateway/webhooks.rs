@@ -375,3 +375,15 @@ async fn what_nobody_signed_uses_up_nothing_of_the_workspaces_rate() {
         assert_eq!(bench.refused(chatwoot_request(&second), 429).await, "rate_workspace");
     }
 }
+
+#[tokio::test]
+async fn no_query_makes_another_method_of_a_webhooks() {
+    let mut bench = intercom(|setup| setup).await;
+    let sha256 = hmac("-sha256", SECRET, BODY.as_bytes());
+    let headers = [("x-body-signature", sha256.as_str())];
+    for query in ["_method=DELETE", "a=b&_method=PUT", "a=b;_method=PUT", "%5Fmethod=DELETE", "_METHOD=delete"] {
+        let sent = request(&format!("/intercom/actions/refund?{query}"), &headers, BODY.as_bytes());
+        assert_eq!(bench.refused(sent, 400).await, "method_override", "{query}");
+    }
+    bench.passes(request("/intercom/actions/refund?method=DELETE", &headers, BODY.as_bytes())).await;
+}
