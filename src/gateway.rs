@@ -179,7 +179,6 @@ impl Gateway {
         // What is never opened is streamed both ways.
         if let Some(permit) = PassPermit::of(operation) {
             let Unopened { tenant, admitted, charged } = judgement.unopened(&origin, event)?;
-            event.tenant(tenant, operation);
             progress.origin = admitted;
             progress.loaded = judgement.loaded()?;
             if let Some(code) = judgement.fetch_observed(&origin, tenant) {
@@ -205,9 +204,8 @@ impl Gateway {
 
         // A webhook: its vendor's signature over all of it, or nothing.
         if let Some(signature) = &operation.webhook {
-            let arrived = ArrivedWebhook::find(&judgement, &origin, signature)?;
+            let arrived = ArrivedWebhook::find(&judgement, &origin, signature, event)?;
             let tenant = arrived.tenant;
-            event.tenant(tenant, operation);
             let forward = forward(&parts, &head, event, &tenant.token_headers)?;
             let (body, _held) = self.receive(&head, limits, event, progress).await?;
             let signed_by = |key: &str| event.proof(WEBHOOK_VALID, Some(key));

@@ -108,15 +108,13 @@ fn walk(
     }
     if PassPermit::of(operation).is_some() {
         let tenant = judgement.unopened(&origin, notes)?.tenant;
-        notes.unopened(tenant);
         if let Some(code) = judgement.fetch_observed(&origin, tenant) {
             notes.would_refuse(code);
         }
         return Ok(Passage::Passed);
     }
     if let Some(signature) = &operation.webhook {
-        let arrived = ArrivedWebhook::find(&judgement, &origin, signature)?;
-        notes.unopened(arrived.tenant);
+        let arrived = ArrivedWebhook::find(&judgement, &origin, signature, notes)?;
         if drafted.body.len() > limits.body_bytes_max {
             return Err(Rejection::Body(BodyError::TooLarge));
         }

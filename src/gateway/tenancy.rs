@@ -33,6 +33,7 @@ impl<'j> Judgement<'j> {
         self.admit_method()?;
         let meant = self.unopened_tenants()?;
         if let [tenant] = *meant {
+            witness.tenant(tenant, self.route.operation);
             let admitted = self.admit_to(tenant, origin, witness)?;
             return Ok(Unopened { tenant, admitted, charged: Some(tenant) });
         }
@@ -47,6 +48,7 @@ impl<'j> Judgement<'j> {
         // A page may be one tenant's alone: it is for that one, then.
         let mut trusting = meant.iter().filter(|tenant| self.admit_origin(origin, &[tenant]).is_ok());
         let tenant = trusting.next().ok_or(Rejection::Origin(OriginRefusal::Untrusted))?;
+        witness.tenant(tenant, self.route.operation);
         let charged = trusting.next().is_none().then_some(*tenant);
         Ok(Unopened { tenant, admitted: self.admit_to(tenant, origin, witness)?, charged })
     }
@@ -56,9 +58,10 @@ impl<'j> Judgement<'j> {
     /// # Errors
     ///
     /// There is none such, a browser sends it, it may not come from here, or the backend could take its method for another.
-    pub fn named_alone(&self, origin: &RequestOrigin) -> Result<&'j Tenant, Rejection> {
-        self.admit_method()?;
+    pub fn named_alone(&self, origin: &RequestOrigin, witness: &mut impl Witness) -> Result<&'j Tenant, Rejection> {
         let tenant = self.tenant(&self.named()?)?;
+        witness.tenant(tenant, self.route.operation);
+        self.admit_method()?;
         self.admit(origin, &[tenant])?;
         Ok(tenant)
     }

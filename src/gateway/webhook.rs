@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::judgement::Judgement;
+use super::judgement::{Judgement, Witness};
 use crate::clock::UnixSeconds;
 use crate::edge::origin::RequestOrigin;
 use crate::envelope::EnvelopeError;
@@ -42,8 +42,9 @@ impl<'j> ArrivedWebhook<'j> {
         judgement: &Judgement<'j>,
         origin: &RequestOrigin,
         signature: &WebhookSignature,
+        witness: &mut impl Witness,
     ) -> Result<Self, Rejection> {
-        let tenant = judgement.named_alone(origin)?;
+        let tenant = judgement.named_alone(origin, witness)?;
         let headers = &judgement.parts.headers;
         // What was signed is what is on the wire, and two servers may undo a coding differently.
         if headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity")) {

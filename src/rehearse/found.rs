@@ -134,11 +134,6 @@ impl Notes {
         self.proof = Some(verdict);
     }
 
-    /// A request that nobody opens.
-    pub(super) fn unopened(&mut self, tenant: &Tenant) {
-        self.workspace = Some(tenant.workspace.id.clone());
-    }
-
     /// Reads what would have been sent, by other means than it was written with.
     pub(super) fn goes_on(&mut self, operation: &Operation, rewritten: &Rewritten, placed: &[Placed]) {
         let first = operation.documents.first();

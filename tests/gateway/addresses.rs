@@ -119,6 +119,7 @@ async fn what_names_no_workspace_comes_from_where_each_lets_it_in() {
             bench.passes(loads(&format!("{path}?website_token=open"), "192.0.2.8")).await;
             let named = loads(&format!("{path}?website_token=listed"), "192.0.2.8");
             assert_eq!(bench.refused(named, 403).await, "address_not_allowed", "{path}");
+            assert_eq!(bench.record()["workspace"], listed);
         }
     }
 }
