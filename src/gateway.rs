@@ -104,6 +104,9 @@ impl Handle for Gateway {
         let in_flight = self.metrics.in_flight();
         let mut progress = Progress::default();
         let outcome = survived(pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress))).await;
+        if outcome.as_ref().is_err_and(admission::is_turned_away) {
+            progress.origin = None;
+        }
         answer::finish(outcome, &epoch.security_headers, event, progress, in_flight)
     }
 

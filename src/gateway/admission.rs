@@ -94,3 +94,16 @@ impl Judgement<'_> {
         Caller::of(self.certificate, origin, &self.parts.headers, tenant)
     }
 }
+
+/// Whether a request was not let in, by whichever pass. Its page reads no answer, then: not even where the first pass had let it in, for a
+/// tenant that the request turned out not to be for.
+pub(super) fn is_turned_away(rejection: &Rejection) -> bool {
+    matches!(
+        rejection,
+        Rejection::Origin(_)
+            | Rejection::AddressNotAllowed
+            | Rejection::Fetch(_)
+            | Rejection::ServerOnly
+            | Rejection::ClientCertificate(_)
+    )
+}
