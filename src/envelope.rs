@@ -25,6 +25,7 @@ pub use guard::{Guard, query_overrides_method};
 pub use json::JsonError;
 pub use open::{Decoded, Wire};
 pub use opened::Envelope;
+pub use places::text_in_headers;
 pub(crate) use read_back::read_json as read_again;
 pub use rewrite::{RewriteError, Rewritten};
 pub use walk::claims;

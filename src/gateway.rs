@@ -63,6 +63,8 @@ use lesson::Lesson;
 use limiting::Limiting;
 use recording::Recording;
 use taught_body::TaughtBody;
+use tenancy::Unopened;
+use webhook::Untaken;
 
 /// The gateway: answers every request, and records it.
 pub struct Gateway {
@@ -103,6 +105,9 @@ impl Handle for Gateway {
         let mut progress = Progress::default();
         let method = request.method().clone();
         let outcome = survived(pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress))).await;
+        if outcome.as_ref().is_err_and(admission::is_turned_away) {
+            progress.origin = None;
+        }
         answer::finish(&method, outcome, &epoch.security_headers, event, progress, in_flight)
     }
 
@@ -177,14 +182,15 @@ impl Gateway {
 
         // What is never opened is streamed both ways.
         if let Some(permit) = PassPermit::of(operation) {
-            let (tenant, admitted) = judgement.unopened(&origin, event)?;
-            event.tenant(tenant, operation);
+            let Unopened { tenant, admitted, charged } = judgement.unopened(&origin, event)?;
             progress.origin = admitted;
             progress.loaded = judgement.loaded()?;
             if let Some(code) = judgement.fetch_observed(&origin, tenant) {
                 event.would_refuse(code);
             }
-            limiting.streamed(tenant, event)?;
+            if let Some(charged) = charged {
+                limiting.streamed(charged, event)?;
+            }
             progress.nearly = limiting.nearly();
             let forward = forward(&parts, &head, event, &tenant.token_headers)?;
             return match (operation.upgrade, UpgradePermit::of(operation)) {
@@ -202,19 +208,19 @@ impl Gateway {
 
         // A webhook: its vendor's signature over all of it, or nothing.
         if let Some(signature) = &operation.webhook {
-            let arrived = ArrivedWebhook::find(&judgement, &origin, signature)?;
+            let arrived = ArrivedWebhook::find(&judgement, &origin, signature, event)?;
             let tenant = arrived.tenant;
-            event.tenant(tenant, operation);
-            limiting.streamed(tenant, event)?;
-            progress.nearly = limiting.nearly();
             let forward = forward(&parts, &head, event, &tenant.token_headers)?;
             let (body, _held) = self.receive(&head, limits, event, progress).await?;
             let (body, used) = arrived.verify(&judgement, body, clock::now_seconds(), &*self.state, event).await?;
+            let untaken = Untaken::new(used, &self.state, self.drain.tasks(), tenant, event.id());
+            // Its own vendor's alone count: anybody can send what nobody signed.
+            limiting.streamed(tenant, event)?;
+            progress.nearly = limiting.nearly();
             let reply = self.send(epoch, tenant, Outbound::Verified { head: forward, body }, None, event).await;
-            if reply.as_ref().map_or(true, Reply::is_server_error)
-                && let Err(error) = used.give_back(&*self.state).await
-            {
-                event.state_failed(tenant, error);
+            match &reply {
+                Ok(answer) if !answer.is_server_error() => untaken.taken(),
+                Ok(_) | Err(_) => untaken.give_back().await,
             }
             return reply;
         }

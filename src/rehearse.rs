@@ -107,16 +107,14 @@ fn walk(
         };
     }
     if PassPermit::of(operation).is_some() {
-        let (tenant, _) = judgement.unopened(&origin, notes)?;
-        notes.unopened(tenant);
+        let tenant = judgement.unopened(&origin, notes)?.tenant;
         if let Some(code) = judgement.fetch_observed(&origin, tenant) {
             notes.would_refuse(code);
         }
         return Ok(Passage::Passed);
     }
     if let Some(signature) = &operation.webhook {
-        let arrived = ArrivedWebhook::find(&judgement, &origin, signature)?;
-        notes.unopened(arrived.tenant);
+        let arrived = ArrivedWebhook::find(&judgement, &origin, signature, notes)?;
         if drafted.body.len() > limits.body_bytes_max {
             return Err(Rejection::Body(BodyError::TooLarge));
         }

@@ -48,15 +48,7 @@ impl Envelope<'_> {
                 let named = decoded.parameters().iter().filter(|(name, _)| name == parameter);
                 only(named.map(|(_, text)| Cow::Borrowed(&**text)))
             }
-            Place::Header(header) => Ok(header_text(decoded.headers, header)?.map(Cow::Borrowed)),
-            Place::Bearer(header) => {
-                let bearer = header_text(decoded.headers, header)?.and_then(|text| {
-                    let (scheme, token) = text.split_once(' ')?;
-                    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(is_ows))
-                });
-                Ok(bearer.map(Cow::Borrowed))
-            }
-            Place::Cookie(cookie) => cookie_text(decoded.headers, cookie),
+            Place::Header(_) | Place::Bearer(_) | Place::Cookie(_) => text_in_headers(decoded.headers, place),
             Place::Path(param) => match decoded.params.iter().find(|(name, _)| name == param) {
                 Some((_, segment)) => percent_encoding::percent_decode_str(segment)
                     .decode_utf8()
@@ -77,9 +69,29 @@ impl Envelope<'_> {
     }
 }
 
-/// Optional white space (RFC 9110 §5.6.3).
+/// Optional white space (RFC 9110 \xa75.6.3).
 pub(super) fn is_ows(char: char) -> bool {
     matches!(char, ' ' | '\t')
+}
+
+/// The text at a place among the headers. It is read here alone, whether the body is opened or not: two readings would be two workspaces.
+///
+/// # Errors
+///
+/// The place is there twice, or is not UTF-8.
+pub fn text_in_headers<'s>(headers: &'s HeaderMap, place: &Place) -> Text<'s> {
+    match place {
+        Place::Header(header) => Ok(header_text(headers, header)?.map(Cow::Borrowed)),
+        Place::Bearer(header) => {
+            let bearer = header_text(headers, header)?.and_then(|text| {
+                let (scheme, token) = text.split_once(' ')?;
+                scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_matches(is_ows))
+            });
+            Ok(bearer.map(Cow::Borrowed))
+        }
+        Place::Cookie(cookie) => cookie_text(headers, cookie),
+        Place::Document(_) | Place::Body(_) | Place::Field(_) | Place::Query(_) | Place::Path(_) => Ok(None),
+    }
 }
 
 fn text_below<'s>(value: &'s Value<'_>, names: &[String]) -> Text<'s> {

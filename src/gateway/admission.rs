@@ -19,13 +19,23 @@ impl Judgement<'_> {
     /// words speak against the request.
     pub fn admit(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
         // Before the origin: whoever may not be here at all learns nothing of whom else we trust.
-        let admits = |tenant: &&Tenant, client| tenant.workspace.admits_address(&self.route.operation.name, client);
-        if self.client.is_some_and(|client| !tenants.iter().any(|tenant| admits(tenant, client))) {
-            return Err(Rejection::AddressNotAllowed);
-        }
+        self.admit_address(tenants)?;
         let admitted = self.admit_origin(origin, tenants)?;
         self.admit_fetch(origin, tenants)?;
         Ok(admitted)
+    }
+
+    /// Admits the client's address where one of `tenants` lets it in.
+    ///
+    /// # Errors
+    ///
+    /// None of them does.
+    pub(super) fn admit_address(&self, tenants: &[&Tenant]) -> Result<(), Rejection> {
+        let admits = |tenant: &&Tenant, client| tenant.workspace.admits_address(&self.route.operation.name, client);
+        match self.client {
+            Some(client) if !tenants.iter().any(|tenant| admits(tenant, client)) => Err(Rejection::AddressNotAllowed),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The second pass: the origin as the tenant itself admits it.
@@ -42,7 +52,11 @@ impl Judgement<'_> {
         })
     }
 
-    fn admit_origin(&self, origin: &RequestOrigin, tenants: &[&Tenant]) -> Result<Option<AdmittedOrigin>, Rejection> {
+    pub(super) fn admit_origin(
+        &self,
+        origin: &RequestOrigin,
+        tenants: &[&Tenant],
+    ) -> Result<Option<AdmittedOrigin>, Rejection> {
         let missing = *origin == RequestOrigin::Missing;
         match self.route.operation.class {
             Class::ServerApi if missing => {
@@ -79,4 +93,17 @@ impl Judgement<'_> {
     pub(super) fn caller(&self, origin: &RequestOrigin, tenant: &Tenant) -> Caller {
         Caller::of(self.certificate, origin, &self.parts.headers, tenant)
     }
+}
+
+/// Whether a request was not let in, by whichever pass. Its page reads no answer, then: not even where the first pass had let it in, for a
+/// tenant that the request turned out not to be for.
+pub(super) fn is_turned_away(rejection: &Rejection) -> bool {
+    matches!(
+        rejection,
+        Rejection::Origin(_)
+            | Rejection::AddressNotAllowed
+            | Rejection::Fetch(_)
+            | Rejection::ServerOnly
+            | Rejection::ClientCertificate(_)
+    )
 }

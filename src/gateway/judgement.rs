@@ -111,13 +111,14 @@ impl<'j> Judgement<'j> {
 
         let tenant = self.tenant(&envelope.texts_at(&profile.workspace_at)?)?;
         witness.tenant(tenant, self.route.operation);
-        if let Some(code) = gate.workspace(tenant)? {
-            witness.would_refuse(code);
-        }
         let workspace = &tenant.workspace;
         let enforcing = workspace.catalogue.mode() == Mode::Enforce;
         let origin = self.admit_to(tenant, from, witness)?.ok_or(Rejection::Origin(OriginRefusal::Missing))?;
         if let Some(code) = self.fetch_observed(from, tenant) {
+            witness.would_refuse(code);
+        }
+        // After the admission: whom the workspace refuses shall not use up what belongs to its own.
+        if let Some(code) = gate.workspace(tenant)? {
             witness.would_refuse(code);
         }
 

@@ -17,7 +17,7 @@ use crate::rejection::Rejection;
 /// Whoever may say no on the way, for what was asked before. What is refused in an enforcing gate is an error; the code of what would be is
 /// given back where it only observes.
 pub trait Gate {
-    /// The workspace is known.
+    /// The workspace is known, and has let the request in.
     ///
     /// # Errors
     ///

@@ -15,7 +15,7 @@ impl Judgement<'_> {
     pub(super) fn loaded(&self) -> Result<Loaded, Rejection> {
         let operation = self.route.operation;
         Ok(match (operation.serves, operation.class) {
-            (Serves::Frame, _) => Loaded::Frame(match (self.named_tenant()?, self.route.tenants.as_slice()) {
+            (Serves::Frame, _) => Loaded::Frame(match (self.addressed_tenant()?, self.route.tenants.as_slice()) {
                 (Some(tenant), _) => tenant.frame_ancestors.clone(),
                 (None, [tenant]) => tenant.frame_ancestors.clone(),
                 // Whose page it is was not said, and of several lists an attacker would choose.

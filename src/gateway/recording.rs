@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::answer::Progress;
+use super::webhook::tell_state_failed;
 use super::{Arriving, LeakFound, WEBHOOK_VALID, Witness};
 use crate::audit::{Ended, Event, Tally};
 use crate::clock::UnixSeconds;
@@ -99,8 +100,7 @@ impl Witness for Event {
     }
 
     fn state_failed(&mut self, tenant: &Tenant, error: StateError) {
-        let Some(unsaid) = tenant.metrics.state_failed(Instant::now()) else { return };
-        tracing::error!(workspace = tenant.workspace.id, %error, id = %self.id(), unsaid, "state_failed");
+        tell_state_failed(&tenant.metrics, &tenant.workspace.id, self.id(), error);
     }
 
     fn leaked(&mut self, tenant: &Tenant, found: &LeakFound<'_>) {

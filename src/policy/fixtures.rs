@@ -71,7 +71,8 @@ fn members(prefix: &str, group: Option<GroupRule>, nested: Vec<(String, Nested)>
     }))
 }
 
-/// Profiles whose text says nothing: `web` has companies, aliases and containers and is always the web, `json` has no operations, `broken` has a mistake.
+/// Profiles whose text says nothing: `web` has companies, aliases and containers and is always the web, `pages` has files too, `json` has no operations,
+/// `broken` has a mistake.
 pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<Profile> {
     if source.stem() == "broken" {
         findings.error(source, 0..1, "broken");
@@ -101,6 +102,20 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         exchange: None,
         webhook: None,
     };
+    let files = Operation {
+        name: "files".into(),
+        methods: vec![Method::GET],
+        path: PathPattern::try_from("/files/**").unwrap(),
+        class: Class::Pass,
+        body: Body::None,
+        documents: Vec::new(),
+        ..ping.clone()
+    };
+    let operations = match source.stem() {
+        "json" => Vec::new(),
+        "pages" => vec![Arc::new(ping), Arc::new(files)],
+        _ => vec![Arc::new(ping)],
+    };
     Some(Profile {
         id: source.stem().into(),
         title: source.stem().into(),
@@ -119,7 +134,7 @@ pub(super) fn parse_profile(source: &Source, findings: &mut Findings) -> Option<
         claims: user,
         claim_names: Vec::new(),
         roles: None,
-        operations: if source.stem() == "json" { Vec::new() } else { vec![Arc::new(ping)] },
+        operations,
         refusals: RefusalShapes::default(),
     })
 }

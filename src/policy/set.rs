@@ -13,7 +13,7 @@ use super::reader::quoted;
 use super::source::Source;
 use super::workspace::Workspace;
 use super::workspace_file::{Landmarks, RawWorkspace, Surroundings, share_a_call};
-use crate::profile::Profile;
+use crate::profile::{Class, Operation, Profile};
 
 /// The texts of one set.
 #[derive(Clone, Debug, Default)]
@@ -91,6 +91,7 @@ pub(super) fn parse_with(
         })
         .collect();
     refuse_overlaps(&read, &mut findings);
+    warn_of_shared_requests(&read, &mut findings);
     // A workspace with mistakes may name any of them.
     if !findings.has_errors() {
         unused_lists(addresses, read.iter().map(|(_, _, workspace)| workspace), &mut findings);
@@ -146,9 +147,39 @@ fn refuse_overlaps(read: &[(&Source, Landmarks, Workspace)], findings: &mut Find
     }
 }
 
+/// What a widget loads names no workspace, so that it must come from where each lets in: the stricter list holds for both.
+fn warn_of_shared_requests(read: &[(&Source, Landmarks, Workspace)], findings: &mut Findings) {
+    for (index, (source, landmarks, workspace)) in read.iter().enumerate() {
+        let shares = |earlier: &Workspace| {
+            (&earlier.profile.id, &earlier.upstream) == (&workspace.profile.id, &workspace.upstream)
+                && !are_told_by_host(workspace, earlier)
+        };
+        for (_, _, earlier) in read.iter().take(index).filter(|(_, _, earlier)| shares(earlier)) {
+            let differs = |operation: &&Arc<Operation>| {
+                let name = &operation.name;
+                operation.class == Class::Pass && workspace.networks_of(name) != earlier.networks_of(name)
+            };
+            if let Some(operation) = workspace.operations.iter().find(differs) {
+                let message = format!(
+                    "`addresses`: {} of {} comes from elsewhere, and on one host it need not name its workspace",
+                    quoted(&operation.name),
+                    quoted(&earlier.id)
+                );
+                findings
+                    .warning(source, landmarks.profile.clone(), message)
+                    .help("then it passes only from where both let in: give each `hosts` of its own");
+            }
+        }
+    }
+}
+
+fn are_told_by_host(a: &Workspace, b: &Workspace) -> bool {
+    !a.hosts.is_empty() && !b.hosts.is_empty() && !a.hosts.iter().any(|host| b.hosts.contains(host))
+}
+
 fn are_indistinct(a: &Workspace, b: &Workspace) -> bool {
     let told_by_app_id = !a.app_ids.is_empty() && !b.app_ids.is_empty();
-    let told_by_host = !a.hosts.is_empty() && !b.hosts.is_empty() && !a.hosts.iter().any(|host| b.hosts.contains(host));
+    let told_by_host = are_told_by_host(a, b);
     let share_calls =
         a.operations.iter().any(|operation| b.operations.iter().any(|other| share_a_call(operation, other)));
     !told_by_app_id && !told_by_host && share_calls
@@ -210,6 +241,33 @@ mod tests {
                         or `hosts` that differ)";
         check(&[&hosts("a.example"), &hosts("a.example")], &[expected]);
         check(&[&hosts("a.example"), WORKSPACE], &[expected]);
+    }
+
+    #[test]
+    fn addresses_that_differ_where_requests_name_nobody_are_warned_of() {
+        let site = |app_id: &str, above: &str, below: &str| {
+            let text = with(WORKSPACE, "\"web\"", "\"pages\"").replace("abc12345", app_id);
+            with(&with(&text, "upstream", &format!("{above}upstream")), "[identity]", &format!("{below}[identity]"))
+        };
+        let check = |a: &str, b: &str, expected: &[&str]| {
+            let mut files = files(GATEWAY, &[a, b]);
+            files.profiles.push(Source::new("pages.toml", ""));
+            assert_eq!(lines(&parse_with(&files, fixtures::parse_profile).1), expected);
+        };
+        let listed = "[[addresses]]\nfrom = [\"192.0.2.7\"]\n";
+        let (a, b) = (site("a", "", ""), site("b", "", listed));
+        check(
+            &a,
+            &b,
+            &[
+                "warning: b.toml:2:11: `addresses`: `files` of `a` comes from elsewhere, and on one host it need not name its workspace \
+               (then it passes only from where both let in: give each `hosts` of its own)",
+            ],
+        );
+        check(&site("a", "", listed), &b, &[]);
+        check(&a, &site("b", "", &listed.replace("from", "operations = [\"ping\"]\nfrom")), &[]);
+        let host = |name: &str| format!("hosts = [\"{name}.example\"]\n");
+        check(&site("a", &host("a"), ""), &site("b", &host("b"), listed), &[]);
     }
 
     #[test]

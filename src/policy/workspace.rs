@@ -9,6 +9,7 @@ use super::address_lists::AddressRule;
 use super::algorithm::Algorithm;
 use super::client_identity::ClientIdentity;
 use super::fetch_metadata::FetchMetadataRule;
+use super::networks::Networks;
 use super::rates::WorkspaceRates;
 use super::source::FileLine;
 use super::trusted_domains::TrustedDomains;
@@ -54,10 +55,15 @@ impl Workspace {
     /// Whether a request of an operation may come from an address.
     #[must_use]
     pub fn admits_address(&self, operation: &str, address: IpAddr) -> bool {
+        self.networks_of(operation).is_none_or(|networks| networks.contain(address))
+    }
+
+    /// From where requests of an operation may come. `None`: from anywhere.
+    pub(super) fn networks_of(&self, operation: &str) -> Option<&Networks> {
         let rules = || self.addresses.iter();
         let rule =
             rules().find(|rule| rule.names(operation)).or_else(|| rules().find(|rule| rule.operations.is_empty()));
-        rule.is_none_or(|rule| rule.from.contain(address))
+        rule.map(|rule| &rule.from)
     }
 
     /// Whether its verdicts and refusals are carried out, and not only recorded.

@@ -129,11 +129,6 @@ impl Notes {
         Found { outcome, workspace, proof, would_refuse, verdicts, goes_on, fields, body }
     }
 
-    /// A request that nobody opens.
-    pub(super) fn unopened(&mut self, tenant: &Tenant) {
-        self.workspace = Some(tenant.workspace.id.clone());
-    }
-
     /// Reads what would have been sent, by other means than it was written with.
     pub(super) fn goes_on(&mut self, operation: &Operation, rewritten: &Rewritten, placed: &[Placed]) {
         let first = operation.documents.first();

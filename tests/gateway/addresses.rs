@@ -78,6 +78,97 @@ async fn of_two_workspaces_at_one_path_each_lets_in_its_own() {
     bench.passes(request).await;
 }
 
+/// A widget whose files and readings name no workspace.
+pub fn site(profile: &str, app_id: &str, more: &str) -> String {
+    format!(
+        r#"
+profile = "{profile}"
+app_ids = ["{app_id}"]
+upstream = "attributes"
+mode = "enforce"
+trusted_domains = ["https://app.acme.example"]
+missing_origin = "allow"
+{more}
+[identity]
+require = "never"
+"#
+    )
+}
+
+const LISTED: &str = "[[addresses]]\nfrom = [\"192.0.2.7\"]\n";
+
+fn loads(target: &str, client: &str) -> http::Request<String> {
+    let request = http::Request::get(target).header("x-forwarded-for", client);
+    request.header("origin", "https://app.acme.example").body(String::new()).expect("a request")
+}
+
+#[tokio::test]
+async fn what_names_no_workspace_comes_from_where_each_lets_it_in() {
+    // Whichever stands first.
+    for (open, listed) in [("a", "z"), ("z", "a")] {
+        let both = |upstream| {
+            Setup::new(upstream)
+                .workspace(open, &site("chatwoot", "open", ""))
+                .workspace(listed, &site("chatwoot", "listed", LISTED))
+                .gateway(TRUSTING)
+        };
+        let mut bench = Bench::start(both).await;
+        for path in ["/api/v1/widget/messages", "/packs/js/sdk.js", "/cable"] {
+            bench.passes(loads(path, "192.0.2.7")).await;
+            assert_eq!(bench.refused(loads(path, "192.0.2.8"), 403).await, "address_not_allowed", "{path}");
+            bench.passes(loads(&format!("{path}?website_token=open"), "192.0.2.8")).await;
+            let named = loads(&format!("{path}?website_token=listed"), "192.0.2.8");
+            assert_eq!(bench.refused(named, 403).await, "address_not_allowed", "{path}");
+            assert_eq!(bench.record()["workspace"], listed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_header_that_names_the_workspace_does_so_where_the_body_is_not_opened_too() {
+    let both = |upstream| {
+        Setup::new(upstream)
+            .workspace("a", &site("libredesk", "open", ""))
+            .workspace("z", &site("libredesk", "listed", LISTED))
+            .gateway(TRUSTING)
+    };
+    let mut bench = Bench::start(both).await;
+    let upload = |inboxes: &[&str], client: &str| {
+        let mut request = http::Request::post("/api/v1/widget/media/upload")
+            .header("x-forwarded-for", client)
+            .header("content-type", "application/octet-stream");
+        for inbox in inboxes {
+            request = request.header("x-libredesk-inbox-id", *inbox);
+        }
+        request.body("file".to_owned()).expect("a request")
+    };
+    for (inboxes, client, workspace) in [(["listed"], "192.0.2.7", "z"), (["open"], "192.0.2.8", "a")] {
+        bench.passes(upload(&inboxes, client)).await;
+        assert_eq!(bench.record()["workspace"], workspace);
+    }
+    assert_eq!(bench.refused(upload(&["listed"], "192.0.2.8"), 403).await, "address_not_allowed");
+    assert_eq!(bench.refused(upload(&[], "192.0.2.8"), 403).await, "address_not_allowed");
+    assert_eq!(bench.refused(upload(&["open", "listed"], "192.0.2.7"), 400).await, "place_twice");
+    assert_eq!(bench.refused(upload(&["strange"], "192.0.2.7"), 404).await, "workspace_unknown");
+}
+
+#[tokio::test]
+async fn what_names_no_workspace_is_for_one_that_trusts_its_page() {
+    let elsewhere = site("chatwoot", "z1", "").replace("app.acme.example", "z.example");
+    let both = |upstream| Setup::new(upstream).workspace("a", &site("chatwoot", "a1", "")).workspace("z", &elsewhere);
+    let mut bench = Bench::start(both).await;
+    for (origin, workspace) in [("https://app.acme.example", "a"), ("https://z.example", "z")] {
+        let mut request = loads("/api/v1/widget/messages", "192.0.2.7");
+        request.headers_mut().insert("origin", origin.parse().expect("a header"));
+        let answer = bench.send(request).await;
+        assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin")), (200, Some(origin)));
+        assert_eq!(bench.record()["workspace"], workspace);
+    }
+    let mut request = loads("/api/v1/widget/messages", "192.0.2.7");
+    request.headers_mut().insert("origin", "https://evil.example".parse().expect("a header"));
+    assert_eq!(bench.refused(request, 403).await, "origin_untrusted");
+}
+
 #[tokio::test]
 async fn a_list_of_ones_own_is_taken_up_when_it_changes() {
     let mut bench = Bench::acme(|setup| {

@@ -5,7 +5,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::{connect_tls, form_request};
 use crate::support::frames::{END_HEADERS, END_STREAM, Frames, HEADERS, block, frame};
-use crate::support::{Setup, TestGateway, TestUpstream, ping_form};
+use crate::support::{Bench, Setup, TestGateway, TestUpstream, form, ping_form};
 
 const PING: &str = "/messenger/web/ping";
 
@@ -13,6 +13,25 @@ async fn start(change: impl FnOnce(Setup) -> Setup) -> (TestUpstream, TestGatewa
     let upstream = TestUpstream::start().await;
     let gateway = change(Setup::acme(upstream.address)).start();
     (upstream, gateway)
+}
+
+#[tokio::test]
+async fn a_page_of_one_workspace_reads_no_answer_of_another() {
+    let mut bench = Bench::acme(|setup| {
+        let other = setup.text("acme").replace("abc12345", "def67890").replace("acme.example", "other.example");
+        setup.workspace("other", &other)
+    })
+    .await;
+    for (app_id, status, readable) in [("abc12345", 200, Some("https://app.acme.example")), ("def67890", 403, None)] {
+        let form = form(&[("app_id", app_id), ("user_data", "{}")]);
+        let answer = bench.send(form_request(PING, form)).await;
+        let allowed = answer.header("access-control-allow-origin");
+        assert_eq!((answer.status.as_u16(), allowed), (status, readable), "{app_id}");
+        assert_eq!(answer.header("access-control-allow-credentials").is_some(), readable.is_some(), "{app_id}");
+    }
+    // What is refused for another reason its own page may read.
+    let answer = bench.send(form_request(PING, form(&[("app_id", "abc12345"), ("user_data", "{")]))).await;
+    assert_eq!((answer.status.as_u16(), answer.header("access-control-allow-origin").is_some()), (400, true));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use http::Request;
 use serde_json::json;
 use tokio::net::TcpSocket;
 
+use crate::addresses::site;
 use crate::support::client::form_request;
 use crate::support::gateway::write_whole;
 use crate::support::{Bench, Client, Setup, Token, ping_form};
@@ -166,6 +167,64 @@ async fn a_workspace_may_have_rates_of_its_own() {
     };
     let mut bench = Bench::acme(own).await;
     bench.passes(nameless()).await;
+    assert_eq!(bench.refused(nameless(), 429).await, "rate_workspace");
+}
+
+#[tokio::test]
+async fn what_names_no_workspace_counts_where_it_can_be_for_one_alone() {
+    let rate = format!("[rates]\nrequests = {{ {NEVER}, burst = 1 }}");
+    let both = |upstream| {
+        Setup::new(upstream).workspace("a", &site("chatwoot", "a1", &rate)).workspace(
+            "z",
+            &site("chatwoot", "z1", "").replace("\"https://app", "\"https://z.example\", \"https://app"),
+        )
+    };
+    let mut bench = Bench::start(both).await;
+    let load = |target: &str, origin: &str| {
+        Request::get(target).header("origin", origin).body(String::new()).expect("a request")
+    };
+    // Pages of both, and of the other one alone.
+    for origin in ["https://app.acme.example", "https://app.acme.example", "https://z.example"] {
+        bench.passes(load("/api/v1/widget/messages", origin)).await;
+    }
+    let own = "/api/v1/widget/messages?website_token=a1";
+    bench.passes(load(own, "https://app.acme.example")).await;
+    assert_eq!(bench.refused(load(own, "https://app.acme.example"), 429).await, "rate_workspace");
+
+    // A page that only one of them trusts is that one's.
+    let both = |upstream| {
+        Setup::new(upstream)
+            .workspace("a", &site("chatwoot", "a1", &rate))
+            .workspace("z", &site("chatwoot", "z1", "").replace("app.acme.example", "z.example"))
+    };
+    let mut bench = Bench::start(both).await;
+    bench.passes(load("/api/v1/widget/messages", "https://app.acme.example")).await;
+    assert_eq!(bench.refused(load(own, "https://app.acme.example"), 429).await, "rate_workspace");
+}
+
+#[tokio::test]
+async fn whom_a_workspace_refuses_uses_up_nothing_of_its_rate() {
+    let mut bench = Bench::acme(|setup| {
+        let others = setup.text("acme").replace("abc12345", "def67890").replace("app.acme.example\"", "b.example\"");
+        let own = format!(
+            "[rates]\nrequests = {{ {NEVER}, burst = 2 }}\n[[addresses]]\nfrom = [\"127.0.0.1\"]\n[attributes]"
+        );
+        setup.with("[attributes]", &own).workspace("other", &others)
+    })
+    .await;
+    for _ in 0..3 {
+        let mut foreign = nameless();
+        foreign.headers_mut().insert("origin", "https://b.example".parse().expect("a value"));
+        assert_eq!(bench.refused(foreign, 403).await, "origin_untrusted");
+        let mut stranger = Client::connect_from([127, 0, 0, 9], bench.gateway.address, &bench.gateway.ca_pem).await;
+        bench.count_one();
+        assert_eq!(stranger.send(nameless()).await.status, 403);
+        assert_eq!(bench.record()["outcome"], "address_not_allowed");
+        assert_eq!(bench.record()["workspace"], "acme");
+    }
+    for _ in 0..2 {
+        bench.passes(nameless()).await;
+    }
     assert_eq!(bench.refused(nameless(), 429).await, "rate_workspace");
 }
 

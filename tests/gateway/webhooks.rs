@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::support::client::connect_tls;
 use crate::support::token::now;
-use crate::support::{Bench, NOBODY, SECRET, Setup, TestUpstream};
+use crate::support::{Bench, Client, NOBODY, Protocol, SECRET, Setup, TestUpstream};
 
 pub const INTERCOM: &str = r#"
 profile = "intercom-webhooks"
@@ -129,7 +129,8 @@ async fn what_nobody_signed_so_goes_nowhere() {
         (&[("x-hub-signature", "sha1=0000000000000000000000000000000000000000")], "webhook_bad"),
     ] {
         assert_eq!(bench.refused(request(HOOKS, headers, BODY.as_bytes()), 401).await, expected, "{headers:?}");
-        assert!(bench.record()["proof"].is_null());
+        let record = bench.record();
+        assert_eq!((&record["workspace"], &record["proof"]), (&"hooks".into(), &serde_json::Value::Null));
     }
     for body in [BODY.trim_end().to_owned(), BODY.replace("1.10", "1.1"), format!("{BODY} "), String::new()] {
         assert_eq!(
@@ -318,4 +319,74 @@ async fn what_the_backend_failed_to_take_may_come_again() {
     for _ in 0..2 {
         assert_eq!(client.send(chatwoot_request(&headers)).await.status, 502);
     }
+}
+
+#[tokio::test]
+async fn what_its_vendor_did_not_wait_for_may_come_again() {
+    let policy = INTERCOM.replace("intercom-", "chatwoot-");
+    for protocol in [Protocol::Http1, Protocol::Http2] {
+        let delays = Mutex::new(vec![Duration::from_secs(600)]);
+        let upstream = TestUpstream::answering(move |_| {
+            let delay = delays.lock().expect("unpoisoned").pop().unwrap_or_default();
+            (delay, Response::new(Full::default()))
+        })
+        .await;
+        let gateway = Setup::new(upstream.address).workspace("hooks", &policy).start();
+        let connect = || Client::connect(gateway.address, &gateway.ca_pem, protocol);
+        let headers = chatwoot(0, BODY);
+        let mut hasty = connect().await;
+        let arrives = async {
+            while upstream.received().is_empty() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            answer = hasty.try_send(chatwoot_request(&headers)) => panic!("{protocol:?}: answered {answer:?}"),
+            () = arrives => {}
+        }
+        hasty.leave().await;
+        assert_eq!(gateway.records(1)[0]["outcome"], "client_gone");
+        let mut patient = connect().await;
+        for (status, came) in [(200, 2), (401, 2)] {
+            assert_eq!(patient.send(chatwoot_request(&headers)).await.status, status, "{protocol:?}");
+            assert_eq!(upstream.received().len(), came, "{protocol:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_signed_uses_up_nothing_of_the_workspaces_rate() {
+    let rate = "[rates]\nrequests = { rate = \"1/h\", burst = 1 }\n[identity]";
+    let policy = INTERCOM.replace("[identity]", rate);
+    let mut bench = Bench::start(|upstream| Setup::new(upstream).workspace("hooks", &policy)).await;
+    let guess = "sha1=0000000000000000000000000000000000000000";
+    for _ in 0..3 {
+        let sent = request(HOOKS, &[("x-hub-signature", guess)], BODY.as_bytes());
+        assert_eq!(bench.refused(sent, 401).await, "webhook_bad");
+    }
+    let genuine = || request(HOOKS, &[("x-hub-signature", &sha1(BODY.as_bytes()))], BODY.as_bytes());
+    bench.passes(genuine()).await;
+    assert_eq!(bench.refused(genuine(), 429).await, "rate_workspace");
+
+    // What comes too often has not been here.
+    let policy = policy.replace("intercom-", "chatwoot-");
+    let mut bench = Bench::start(|upstream| Setup::new(upstream).workspace("hooks", &policy)).await;
+    let (first, second) = (chatwoot(0, BODY), chatwoot(1, BODY));
+    bench.passes(chatwoot_request(&first)).await;
+    for _ in 0..2 {
+        assert_eq!(bench.refused(chatwoot_request(&first), 401).await, "webhook_replayed");
+        assert_eq!(bench.refused(chatwoot_request(&second), 429).await, "rate_workspace");
+    }
+}
+
+#[tokio::test]
+async fn no_query_makes_another_method_of_a_webhooks() {
+    let mut bench = intercom(|setup| setup).await;
+    let sha256 = hmac("-sha256", SECRET, BODY.as_bytes());
+    let headers = [("x-body-signature", sha256.as_str())];
+    for query in ["_method=DELETE", "a=b&_method=PUT", "a=b;_method=PUT", "%5Fmethod=DELETE", "_METHOD=delete"] {
+        let sent = request(&format!("/intercom/actions/refund?{query}"), &headers, BODY.as_bytes());
+        assert_eq!(bench.refused(sent, 400).await, "method_override", "{query}");
+    }
+    bench.passes(request("/intercom/actions/refund?method=DELETE", &headers, BODY.as_bytes())).await;
 }
