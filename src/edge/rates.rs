@@ -161,11 +161,21 @@ impl Rates {
         exceeded.not_before(left)
     }
 
-    /// Whether an address may present to a workspace a proof that nobody has verified yet. `proof` is all that it presents.
+    /// Whether an address may present to a workspace a proof that nobody has verified yet. `proof` is what will be
+    /// verified, `None` where nothing can be.
     ///
     /// One that held a moment ago is looked at in any case: who shares an address with an attacker, and was here before, goes on.
     #[must_use]
-    pub fn new_proof(&self, rate: &Rate, address: IpAddr, workspace: &str, proof: impl Hash, now: Moment) -> Taken {
+    pub fn new_proof(
+        &self,
+        rate: &Rate,
+        address: IpAddr,
+        workspace: &str,
+        proof: Option<impl Hash>,
+        now: Moment,
+    ) -> Taken {
+        let is_known =
+            || proof.is_some_and(|proof| self.known_proofs.has(self.key(Limited::Penalty, (workspace, proof)), now.0));
         let ends = match rate.mode {
             Mode::Off => return Taken::Allowed(None),
             Mode::Observe | Mode::Enforce => {
@@ -173,7 +183,7 @@ impl Rates {
             }
         };
         match ends {
-            Some(left) if !self.known_proofs.has(self.key(Limited::Penalty, (workspace, proof)), now.0) => {
+            Some(left) if !is_known() => {
                 self.count(Limited::Penalty, rate.mode, Exceeded::of(Limited::Penalty, rate, left))
             }
             Some(_) | None => Taken::Allowed(None),

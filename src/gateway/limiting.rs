@@ -140,7 +140,7 @@ impl Gate for Limiting<'_> {
             return Ok(None);
         }
         let (rate, workspace) = (self.of_failing(tenant), &tenant.workspace.id);
-        self.settle(self.rates.new_proof(&rate, self.client, workspace, presented.all(), self.now))
+        self.settle(self.rates.new_proof(&rate, self.client, workspace, presented.credential(), self.now))
     }
 
     fn proven(
@@ -161,8 +161,10 @@ impl Gate for Limiting<'_> {
                 &self.epoch.gateway.rates.failing_proofs
             }
         };
-        if failing.mode != Mode::Off && presented.is_any() {
-            self.rates.held(workspace, presented.all(), self.now);
+        if failing.mode != Mode::Off
+            && let Some(credential) = presented.credential()
+        {
+            self.rates.held(workspace, credential, self.now);
         }
         let Some(subject) = proofs.subject() else { return Ok(None) };
         let own: Option<Rate> = tenant.workspace.rates.requests_per_subject;

@@ -10,6 +10,7 @@ use tokio::net::TcpSocket;
 
 use crate::support::client::form_request;
 use crate::support::gateway::write_whole;
+use crate::support::token::{now, user_hash};
 use crate::support::{Bench, Client, Setup, Token, ping_form};
 
 const PING: &str = "/messenger/web/ping";
@@ -31,6 +32,14 @@ fn proven(token: &str) -> Request<String> {
 
 fn guess() -> Request<String> {
     proven(&Token::saying("").secret("nobodys-0123456789abcdef0123456789abcdef").text())
+}
+
+/// As many guesses as are too many where three may fail.
+async fn bring_penalty(bench: &mut Bench) {
+    for _ in 0..3 {
+        bench.passes(guess()).await;
+    }
+    assert_eq!(bench.refused(guess(), 429).await, "rate_failing_proofs");
 }
 
 async fn with_rates(rates: &str) -> Bench {
@@ -201,6 +210,49 @@ async fn repeated_bad_proofs_are_refused_unread_and_others_behind_the_same_addre
     let mut other_user = Token::saying(r#""seats":"7""#).text();
     other_user.push('x');
     assert_eq!(bench.refused(proven(&other_user), 429).await, "proof_penalty");
+}
+
+#[tokio::test]
+async fn a_proof_that_held_goes_on_in_a_penalty_whatever_stands_beside_it() {
+    let mut bench = with_rates(&format!("failing_proofs = {{ {NEVER}, burst = 3 }}")).await;
+    let colleague = Token::saying(r#""seats":"7""#).text();
+    let by_mail = json!({"email": "ada@example.com", "nickname": "ada", "user_hash": user_hash("ada@example.com")});
+    bench.passes(proven(&colleague)).await;
+    bench.passes(ping(&by_mail)).await;
+    bring_penalty(&mut bench).await;
+    for beside in [
+        json!({"nickname": "ada", "intercom_user_jwt": colleague}),
+        json!({"user_id": "user-42", "nickname": "ada", "intercom_user_jwt": colleague, "user_hash": ""}),
+        json!({"email": "other@example.com", "user_id": "user-42", "nickname": "ada", "intercom_user_jwt": colleague}),
+    ] {
+        bench.passes(ping(&beside)).await;
+        assert_eq!(bench.record()["proof"], "valid", "{beside}");
+    }
+    bench.passes(ping(&by_mail)).await;
+    assert_eq!(bench.record()["proof"], "hash_valid");
+    // That it is known makes it nobody else's.
+    let others = json!({"user_id": "user-43", "nickname": "ada", "intercom_user_jwt": colleague});
+    assert_eq!(bench.refused(ping(&others), 429).await, "rate_failing_proofs");
+    assert_eq!(bench.record()["proof"], "subject_mismatch");
+}
+
+#[tokio::test]
+async fn nobody_floods_what_is_known_with_one_good_token() {
+    let few = |setup: Setup| {
+        setup.gateway(&format!("[limits]\nrate_keys_max = 8\n[rates]\nfailing_proofs = {{ {NEVER}, burst = 3 }}\n"))
+    };
+    let mut bench = Bench::acme(few).await;
+    let colleague = Token::saying("").text();
+    bench.passes(proven(&colleague)).await;
+    let own = Token::of(&format!(r#"{{"user_id":"user-9","exp":{}}}"#, now() + 600)).text();
+    for number in 0..20 {
+        let hash = format!("{number:064x}");
+        let varied = json!({"user_id": "user-9", "nickname": "eve", "intercom_user_jwt": own, "user_hash": hash});
+        bench.passes(ping(&varied)).await;
+    }
+    bring_penalty(&mut bench).await;
+    bench.passes(proven(&colleague)).await;
+    assert_eq!(bench.record()["proof"], "valid");
 }
 
 #[tokio::test]
