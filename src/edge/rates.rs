@@ -190,9 +190,10 @@ impl Rates {
         }
     }
 
-    /// Remembers for a while that a proof held.
-    pub fn held(&self, workspace: &str, proof: impl Hash, now: Moment) {
-        self.known_proofs.remember(self.key(Limited::Penalty, (workspace, proof)), now.0);
+    /// Remembers for a while that a proof of `subject` held.
+    pub fn held(&self, workspace: &str, subject: &str, proof: impl Hash, now: Moment) {
+        let subject = self.key(Limited::Subject, (workspace, subject));
+        self.known_proofs.remember(subject, self.key(Limited::Penalty, (workspace, proof)), now.0);
     }
 
     /// How each limit is doing.

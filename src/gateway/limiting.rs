@@ -161,15 +161,17 @@ impl Gate for Limiting<'_> {
                 &self.epoch.gateway.rates.failing_proofs
             }
         };
-        if failing.mode != Mode::Off
-            && let Some(credential) = presented.credential()
-        {
-            self.rates.held(workspace, credential, self.now);
-        }
         let Some(subject) = proofs.subject() else { return Ok(None) };
         let own: Option<Rate> = tenant.workspace.rates.requests_per_subject;
         let rate = own.unwrap_or(self.epoch.gateway.rates.requests_per_subject);
-        self.settle(self.rates.by_subject(&rate, workspace, subject, self.now))
+        let would = self.settle(self.rates.by_subject(&rate, workspace, subject, self.now))?;
+        // Only now: who asks too often is not heard, also not of more proofs.
+        if failing.mode != Mode::Off
+            && let Some(credential) = presented.credential()
+        {
+            self.rates.held(workspace, subject, credential, self.now);
+        }
+        Ok(would)
     }
 }
 

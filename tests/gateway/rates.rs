@@ -237,15 +237,15 @@ async fn a_proof_that_held_goes_on_in_a_penalty_whatever_stands_beside_it() {
 }
 
 #[tokio::test]
-async fn nobody_floods_what_is_known_with_one_good_token() {
+async fn nobody_floods_what_is_known_with_good_proofs_of_their_own() {
     let few = |setup: Setup| {
-        setup.gateway(&format!("[limits]\nrate_keys_max = 8\n[rates]\nfailing_proofs = {{ {NEVER}, burst = 3 }}\n"))
+        setup.gateway(&format!("[limits]\nrate_keys_max = 64\n[rates]\nfailing_proofs = {{ {NEVER}, burst = 3 }}\n"))
     };
     let mut bench = Bench::acme(few).await;
     let colleague = Token::saying("").text();
     bench.passes(proven(&colleague)).await;
-    let own = Token::of(&format!(r#"{{"user_id":"user-9","exp":{}}}"#, now() + 600)).text();
-    for number in 0..20 {
+    for number in 0..200 {
+        let own = Token::of(&format!(r#"{{"user_id":"user-9","exp":{},"n":{}}}"#, now() + 600, number / 2)).text();
         let hash = format!("{number:064x}");
         let varied = json!({"user_id": "user-9", "nickname": "eve", "intercom_user_jwt": own, "user_hash": hash});
         bench.passes(ping(&varied)).await;

@@ -1,5 +1,6 @@
 //! Penalties for proofs that do not hold, and the proofs that did.
 
+use std::mem;
 use std::time::Duration;
 
 use super::table::{Kept, Table, WhenFull};
@@ -7,6 +8,9 @@ use crate::policy::Penalty;
 
 /// For how long a proof that held is looked at again in spite of a penalty.
 const KNOWN_FOR: Duration = Duration::from_secs(3_600);
+
+/// How many proofs of one subject are known at once: its pages, devices and tabs.
+const KNOWN_PER_SUBJECT_MAX: usize = 8;
 
 /// Who may present no new proof at the moment, and for how long.
 pub(super) struct Penalties {
@@ -61,10 +65,10 @@ impl Penalties {
     }
 }
 
-/// Proofs that held a while ago, by their hashes.
+/// Proofs that held a while ago, by their hashes: the last few of each subject, so that nobody fills the table with proofs of their own.
 pub(super) struct KnownProofs {
-    /// Only whoever can sign fills it.
     table: Table<Until>,
+    subjects: Table<Recent>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -76,17 +80,44 @@ impl Kept for Until {
     }
 }
 
+/// Which proofs of a subject held last, the newest first. Zero is none: no hash is, but for one in 2⁶⁴.
+#[derive(Clone, Copy, Debug, Default)]
+struct Recent {
+    proofs: [u64; KNOWN_PER_SUBJECT_MAX],
+    until: u64,
+}
+
+impl Kept for Recent {
+    fn until(&self) -> u64 {
+        self.until
+    }
+}
+
 impl KnownProofs {
     pub(super) fn new(keys_max: usize) -> Self {
-        Self { table: Table::new(keys_max, WhenFull::Replace) }
+        Self { table: Table::new(keys_max, WhenFull::Replace), subjects: Table::new(keys_max, WhenFull::Replace) }
     }
 
     pub(super) fn has(&self, key: u64, now: u64) -> bool {
         self.table.get(key, now).is_some()
     }
 
-    pub(super) fn remember(&self, key: u64, now: u64) {
+    /// Remembers that a proof of `subject` held. Where it is one too many, the subject's oldest makes room and nobody else's.
+    pub(super) fn remember(&self, subject: u64, key: u64, now: u64) {
         let until = now.saturating_add(u64::try_from(KNOWN_FOR.as_nanos()).unwrap_or(u64::MAX));
+        let gone = self.subjects.update(subject, now, |last| {
+            let mut proofs = last.unwrap_or_default().proofs;
+            let place = proofs.iter().position(|proof| *proof == key).unwrap_or(KNOWN_PER_SUBJECT_MAX - 1);
+            if let Some(newer) = proofs.get_mut(..=place) {
+                newer.rotate_right(1);
+            }
+            let [newest, ..] = &mut proofs;
+            let gone = mem::replace(newest, key);
+            (Some(Recent { proofs, until }), gone)
+        });
+        if gone != key {
+            self.table.update(gone, now, |there| (there.map(|_| Until(now)), ()));
+        }
         self.table.update(key, now, |_| (Some(Until(until)), ()));
     }
 }
@@ -131,9 +162,24 @@ mod tests {
     #[test]
     fn a_proof_that_held_is_known_for_an_hour() {
         let known = KnownProofs::new(100);
-        known.remember(7, SECOND);
+        known.remember(1, 7, SECOND);
         assert!(known.has(7, 3_600 * SECOND));
         assert!(!known.has(7, 3_601 * SECOND));
         assert!(!known.has(8, SECOND));
+    }
+
+    #[test]
+    fn whoever_has_many_proofs_pushes_out_their_own_oldest_and_nobody_elses() {
+        let known = KnownProofs::new(64);
+        // Over all groups, as hashes are.
+        let hash = |proof: u64| proof.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        known.remember(1, hash(7), SECOND);
+        for proof in 100..1_000 {
+            known.remember(2, hash(proof), 2 * SECOND);
+            // One that is used all the time stays.
+            known.remember(2, hash(99), 2 * SECOND);
+        }
+        let held = (0..1_000).filter(|proof| known.has(hash(*proof), 2 * SECOND)).collect::<Vec<_>>();
+        assert_eq!(held, [7, 99, 993, 994, 995, 996, 997, 998, 999]);
     }
 }

@@ -140,7 +140,7 @@ fn too_many_failing_proofs_bring_a_penalty_on_new_proofs_and_on_nothing_else() {
         rates.new_proof(&policy.failing_proofs, address, workspace, Some(proof), Moment(now))
     };
     let (attacker, other) = (address(1), address(2));
-    rates.held("acme", "colleague's", Moment(0));
+    rates.held("acme", "colleague", "colleague's", Moment(0));
     for _ in 0..3 {
         assert!(!is_refused(rates.failing_proof(&policy.failing_proofs, policy.penalty, attacker, "acme", Moment(0))));
         assert!(!is_refused(new(attacker, "acme", "guess", 0)));
@@ -153,7 +153,7 @@ fn too_many_failing_proofs_bring_a_penalty_on_new_proofs_and_on_nothing_else() {
     assert_eq!((exceeded.limited, exceeded.retry_after_seconds), (Limited::FailingProofs, 10));
     assert!(is_refused(new(attacker, "acme", "guess", SECOND)));
     // One good proof of the attacker's own resets nothing, and nobody else pays.
-    rates.held("acme", "own", Moment(SECOND));
+    rates.held("acme", "attacker", "own", Moment(SECOND));
     assert!(is_refused(new(attacker, "acme", "guess", SECOND)));
     for (address, workspace, proof) in [
         (attacker, "acme", "own"),
