@@ -169,6 +169,7 @@ impl Rates {
     pub fn new_proof(
         &self,
         rate: &Rate,
+        penalty: Penalty,
         address: IpAddr,
         workspace: &str,
         proof: Option<impl Hash>,
@@ -179,7 +180,7 @@ impl Rates {
         let ends = match rate.mode {
             Mode::Off => return Taken::Allowed(None),
             Mode::Observe | Mode::Enforce => {
-                self.penalties.ends(self.key(Limited::Penalty, (network(address), workspace)), now.0)
+                self.penalties.ends(self.key(Limited::Penalty, (network(address), workspace)), penalty, now.0)
             }
         };
         match ends {

@@ -139,8 +139,9 @@ impl Gate for Limiting<'_> {
         if !presented.is_any() {
             return Ok(None);
         }
-        let (rate, workspace) = (self.of_failing(tenant), &tenant.workspace.id);
-        self.settle(self.rates.new_proof(&rate, self.client, workspace, presented.credential(), self.now))
+        let (rate, penalty) = (self.of_failing(tenant), self.epoch.gateway.rates.penalty);
+        let workspace = &tenant.workspace.id;
+        self.settle(self.rates.new_proof(&rate, penalty, self.client, workspace, presented.credential(), self.now))
     }
 
     fn proven(

@@ -256,6 +256,24 @@ async fn nobody_floods_what_is_known_with_good_proofs_of_their_own() {
 }
 
 #[tokio::test]
+async fn a_reload_takes_back_a_penalty_that_was_meant_too_long() {
+    let long = "{ first = \"1h\", longest = \"1h\" }";
+    let mut bench = with_rates(&format!("failing_proofs = {{ rate = \"1/s\", burst = 3 }}\npenalty = {long}")).await;
+    let told = async |bench: &mut Bench| loop {
+        let answer = bench.send(guess()).await;
+        if answer.status == 429 {
+            break answer.header("retry-after").expect("a time").parse::<u64>().expect("seconds");
+        }
+    };
+    assert!(told(&mut bench).await > 3_500);
+    let path = bench.gateway.setup.policies().join("gateway.toml");
+    let text = std::fs::read_to_string(&path).expect("the file");
+    write_whole(&path, &text.replace(long, "{ first = \"1s\", longest = \"2s\" }"));
+    bench.gateway.await_metric("countersign_policy_reloads_total{result=\"ok\"} 1");
+    assert!(told(&mut bench).await <= 2);
+}
+
+#[tokio::test]
 async fn tokens_that_have_merely_ended_bring_no_penalty() {
     let mut bench = with_rates(&format!("failing_proofs = {{ {NEVER}, burst = 1 }}")).await;
     let ended = Token::of(r#"{"user_id":"user-42","exp":1700000000}"#).text();

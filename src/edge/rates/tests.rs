@@ -137,7 +137,7 @@ fn too_many_failing_proofs_bring_a_penalty_on_new_proofs_and_on_nothing_else() {
     let rates = Rates::new(1_000);
     let policy = policy::Rates { failing_proofs: rate(1, 3), ..Default::default() };
     let new = |address, workspace, proof: &str, now| {
-        rates.new_proof(&policy.failing_proofs, address, workspace, Some(proof), Moment(now))
+        rates.new_proof(&policy.failing_proofs, policy.penalty, address, workspace, Some(proof), Moment(now))
     };
     let (attacker, other) = (address(1), address(2));
     rates.held("acme", "colleague", "colleague's", Moment(0));
