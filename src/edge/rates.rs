@@ -164,7 +164,8 @@ impl Rates {
     /// Whether an address may present to a workspace a proof that nobody has verified yet. `proof` is what will be
     /// verified, `None` where nothing can be.
     ///
-    /// One that held a moment ago is looked at in any case: who shares an address with an attacker, and was here before, goes on.
+    /// One that held a moment ago is looked at in any case: who shares an address with an attacker, and was here before, goes on. Of new ones
+    /// a few are, so that whoever comes anew gets through while somebody else guesses, and guessing stays hopeless.
     #[must_use]
     pub fn new_proof(
         &self,
@@ -175,19 +176,24 @@ impl Rates {
         proof: Option<impl Hash>,
         now: Moment,
     ) -> Taken {
-        let is_known =
-            || proof.is_some_and(|proof| self.known_proofs.has(self.key(Limited::Penalty, (workspace, proof)), now.0));
-        let ends = match rate.mode {
-            Mode::Off => return Taken::Allowed(None),
-            Mode::Observe | Mode::Enforce => {
-                self.penalties.ends(self.key(Limited::Penalty, (network(address), workspace)), penalty, now.0)
-            }
+        if rate.mode == Mode::Off {
+            return Taken::Allowed(None);
+        }
+        let network = network(address);
+        let lasts = self.penalties.ends(self.key(Limited::Penalty, (network, workspace)), penalty, now.0).is_some();
+        let is_known = |proof| self.known_proofs.has(self.key(Limited::Penalty, (workspace, proof)), now.0);
+        if !lasts || proof.is_some_and(is_known) {
+            return Taken::Allowed(None);
+        }
+        let few = Rate {
+            count: NEW_PROOFS_PER_SECOND_MAX,
+            per: Duration::from_secs(1),
+            burst: NEW_PROOFS_PER_SECOND_MAX,
+            mode: rate.mode,
         };
-        match ends {
-            Some(left) if !is_known() => {
-                self.count(Limited::Penalty, rate.mode, Exceeded::of(Limited::Penalty, rate, left))
-            }
-            Some(_) | None => Taken::Allowed(None),
+        match self.take(Limited::Penalty, &few, (network, workspace), now) {
+            Taken::Allowed(_) => Taken::Allowed(None),
+            taken @ (Taken::Observed(_) | Taken::Refused(_)) => taken,
         }
     }
 
@@ -243,6 +249,12 @@ impl Rates {
         taken
     }
 }
+
+/// Of new proofs from one address to one workspace, so many are looked at each second while a penalty lasts.
+const NEW_PROOFS_PER_SECOND_MAX: NonZeroU32 = match NonZeroU32::new(5) {
+    Some(number) => number,
+    None => NonZeroU32::MIN,
+};
 
 /// `governor`'s words for a rate.
 fn quota(rate: &Rate) -> Quota {

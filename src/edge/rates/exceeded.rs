@@ -20,7 +20,7 @@ pub enum Limited {
     Workspace,
     Subject,
     FailingProofs,
-    /// New proofs, while too many have failed.
+    /// New proofs while too many have failed. Only a few are looked at.
     Penalty,
 }
 
