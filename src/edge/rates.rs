@@ -53,7 +53,7 @@ pub enum Taken {
     Refused(Exceeded),
 }
 
-/// How often a limit was reached since the start.
+/// How often a limit was reached since the start, and it was of consequence.
 #[derive(Debug, Default)]
 struct Tally {
     refused: AtomicU64,
@@ -107,8 +107,25 @@ impl Rates {
     pub fn admits_handshake(&self, rates: &policy::Rates, address: IpAddr, now: Moment) -> bool {
         // The address first: what it is refused shall not use up what belongs to all.
         let own = self.take(Limited::HandshakesPerAddress, &rates.handshakes_per_address, network(address), now);
-        !matches!(own, Taken::Refused(_))
-            && !matches!(self.take(Limited::Handshakes, &rates.handshakes, (), now), Taken::Refused(_))
+        self.count(own);
+        if matches!(own, Taken::Refused(_)) {
+            return false;
+        }
+        let all = self.take(Limited::Handshakes, &rates.handshakes, (), now);
+        self.count(all);
+        !matches!(all, Taken::Refused(_))
+    }
+
+    /// Counts what becomes of a request that was `taken`: whoever asked knows whether it has any consequence.
+    pub fn count(&self, taken: Taken) {
+        let (counter, exceeded): (fn(&Tally) -> &AtomicU64, _) = match taken {
+            Taken::Allowed(_) => return,
+            Taken::Observed(exceeded) => (|tally| &tally.observed, exceeded),
+            Taken::Refused(exceeded) => (|tally| &tally.refused, exceeded),
+        };
+        if let Some(tally) = self.tally.get(exceeded.limited as usize) {
+            counter(tally).fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether an address may ask once more.
@@ -232,21 +249,14 @@ impl Rates {
             Ok(state) => Taken::Allowed(Nearly::of(limited, rate, state.remaining_burst_capacity())),
             Err(refused) => {
                 let wait = refused.wait_time_from(Nanos::from(0));
-                self.count(limited, rate.mode, Exceeded::of(limited, rate, wait))
+                let exceeded = Exceeded::of(limited, rate, wait);
+                match rate.mode {
+                    Mode::Off => Taken::Allowed(None),
+                    Mode::Observe => Taken::Observed(exceeded),
+                    Mode::Enforce => Taken::Refused(exceeded),
+                }
             }
         }
-    }
-
-    fn count(&self, limited: Limited, mode: Mode, exceeded: Exceeded) -> Taken {
-        let (counter, taken): (fn(&Tally) -> &AtomicU64, _) = match mode {
-            Mode::Off => return Taken::Allowed(None),
-            Mode::Observe => (|tally| &tally.observed, Taken::Observed(exceeded)),
-            Mode::Enforce => (|tally| &tally.refused, Taken::Refused(exceeded)),
-        };
-        if let Some(tally) = self.tally.get(limited as usize) {
-            counter(tally).fetch_add(1, Ordering::Relaxed);
-        }
-        taken
     }
 }
 

@@ -104,7 +104,9 @@ impl<'l> Limiting<'l> {
         self.nearly
     }
 
+    /// What is taken has its consequence here, and only here is it counted as such: a preflight, or what nobody serves, has none.
     fn settle(&mut self, taken: Taken) -> Result<Option<&'static str>, Rejection> {
+        self.rates.count(taken);
         match taken {
             Taken::Allowed(nearly) => {
                 self.nearly = match (self.nearly, nearly) {

@@ -47,8 +47,14 @@ fn what_is_off_counts_nothing_and_what_is_observed_refuses_nothing() {
         assert_eq!(rates.by_address(&with(Mode::Off), address(1), Moment(0)), Taken::Allowed(None));
     }
     assert!(matches!(rates.by_address(&with(Mode::Observe), address(1), Moment(0)), Taken::Allowed(_)));
-    assert!(matches!(rates.by_address(&with(Mode::Observe), address(1), Moment(0)), Taken::Observed(_)));
-    assert!(is_refused(rates.by_address(&with(Mode::Enforce), address(1), Moment(0))));
+    let (observed, refused) = (
+        rates.by_address(&with(Mode::Observe), address(1), Moment(0)),
+        rates.by_address(&with(Mode::Enforce), address(1), Moment(0)),
+    );
+    assert!(matches!(observed, Taken::Observed(_)));
+    assert!(is_refused(refused));
+    rates.count(observed);
+    rates.count(refused);
     let of_addresses = rates.numbers().into_iter().find(|one| one.limited == Limited::Address).expect("there");
     assert_eq!((of_addresses.observed, of_addresses.refused, of_addresses.keys), (1, 1, 1));
 }
