@@ -1,8 +1,8 @@
 //! Rates: how often each may ask, and what follows when one asks more often.
 //!
 //! The arithmetic is GCRA, of the crate `governor`; what was asked is kept in a table of ours, which never grows. What is allowed is the
-//! policy's to say, each time anew, so that a reload changes it at once and forgets nobody: what is kept is by when a debt is paid, and that is
-//! true under any rate. Time is monotonic and told by whoever asks.
+//! policy's to say, each time anew, so that a reload changes it at once and forgets nobody: what is kept is by when a debt is paid, at the rate at
+//! which it was made. Time is monotonic and told by whoever asks.
 
 mod exceeded;
 mod penalties;
