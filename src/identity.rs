@@ -62,7 +62,7 @@ pub use keyring::{KeyName, KeySetState};
 pub use keys::{KEYS_MAX, KeyError, SECRET_BYTES_MIN};
 pub use material::KeyMaterial;
 pub use mint::{MintError, Minting, is_for_tickets, mint, signing_key};
-pub use proofs::{Presented, Proofs};
+pub use proofs::{Credential, Presented, Proofs};
 pub use public_key::{PublicKeyError, RSA_BITS_MAX, RSA_BITS_MIN};
 pub use published::{Publication, PublishedKeys};
 pub use sealed::SEALED_CHARS_MAX;

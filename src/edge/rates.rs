@@ -1,8 +1,8 @@
 //! Rates: how often each may ask, and what follows when one asks more often.
 //!
 //! The arithmetic is GCRA, of the crate `governor`; what was asked is kept in a table of ours, which never grows. What is allowed is the
-//! policy's to say, each time anew, so that a reload changes it at once and forgets nobody: what is kept is by when a debt is paid, and that is
-//! true under any rate. Time is monotonic and told by whoever asks.
+//! policy's to say, each time anew, so that a reload changes it at once and forgets nobody: what is kept is by when a debt is paid, at the rate at
+//! which it was made. Time is monotonic and told by whoever asks.
 
 mod exceeded;
 mod penalties;
@@ -53,7 +53,7 @@ pub enum Taken {
     Refused(Exceeded),
 }
 
-/// How often a limit was reached since the start.
+/// How often a limit was reached since the start, and it was of consequence.
 #[derive(Debug, Default)]
 struct Tally {
     refused: AtomicU64,
@@ -107,8 +107,25 @@ impl Rates {
     pub fn admits_handshake(&self, rates: &policy::Rates, address: IpAddr, now: Moment) -> bool {
         // The address first: what it is refused shall not use up what belongs to all.
         let own = self.take(Limited::HandshakesPerAddress, &rates.handshakes_per_address, network(address), now);
-        !matches!(own, Taken::Refused(_))
-            && !matches!(self.take(Limited::Handshakes, &rates.handshakes, (), now), Taken::Refused(_))
+        self.count(own);
+        if matches!(own, Taken::Refused(_)) {
+            return false;
+        }
+        let all = self.take(Limited::Handshakes, &rates.handshakes, (), now);
+        self.count(all);
+        !matches!(all, Taken::Refused(_))
+    }
+
+    /// Counts what becomes of a request that was `taken`: whoever asked knows whether it has any consequence.
+    pub fn count(&self, taken: Taken) {
+        let (counter, exceeded): (fn(&Tally) -> &AtomicU64, _) = match taken {
+            Taken::Allowed(_) => return,
+            Taken::Observed(exceeded) => (|tally| &tally.observed, exceeded),
+            Taken::Refused(exceeded) => (|tally| &tally.refused, exceeded),
+        };
+        if let Some(tally) = self.tally.get(exceeded.limited as usize) {
+            counter(tally).fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether an address may ask once more.
@@ -161,28 +178,46 @@ impl Rates {
         exceeded.not_before(left)
     }
 
-    /// Whether an address may present to a workspace a proof that nobody has verified yet. `proof` is all that it presents.
+    /// Whether an address may present to a workspace a proof that nobody has verified yet. `proof` is what will be
+    /// verified, `None` where nothing can be.
     ///
-    /// One that held a moment ago is looked at in any case: who shares an address with an attacker, and was here before, goes on.
+    /// One that held a moment ago is looked at in any case: who shares an address with an attacker, and was here before, goes on. Of new ones
+    /// a few are, so that whoever comes anew gets through while somebody else guesses, and guessing stays hopeless.
     #[must_use]
-    pub fn new_proof(&self, rate: &Rate, address: IpAddr, workspace: &str, proof: impl Hash, now: Moment) -> Taken {
-        let ends = match rate.mode {
-            Mode::Off => return Taken::Allowed(None),
-            Mode::Observe | Mode::Enforce => {
-                self.penalties.ends(self.key(Limited::Penalty, (network(address), workspace)), now.0)
-            }
+    pub fn new_proof(
+        &self,
+        rate: &Rate,
+        penalty: Penalty,
+        address: IpAddr,
+        workspace: &str,
+        proof: Option<impl Hash>,
+        now: Moment,
+    ) -> Taken {
+        if rate.mode == Mode::Off {
+            return Taken::Allowed(None);
+        }
+        let network = network(address);
+        let lasts = self.penalties.ends(self.key(Limited::Penalty, (network, workspace)), penalty, now.0).is_some();
+        let is_known = |proof| self.known_proofs.has(self.key(Limited::Penalty, (workspace, proof)), now.0);
+        if !lasts || proof.is_some_and(is_known) {
+            return Taken::Allowed(None);
+        }
+        let few = Rate {
+            count: NEW_PROOFS_PER_SECOND_MAX,
+            per: Duration::from_secs(1),
+            burst: NEW_PROOFS_PER_SECOND_MAX,
+            mode: rate.mode,
         };
-        match ends {
-            Some(left) if !self.known_proofs.has(self.key(Limited::Penalty, (workspace, proof)), now.0) => {
-                self.count(Limited::Penalty, rate.mode, Exceeded::of(Limited::Penalty, rate, left))
-            }
-            Some(_) | None => Taken::Allowed(None),
+        match self.take(Limited::Penalty, &few, (network, workspace), now) {
+            Taken::Allowed(_) => Taken::Allowed(None),
+            taken @ (Taken::Observed(_) | Taken::Refused(_)) => taken,
         }
     }
 
-    /// Remembers for a while that a proof held.
-    pub fn held(&self, workspace: &str, proof: impl Hash, now: Moment) {
-        self.known_proofs.remember(self.key(Limited::Penalty, (workspace, proof)), now.0);
+    /// Remembers for a while that a proof of `subject` held.
+    pub fn held(&self, workspace: &str, subject: &str, proof: impl Hash, now: Moment) {
+        let subject = self.key(Limited::Subject, (workspace, subject));
+        self.known_proofs.remember(subject, self.key(Limited::Penalty, (workspace, proof)), now.0);
     }
 
     /// How each limit is doing.
@@ -214,23 +249,22 @@ impl Rates {
             Ok(state) => Taken::Allowed(Nearly::of(limited, rate, state.remaining_burst_capacity())),
             Err(refused) => {
                 let wait = refused.wait_time_from(Nanos::from(0));
-                self.count(limited, rate.mode, Exceeded::of(limited, rate, wait))
+                let exceeded = Exceeded::of(limited, rate, wait);
+                match rate.mode {
+                    Mode::Off => Taken::Allowed(None),
+                    Mode::Observe => Taken::Observed(exceeded),
+                    Mode::Enforce => Taken::Refused(exceeded),
+                }
             }
         }
     }
-
-    fn count(&self, limited: Limited, mode: Mode, exceeded: Exceeded) -> Taken {
-        let (counter, taken): (fn(&Tally) -> &AtomicU64, _) = match mode {
-            Mode::Off => return Taken::Allowed(None),
-            Mode::Observe => (|tally| &tally.observed, Taken::Observed(exceeded)),
-            Mode::Enforce => (|tally| &tally.refused, Taken::Refused(exceeded)),
-        };
-        if let Some(tally) = self.tally.get(limited as usize) {
-            counter(tally).fetch_add(1, Ordering::Relaxed);
-        }
-        taken
-    }
 }
+
+/// Of new proofs from one address to one workspace, so many are looked at each second while a penalty lasts.
+const NEW_PROOFS_PER_SECOND_MAX: NonZeroU32 = match NonZeroU32::new(5) {
+    Some(number) => number,
+    None => NonZeroU32::MIN,
+};
 
 /// `governor`'s words for a rate.
 fn quota(rate: &Rate) -> Quota {

@@ -104,7 +104,9 @@ impl<'l> Limiting<'l> {
         self.nearly
     }
 
+    /// What is taken has its consequence here, and only here is it counted as such: a preflight, or what nobody serves, has none.
     fn settle(&mut self, taken: Taken) -> Result<Option<&'static str>, Rejection> {
+        self.rates.count(taken);
         match taken {
             Taken::Allowed(nearly) => {
                 self.nearly = match (self.nearly, nearly) {
@@ -139,8 +141,9 @@ impl Gate for Limiting<'_> {
         if !presented.is_any() {
             return Ok(None);
         }
-        let (rate, workspace) = (self.of_failing(tenant), &tenant.workspace.id);
-        self.settle(self.rates.new_proof(&rate, self.client, workspace, presented.all(), self.now))
+        let (rate, penalty) = (self.of_failing(tenant), self.epoch.gateway.rates.penalty);
+        let workspace = &tenant.workspace.id;
+        self.settle(self.rates.new_proof(&rate, penalty, self.client, workspace, presented.credential(), self.now))
     }
 
     fn proven(
@@ -161,13 +164,17 @@ impl Gate for Limiting<'_> {
                 &self.epoch.gateway.rates.failing_proofs
             }
         };
-        if failing.mode != Mode::Off && presented.is_any() {
-            self.rates.held(workspace, presented.all(), self.now);
-        }
         let Some(subject) = proofs.subject() else { return Ok(None) };
         let own: Option<Rate> = tenant.workspace.rates.requests_per_subject;
         let rate = own.unwrap_or(self.epoch.gateway.rates.requests_per_subject);
-        self.settle(self.rates.by_subject(&rate, workspace, subject, self.now))
+        let would = self.settle(self.rates.by_subject(&rate, workspace, subject, self.now))?;
+        // Only now: who asks too often is not heard, also not of more proofs.
+        if failing.mode != Mode::Off
+            && let Some(credential) = presented.credential()
+        {
+            self.rates.held(workspace, subject, credential, self.now);
+        }
+        Ok(would)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use super::claims::{TokenFacts, VerifiedClaims};
@@ -11,6 +11,7 @@ use super::keyring::KeyName;
 use super::session::Holder;
 use super::ticket::Ticket;
 use super::times::Times;
+use super::user_hash;
 use super::verdict::{ProofError, ProofVerdict, Withdrawal};
 use crate::clock::UnixSeconds;
 use crate::decision::{Subject, TokenReader};
@@ -54,10 +55,21 @@ impl Presented<'_> {
         !(self.tokens.is_empty() && self.user_hashes.is_empty() && self.sealed.is_empty())
     }
 
-    /// All that is presented and about whom, to be told from others by its hash.
+    /// The one proof by which the verifier will go; `None` where it goes by none, since there are two of them or nobody whom a hash is of.
     #[must_use]
-    pub fn all(&self) -> impl Hash + '_ {
-        (&self.tokens, &self.user_hashes, &self.sealed, &self.user_ids)
+    pub fn credential(&self) -> Option<Credential<'_>> {
+        match (Agreed::of(&self.sealed), Agreed::of(&self.tokens), Agreed::of(&self.user_hashes)) {
+            (Agreed::One(sealed), Agreed::Nothing, _) => Some(Credential::Sealed(sealed)),
+            // A hash beside a token is not looked at.
+            (Agreed::Nothing, Agreed::One(token), _) => Some(Credential::Token(token)),
+            (Agreed::Nothing, Agreed::Nothing, Agreed::One(hash)) => {
+                user_hash::subject(self).ok().map(|subject| Credential::UserHash { hash, subject })
+            }
+            (Agreed::Nothing, Agreed::Nothing, Agreed::Nothing | Agreed::Several)
+            | (Agreed::Nothing, Agreed::Several, _)
+            | (Agreed::One(_), Agreed::One(_) | Agreed::Several, _)
+            | (Agreed::Several, _, _) => None,
+        }
     }
 
     /// A blank id counts: what the backend makes of one is not known. So does a proof, for a bad one is never "no proof".
@@ -83,6 +95,18 @@ impl fmt::Debug for Presented<'_> {
             .field("platform", &self.platform)
             .finish()
     }
+}
+
+/// One proof, by what is verified of it and nothing else: what a client may write beside it makes no other proof of it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Credential<'p> {
+    Token(&'p str),
+    Sealed(&'p str),
+    /// With whom it must be the hash of.
+    UserHash {
+        hash: &'p str,
+        subject: &'p str,
+    },
 }
 
 /// All texts of a list as one, where they are the same text.
@@ -315,5 +339,43 @@ impl fmt::Debug for Proofs<'_> {
             .field("key", &self.key)
             .field("names_a_user", &self.names_a_user)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::testing::presented;
+
+    #[test]
+    fn a_proof_stays_the_same_whatever_is_written_beside_it() {
+        let token = || Presented { tokens: vec!["t".into()], ..presented() };
+        for varied in [
+            Presented { tokens: vec!["t".into(), "t".into()], ..presented() },
+            Presented { user_hashes: vec!["".into()], ..token() },
+            Presented { user_hashes: vec!["a".into(), "b".into()], ..token() },
+            Presented { user_ids: vec!["user-42".into()], emails: vec!["ada@example.com".into()], ..token() },
+        ] {
+            assert!(varied.credential() == Some(Credential::Token("t")), "{varied:?}");
+        }
+        // The hash of one user says nothing about another.
+        let hash = |user_ids: &[&'static str], emails: &[&'static str]| {
+            let texts = |texts: &[&'static str]| texts.iter().map(|text| Cow::Borrowed(*text)).collect();
+            Presented { user_hashes: vec!["h".into()], user_ids: texts(user_ids), emails: texts(emails), ..presented() }
+        };
+        let of = |subject| Some(Credential::UserHash { hash: "h", subject });
+        assert!(hash(&["user-42"], &[]).credential() == of("user-42"));
+        assert!(hash(&["user-42"], &["ada@example.com"]).credential() == of("user-42"));
+        assert!(hash(&[], &["ada@example.com"]).credential() == of("ada@example.com"));
+        // Which of several would be believed is not known, and so none of them is.
+        for nobodys in [
+            hash(&[], &[]),
+            hash(&["user-42", "user-43"], &[]),
+            Presented { user_hashes: vec!["h".into(), "i".into()], ..hash(&["user-42"], &[]) },
+            Presented { tokens: vec!["t".into(), "u".into()], ..presented() },
+            Presented { sealed: vec!["s".into()], ..token() },
+        ] {
+            assert!(nobodys.credential().is_none(), "{nobodys:?}");
+        }
     }
 }

@@ -74,7 +74,7 @@ impl HashKeys {
 }
 
 /// Of what the hash must be: the user id where there is one, and only then not the e-mail; the backend asks the same.
-fn subject<'t>(presented: &'t Presented<'_>) -> Result<&'t str, HashError> {
+pub(super) fn subject<'t>(presented: &'t Presented<'_>) -> Result<&'t str, HashError> {
     let agreed = match Agreed::of(&presented.user_ids) {
         Agreed::Nothing => Agreed::of(&presented.emails),
         agreed @ (Agreed::One(_) | Agreed::Several) => agreed,

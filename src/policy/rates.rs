@@ -35,7 +35,7 @@ pub struct Rate {
     pub mode: Mode,
 }
 
-/// For how long an address may present no new proof to a workspace.
+/// For how long hardly any new proof of an address to a workspace is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Penalty {
     /// The first time.

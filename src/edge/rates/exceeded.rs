@@ -20,7 +20,7 @@ pub enum Limited {
     Workspace,
     Subject,
     FailingProofs,
-    /// New proofs, while too many have failed.
+    /// New proofs while too many have failed. Only a few are looked at.
     Penalty,
 }
 
@@ -74,7 +74,7 @@ pub struct Nearly {
 }
 
 /// A client is told how much is left once that is less than this part of the burst: most answers need no bytes for it.
-const TOLD_BELOW: u32 = 8;
+const TOLD_BELOW: u64 = 8;
 
 impl Exceeded {
     pub(super) fn of(limited: Limited, rate: &Rate, wait: Duration) -> Self {
@@ -97,7 +97,8 @@ impl Exceeded {
 
 impl Nearly {
     pub(super) fn of(limited: Limited, rate: &Rate, remaining: u32) -> Option<Self> {
-        if remaining >= rate.burst.get() / TOLD_BELOW {
+        // Multiplied, so that the eighth of a small burst is not rounded down to nothing.
+        if u64::from(remaining) * TOLD_BELOW >= u64::from(rate.burst.get()) {
             return None;
         }
         let (quota, window_seconds) = quota_and_window(rate);
@@ -178,6 +179,10 @@ mod tests {
     #[test]
     fn a_client_is_told_when_little_is_left_and_of_the_tightest() {
         assert_eq!(Nearly::of(Limited::Address, &rate(10, 1, 80), 10), None);
+        for (burst, remaining, is_told) in [(1, 0, true), (4, 0, true), (4, 1, false), (15, 1, true), (16, 2, false)] {
+            let told = Nearly::of(Limited::Address, &rate(10, 1, burst), remaining);
+            assert_eq!(told.is_some(), is_told, "{remaining} of {burst}");
+        }
         let address = Nearly::of(Limited::Address, &rate(10, 1, 80), 9).expect("little is left");
         let subject = Nearly::of(Limited::Subject, &rate(10, 1, 800), 9).expect("little is left");
         assert_eq!(address.tighter(subject), subject);

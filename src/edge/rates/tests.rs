@@ -47,8 +47,14 @@ fn what_is_off_counts_nothing_and_what_is_observed_refuses_nothing() {
         assert_eq!(rates.by_address(&with(Mode::Off), address(1), Moment(0)), Taken::Allowed(None));
     }
     assert!(matches!(rates.by_address(&with(Mode::Observe), address(1), Moment(0)), Taken::Allowed(_)));
-    assert!(matches!(rates.by_address(&with(Mode::Observe), address(1), Moment(0)), Taken::Observed(_)));
-    assert!(is_refused(rates.by_address(&with(Mode::Enforce), address(1), Moment(0))));
+    let (observed, refused) = (
+        rates.by_address(&with(Mode::Observe), address(1), Moment(0)),
+        rates.by_address(&with(Mode::Enforce), address(1), Moment(0)),
+    );
+    assert!(matches!(observed, Taken::Observed(_)));
+    assert!(is_refused(refused));
+    rates.count(observed);
+    rates.count(refused);
     let of_addresses = rates.numbers().into_iter().find(|one| one.limited == Limited::Address).expect("there");
     assert_eq!((of_addresses.observed, of_addresses.refused, of_addresses.keys), (1, 1, 1));
 }
@@ -137,10 +143,11 @@ fn too_many_failing_proofs_bring_a_penalty_on_new_proofs_and_on_nothing_else() {
     let rates = Rates::new(1_000);
     let policy = policy::Rates { failing_proofs: rate(1, 3), ..Default::default() };
     let new = |address, workspace, proof: &str, now| {
-        rates.new_proof(&policy.failing_proofs, address, workspace, proof, Moment(now))
+        rates.new_proof(&policy.failing_proofs, policy.penalty, address, workspace, Some(proof), Moment(now))
     };
     let (attacker, other) = (address(1), address(2));
-    rates.held("acme", "colleague's", Moment(0));
+    let exhaust = |address, workspace, now| while !is_refused(new(address, workspace, "guess", now)) {};
+    rates.held("acme", "colleague", "colleague's", Moment(0));
     for _ in 0..3 {
         assert!(!is_refused(rates.failing_proof(&policy.failing_proofs, policy.penalty, attacker, "acme", Moment(0))));
         assert!(!is_refused(new(attacker, "acme", "guess", 0)));
@@ -151,9 +158,9 @@ fn too_many_failing_proofs_bring_a_penalty_on_new_proofs_and_on_nothing_else() {
         panic!("allowed")
     };
     assert_eq!((exceeded.limited, exceeded.retry_after_seconds), (Limited::FailingProofs, 10));
-    assert!(is_refused(new(attacker, "acme", "guess", SECOND)));
+    exhaust(attacker, "acme", SECOND);
     // One good proof of the attacker's own resets nothing, and nobody else pays.
-    rates.held("acme", "own", Moment(SECOND));
+    rates.held("acme", "attacker", "own", Moment(SECOND));
     assert!(is_refused(new(attacker, "acme", "guess", SECOND)));
     for (address, workspace, proof) in [
         (attacker, "acme", "own"),
@@ -173,4 +180,32 @@ fn too_many_failing_proofs_bring_a_penalty_on_new_proofs_and_on_nothing_else() {
         }
     });
     assert_eq!(strike, Some(20));
+}
+
+#[test]
+fn of_new_proofs_a_few_are_looked_at_in_a_penalty_and_bad_ones_make_it_no_longer() {
+    let rates = Rates::new(1_000);
+    let policy = policy::Rates { failing_proofs: rate(1, 1), ..Default::default() };
+    let fails = |now| rates.failing_proof(&policy.failing_proofs, policy.penalty, address(1), "acme", Moment(now));
+    assert!(!is_refused(fails(0)));
+    assert!(is_refused(fails(0)));
+    // A hundred guesses a second, all the ten seconds.
+    let mut looked_at = 0;
+    for hundredth in 0..1_000 {
+        let now = hundredth * SECOND / 100;
+        match rates.new_proof(&policy.failing_proofs, policy.penalty, address(1), "acme", Some(hundredth), Moment(now))
+        {
+            Taken::Allowed(_) => {
+                looked_at += 1;
+                if let Taken::Refused(exceeded) = fails(now) {
+                    let left = (10 * SECOND - now).div_ceil(SECOND);
+                    assert_eq!(exceeded.retry_after_seconds, left);
+                }
+            }
+            // To come again soon is worth a try.
+            Taken::Refused(exceeded) => assert_eq!(exceeded.retry_after_seconds, 1),
+            Taken::Observed(_) => panic!("it is enforced"),
+        }
+    }
+    assert_eq!(looked_at, 5 + 49);
 }
