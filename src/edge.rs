@@ -6,8 +6,10 @@
 pub mod allowance;
 pub mod at_once;
 pub mod body;
+mod certificate_error;
 pub mod certificate_names;
 pub mod certificates;
+mod chain;
 pub mod challenges;
 pub mod client_address;
 pub mod client_authorities;

@@ -4,7 +4,6 @@
 
 use std::fmt;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,12 +11,12 @@ use arc_swap::ArcSwap;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
+pub use super::certificate_error::CertificateError;
 use super::certificate_names::CertificateNames;
+use super::chain::{Facts, read_chain};
 use super::ocsp::Staple;
 use super::private_file::PrivateFile;
-use super::signatures::Signed;
 use super::tls::provider;
 use crate::clock::UnixSeconds;
 use crate::policy::CertificateSource;
@@ -40,56 +39,6 @@ pub struct Certificate {
 pub struct Certificates {
     first: Option<Certificate>,
     others: Vec<Certificate>,
-}
-
-/// Why a certificate cannot be shown.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    #[error("a listener needs a certificate; run `countersign certs dev`")]
-    None,
-    #[error("cannot read `{}`: {source}; `countersign certs dev` makes one for development", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("`{}` holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)", path.display())]
-    NoCertificate { path: PathBuf },
-    #[error("`{}` holds no private key in PEM (`-----BEGIN PRIVATE KEY-----`)", path.display())]
-    NoKey { path: PathBuf },
-    #[error("`{}` is not PEM", path.display())]
-    Pem { path: PathBuf, source: pem::Error },
-    #[error("certificate {position} of `{}` cannot be read", path.display())]
-    Malformed { path: PathBuf, position: usize },
-    #[error("the key in `{}` is of a kind that cannot be used", path.display())]
-    KeyKind { path: PathBuf, source: rustls::Error },
-    #[error("the key in `{}` is not that of the first certificate in `{}`", key.display(), path.display())]
-    KeyMismatch { path: PathBuf, key: PathBuf },
-    #[error("certificate {position} of `{}` is not issued by the one behind it", path.display())]
-    Chain { path: PathBuf, position: usize },
-    #[error("certificate {position} of `{}` expired at {ended} (seconds since 1970)", path.display())]
-    Expired { path: PathBuf, position: usize, ended: i64 },
-    #[error("certificate {position} of `{}` begins only at {begins} (seconds since 1970)", path.display())]
-    NotYet { path: PathBuf, position: usize, begins: i64 },
-    #[error("the first certificate of `{}` names no host (subject alternative name)", path.display())]
-    NoNames { path: PathBuf },
-}
-
-impl CertificateError {
-    /// When the certificate begins, where its time is to come: then it may be tried again.
-    #[must_use]
-    pub fn begins(&self) -> Option<UnixSeconds> {
-        match self {
-            Self::NotYet { begins, .. } => Some(UnixSeconds(*begins)),
-            Self::None
-            | Self::Read { .. }
-            | Self::NoCertificate { .. }
-            | Self::NoKey { .. }
-            | Self::Pem { .. }
-            | Self::Malformed { .. }
-            | Self::KeyKind { .. }
-            | Self::KeyMismatch { .. }
-            | Self::Chain { .. }
-            | Self::Expired { .. }
-            | Self::NoNames { .. } => None,
-        }
-    }
 }
 
 impl Certificates {
@@ -266,68 +215,6 @@ impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificate").field("source", &self.source).field("ends", &self.ends).finish_non_exhaustive()
     }
-}
-
-struct Facts {
-    names: CertificateNames,
-    ends: UnixSeconds,
-}
-
-fn read_chain(path: &Path, chain: &[CertificateDer<'_>], now: UnixSeconds) -> Result<Facts, CertificateError> {
-    let path = || path.to_owned();
-    let mut facts: Option<Facts> = None;
-    let mut issued: Option<(Signed<'_>, Vec<u8>)> = None;
-    for (position, der) in (1..).zip(chain) {
-        let malformed = || CertificateError::Malformed { path: path(), position };
-        let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| malformed())?;
-        if !rest.is_empty() {
-            return Err(malformed());
-        }
-        // A name can be had twice, as with an authority that was made anew; a signature cannot.
-        let is_issuer = |(signed, name): &(Signed<'_>, Vec<u8>)| {
-            name == certificate.subject().as_raw() && signed.is_by(certificate.public_key().raw)
-        };
-        if issued.as_ref().is_some_and(|issued| !is_issuer(issued)) {
-            return Err(CertificateError::Chain { path: path(), position: position - 1 });
-        }
-        issued = Some((Signed::read(der).ok_or_else(malformed)?, certificate.issuer().as_raw().to_vec()));
-        let (begins, ends) =
-            (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
-        if now.0 > ends {
-            return Err(CertificateError::Expired { path: path(), position, ended: ends });
-        }
-        if now.0 < begins {
-            return Err(CertificateError::NotYet { path: path(), position, begins });
-        }
-        match &mut facts {
-            None => facts = Some(Facts { names: read_names(&certificate), ends: UnixSeconds(ends) }),
-            Some(facts) => facts.ends = facts.ends.min(UnixSeconds(ends)),
-        }
-    }
-    let facts = facts.ok_or_else(|| CertificateError::NoCertificate { path: path() })?;
-    if facts.names.is_empty() {
-        return Err(CertificateError::NoNames { path: path() });
-    }
-    Ok(facts)
-}
-
-fn read_names(certificate: &X509Certificate<'_>) -> CertificateNames {
-    let mut names = CertificateNames::default();
-    for extension in certificate.extensions() {
-        let ParsedExtension::SubjectAlternativeName(alternatives) = extension.parsed_extension() else { continue };
-        for name in &alternatives.general_names {
-            if let GeneralName::DNSName(name) = name {
-                names.add_dns(name);
-            } else if let GeneralName::IPAddress(octets) = name {
-                if let Ok(octets) = <[u8; 4]>::try_from(*octets) {
-                    names.add_address(octets.into());
-                } else if let Ok(octets) = <[u8; 16]>::try_from(*octets) {
-                    names.add_address(octets.into());
-                }
-            }
-        }
-    }
-    names
 }
 
 #[cfg(test)]
