@@ -1,6 +1,7 @@
 //! Certificates: from PEM files to something that can be shown, or the reason why not.
 //!
-//! A pair that does not belong together, or whose time is not now, never starts and never replaces a good one.
+//! A pair that does not belong together, or whose time is not now, never starts and never replaces a good one. One whose time ends while it
+//! is shown is shown still.
 
 use std::fmt;
 use std::fs;
@@ -21,13 +22,13 @@ use super::tls::provider;
 use crate::clock::UnixSeconds;
 use crate::policy::CertificateSource;
 
-/// One certificate chain with its key. The two belong together, and every certificate of the chain was valid when it was loaded.
+/// One certificate chain with its key. The two belong together, and every certificate of the chain was valid when it was first
+/// loaded.
 #[derive(Clone)]
 pub struct Certificate {
     /// Replaced when the issuer's word of it is renewed.
     key: Arc<ArcSwap<CertifiedKey>>,
-    names: Arc<CertificateNames>,
-    ends: UnixSeconds,
+    facts: Arc<Facts>,
     source: PathBuf,
     /// The file of its key, where group or world could read it when it was loaded.
     open_key: Option<PathBuf>,
@@ -97,8 +98,8 @@ impl Certificates {
             Some(name) => {
                 let name = name.to_ascii_lowercase();
                 // In whatever order the policy lists them: who has a certificate of its own is not shown another's.
-                let named = self.iter().find(|certificate| certificate.names.name(&name));
-                named.or_else(|| self.iter().find(|certificate| certificate.names.cover(&name)))
+                let named = self.iter().find(|certificate| certificate.names().name(&name));
+                named.or_else(|| self.iter().find(|certificate| certificate.names().cover(&name)))
             }
             None => self.first.as_ref(),
         }
@@ -112,6 +113,37 @@ impl Certificate {
     ///
     /// The first thing that is wrong with them.
     pub fn load(source: &CertificateSource, now: UnixSeconds) -> Result<Self, CertificateError> {
+        let certificate = Self::open(source)?;
+        certificate.facts.hold(&source.certificate, now)?;
+        Ok(certificate)
+    }
+
+    /// The same, but a pair of `shown` whose time has ended meanwhile is as welcome as it was. Clients see it either way: to refuse it would
+    /// only keep from them whatever else is new.
+    ///
+    /// # Errors
+    ///
+    /// As [`Certificate::load`].
+    pub fn load_again(
+        source: &CertificateSource,
+        shown: &Certificates,
+        now: UnixSeconds,
+    ) -> Result<Self, CertificateError> {
+        let certificate = Self::open(source)?;
+        match certificate.facts.hold(&source.certificate, now) {
+            Ok(()) => Ok(certificate),
+            // The key is that of the chain, so the chain alone tells the pair.
+            Err(CertificateError::Expired { .. })
+                if shown.iter().any(|shown| shown.key.load().cert == certificate.key.load().cert) =>
+            {
+                Ok(certificate)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whenever its time is.
+    fn open(source: &CertificateSource) -> Result<Self, CertificateError> {
         let unread = |path: &Path| {
             let path = path.to_owned();
             |source| CertificateError::Read { path, source }
@@ -120,7 +152,7 @@ impl Certificate {
         let key = PrivateFile::open(&source.key).map_err(unread(&source.key))?;
         let is_open = key.mode() & READABLE_BY_OTHERS != 0;
         let pem = key.read(KEY_BYTES_MAX).map_err(unread(&source.key))?;
-        let certificate = Self::read(source, &chain, &pem, now)?;
+        let certificate = Self::parse(source, &chain, &pem)?;
         Ok(Self { open_key: is_open.then(|| source.key.clone()), ..certificate })
     }
 
@@ -135,11 +167,17 @@ impl Certificate {
         key_pem: &[u8],
         now: UnixSeconds,
     ) -> Result<Self, CertificateError> {
+        let certificate = Self::parse(source, chain_pem, key_pem)?;
+        certificate.facts.hold(&source.certificate, now)?;
+        Ok(certificate)
+    }
+
+    fn parse(source: &CertificateSource, chain_pem: &[u8], key_pem: &[u8]) -> Result<Self, CertificateError> {
         let path = || source.certificate.clone();
         let chain = CertificateDer::pem_slice_iter(chain_pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|source| CertificateError::Pem { path: path(), source })?;
-        let Facts { names, ends } = read_chain(&source.certificate, &chain, now)?;
+        let facts = read_chain(&source.certificate, &chain)?;
         let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|source_error| {
             let path = source.key.clone();
             if matches!(source_error, pem::Error::NoItemsFound) {
@@ -155,13 +193,7 @@ impl Certificate {
         let key = CertifiedKey::new(chain, key);
         // All keys of our provider can say their public half, so not knowing is a mismatch too.
         key.keys_match().map_err(|_| CertificateError::KeyMismatch { path: path(), key: source.key.clone() })?;
-        Ok(Self {
-            key: Arc::new(ArcSwap::from_pointee(key)),
-            names: Arc::new(names),
-            ends,
-            source: path(),
-            open_key: None,
-        })
+        Ok(Self { key: Arc::new(ArcSwap::from_pointee(key)), facts: Arc::new(facts), source: path(), open_key: None })
     }
 
     pub(super) fn key(&self) -> Arc<CertifiedKey> {
@@ -183,13 +215,13 @@ impl Certificate {
     /// The hosts for which it speaks.
     #[must_use]
     pub fn names(&self) -> &Arc<CertificateNames> {
-        &self.names
+        &self.facts.names
     }
 
     /// When the first certificate of the chain to expire does.
     #[must_use]
     pub fn ends(&self) -> UnixSeconds {
-        self.ends
+        self.facts.ends()
     }
 
     /// The file of the chain.
@@ -213,7 +245,7 @@ const READABLE_BY_OTHERS: u32 = 0o044;
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("source", &self.source).field("ends", &self.ends).finish_non_exhaustive()
+        f.debug_struct("Certificate").field("source", &self.source).field("ends", &self.ends()).finish_non_exhaustive()
     }
 }
 

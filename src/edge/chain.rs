@@ -1,6 +1,7 @@
 //! A chain of certificates: what it says of itself, and whether its parts belong together.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
@@ -11,23 +12,52 @@ use super::signatures::Signed;
 use crate::clock::UnixSeconds;
 
 /// What a chain says of itself.
+#[derive(Debug)]
 pub(super) struct Facts {
-    pub(super) names: CertificateNames,
-    pub(super) ends: UnixSeconds,
+    /// The hosts for which its first certificate speaks.
+    pub(super) names: Arc<CertificateNames>,
+    /// Of each certificate.
+    times: Vec<Time>,
 }
 
-/// Reads a chain, its own certificate first; `path` says in errors where it comes from.
+/// From when to when a certificate is good.
+#[derive(Debug)]
+struct Time {
+    begins: i64,
+    ends: i64,
+}
+
+impl Facts {
+    /// When the first certificate of the chain to expire does.
+    pub(super) fn ends(&self) -> UnixSeconds {
+        // There is one at least, see `read_chain`.
+        UnixSeconds(self.times.iter().map(|time| time.ends).min().unwrap_or(i64::MIN))
+    }
+
+    /// Whether now is the time of each; `path` says in errors where they come from.
+    pub(super) fn hold(&self, path: &Path, now: UnixSeconds) -> Result<(), CertificateError> {
+        for (position, &Time { begins, ends }) in (1..).zip(&self.times) {
+            let path = || path.to_owned();
+            if now.0 > ends {
+                return Err(CertificateError::Expired { path: path(), position, ended: ends });
+            }
+            if now.0 < begins {
+                return Err(CertificateError::NotYet { path: path(), position, begins });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Reads a chain, its own certificate first, whenever its time is; `path` says in errors where it comes from.
 ///
 /// # Errors
 ///
 /// The first thing that is wrong with it.
-pub(super) fn read_chain(
-    path: &Path,
-    chain: &[CertificateDer<'_>],
-    now: UnixSeconds,
-) -> Result<Facts, CertificateError> {
+pub(super) fn read_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Facts, CertificateError> {
     let path = || path.to_owned();
-    let mut facts: Option<Facts> = None;
+    let mut names: Option<CertificateNames> = None;
+    let mut times = Vec::new();
     let mut issued: Option<(Signed<'_>, Vec<u8>)> = None;
     for (position, der) in (1..).zip(chain) {
         let malformed = || CertificateError::Malformed { path: path(), position };
@@ -43,24 +73,15 @@ pub(super) fn read_chain(
             return Err(CertificateError::Chain { path: path(), position: position - 1 });
         }
         issued = Some((Signed::read(der).ok_or_else(malformed)?, certificate.issuer().as_raw().to_vec()));
-        let (begins, ends) =
-            (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
-        if now.0 > ends {
-            return Err(CertificateError::Expired { path: path(), position, ended: ends });
-        }
-        if now.0 < begins {
-            return Err(CertificateError::NotYet { path: path(), position, begins });
-        }
-        match &mut facts {
-            None => facts = Some(Facts { names: read_names(&certificate), ends: UnixSeconds(ends) }),
-            Some(facts) => facts.ends = facts.ends.min(UnixSeconds(ends)),
-        }
+        let validity = certificate.validity();
+        times.push(Time { begins: validity.not_before.timestamp(), ends: validity.not_after.timestamp() });
+        names.get_or_insert_with(|| read_names(&certificate));
     }
-    let facts = facts.ok_or_else(|| CertificateError::NoCertificate { path: path() })?;
-    if facts.names.is_empty() {
+    let names = names.ok_or_else(|| CertificateError::NoCertificate { path: path() })?;
+    if names.is_empty() {
         return Err(CertificateError::NoNames { path: path() });
     }
-    Ok(facts)
+    Ok(Facts { names: Arc::new(names), times })
 }
 
 fn read_names(certificate: &X509Certificate<'_>) -> CertificateNames {

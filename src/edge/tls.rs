@@ -53,6 +53,7 @@ impl From<Certificates> for Offer {
 /// One set of certificates with the configuration that shows them.
 pub(super) struct Tls {
     config: Arc<ServerConfig>,
+    listener: String,
     certificates: Arc<Certificates>,
     tickets: TicketSecrets,
     clients: ClientAuthorities,
@@ -97,6 +98,21 @@ impl ReloadableTls {
     pub fn replace(&self, offer: impl Into<Offer>) -> Result<(), TlsError> {
         self.current.store(Arc::new(Tls::new(offer.into(), &self.own_tickets, self.challenges.clone())?));
         Ok(())
+    }
+
+    /// Shows other certificates from the next handshake on; whatever else was offered and asked, is.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReloadableTls::new`]; what was shown is shown still.
+    pub fn show(&self, certificates: Certificates) -> Result<(), TlsError> {
+        let current = self.current();
+        self.replace(Offer {
+            listener: current.listener.clone(),
+            certificates,
+            clients: current.clients.clone(),
+            tickets: Some(current.tickets.clone()),
+        })
     }
 
     /// Where the keys of session tickets come from now: for the gauge of their age.
@@ -187,7 +203,7 @@ impl Tls {
         let chains: Vec<_> = certificates.iter().flat_map(Certificate::chain).collect();
         let binding = Binding::new(&listener, chains.iter().map(AsRef::as_ref), clients.digest());
         config.ticketer = Arc::new(Ticketer::new(tickets.clone(), binding));
-        Ok(Self { config: Arc::new(config), certificates, tickets, clients })
+        Ok(Self { config: Arc::new(config), listener, certificates, tickets, clients })
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
