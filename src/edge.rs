@@ -37,6 +37,7 @@ pub mod private_file;
 pub mod proxy_protocol;
 pub mod rates;
 pub mod read_body;
+pub mod regular_file;
 pub mod relayed;
 pub mod room;
 pub mod runtimes;

@@ -4,7 +4,6 @@
 //! is shown is shown still.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use super::certificate_names::CertificateNames;
 use super::chain::{Facts, read_chain};
 use super::ocsp::Staple;
 use super::private_file::PrivateFile;
+use super::regular_file::{self, PEM_BYTES_MAX};
 use super::tls::provider;
 use crate::clock::UnixSeconds;
 use crate::policy::CertificateSource;
@@ -148,7 +148,7 @@ impl Certificate {
             let path = path.to_owned();
             |source| CertificateError::Read { path, source }
         };
-        let chain = fs::read(&source.certificate).map_err(unread(&source.certificate))?;
+        let chain = regular_file::read(&source.certificate, PEM_BYTES_MAX).map_err(unread(&source.certificate))?;
         let key = PrivateFile::open(&source.key).map_err(unread(&source.key))?;
         let is_open = key.mode() & READABLE_BY_OTHERS != 0;
         let pem = key.read(KEY_BYTES_MAX).map_err(unread(&source.key))?;
@@ -251,6 +251,7 @@ impl fmt::Debug for Certificate {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;

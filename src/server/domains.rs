@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::admin::AdminState;
 use crate::clock;
+use crate::edge::regular_file::{self, PEM_BYTES_MAX};
 use crate::epoch::{Epoch, Epochs};
 use crate::observe::DomainReading;
 use crate::policy::DomainsSettings;
@@ -124,7 +125,9 @@ fn asked_by(epoch: &Epoch) -> Option<Asked> {
 
 fn authorities(ca: Option<&Path>) -> Result<Authorities, AuthoritiesError> {
     match ca {
-        Some(path) => Authorities::of_pem(&std::fs::read(path).map_err(|_| AuthoritiesError::None)?),
+        Some(path) => {
+            Authorities::of_pem(&regular_file::read(path, PEM_BYTES_MAX).map_err(|_| AuthoritiesError::None)?)
+        }
         None => Authorities::system(),
     }
 }

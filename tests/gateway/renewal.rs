@@ -213,6 +213,34 @@ async fn a_certificate_that_comes_before_its_time_is_taken_up_when_it_begins() {
 }
 
 #[tokio::test]
+async fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
+    let upstream = TestUpstream::start().await;
+    let mut gateway = Setup::acme(upstream.address).start();
+    let certs = beside(&gateway.setup, "certs");
+    let first = Certs::read(&certs);
+    let policies = gateway.setup.policies();
+    for name in [certs.join("dev.pem"), certs.join("dev-key.pem"), policies.join("workspaces/acme.toml")] {
+        let aside = name.with_extension("aside");
+        std::fs::rename(&name, &aside).expect("renamed");
+        assert!(Command::new("mkfifo").arg(&name).status().expect("mkfifo").success());
+        gateway.signal("HUP");
+        let file = name.file_name().expect("a name").to_string_lossy().into_owned();
+        loop {
+            let mistake = gateway.await_log("policy_mistake");
+            // Between the renaming and the pipe nothing is there.
+            if mistake.contains("it is no regular file") {
+                assert!(mistake.contains(&file), "{mistake}");
+                break;
+            }
+        }
+        gateway.await_metric("countersign_policy_reload_failed 1");
+        assert_eq!(serial_shown(&gateway, &[&first]).await, first.serial);
+        std::fs::rename(&aside, &name).expect("renamed");
+        gateway.await_metric("countersign_policy_reload_failed 0");
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_that_has_ended_keeps_nothing_new_from_coming_into_force() {
     let upstream = TestUpstream::start().await;
     let pair = |folder| format!("{{ certificate = \"../{folder}/dev.pem\", key = \"../{folder}/dev-key.pem\" }}");
