@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use rustls::SignatureScheme;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -104,6 +105,34 @@ impl Certificates {
             None => self.first.as_ref(),
         }
     }
+
+    /// The certificate for a server name and a client that can verify these signatures: that of [`find`](Self::find), or where such a
+    /// client could not verify it, the first that speaks for all of its names and that it can verify (RSA beside ECDSA).
+    pub(super) fn pick(&self, server_name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Certificate> {
+        let found = self.find(server_name)?;
+        if found.signs_by(schemes) {
+            return Some(found);
+        }
+        let mut stand_ins = self.iter().filter(|other| other.names().cover_all(found.names()));
+        // Where there is none the handshake ends, and the alert says why.
+        stand_ins.find(|other| other.signs_by(schemes)).or(Some(found))
+    }
+
+    /// Those that no client sees: whatever name it asks for, another comes first that it can verify as well.
+    pub fn never_shown(&self) -> impl Iterator<Item = &Certificate> {
+        let schemes: Vec<SignatureScheme> =
+            provider().signature_verification_algorithms.mapping.iter().map(|(scheme, _)| *scheme).collect();
+        self.iter().filter(move |certificate| {
+            let is_seen = |name: Option<&str>| {
+                schemes.iter().any(|scheme| {
+                    let picked = self.pick(name, &[*scheme]);
+                    picked
+                        .is_some_and(|picked| picked.signs_by(&[*scheme]) && Arc::ptr_eq(&picked.key, &certificate.key))
+                })
+            };
+            !is_seen(None) && !certificate.names().examples().any(|name| is_seen(Some(&name)))
+        })
+    }
 }
 
 impl Certificate {
@@ -194,6 +223,11 @@ impl Certificate {
         // All keys of our provider can say their public half, so not knowing is a mismatch too.
         key.keys_match().map_err(|_| CertificateError::KeyMismatch { path: path(), key: source.key.clone() })?;
         Ok(Self { key: Arc::new(ArcSwap::from_pointee(key)), facts: Arc::new(facts), source: path(), open_key: None })
+    }
+
+    /// Whether it can sign a handshake in one of these ways.
+    fn signs_by(&self, schemes: &[SignatureScheme]) -> bool {
+        self.key.load().key.choose_scheme(schemes).is_some()
     }
 
     pub(super) fn key(&self) -> Arc<CertifiedKey> {

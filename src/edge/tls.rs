@@ -235,13 +235,14 @@ impl Tls {
             alpn,
             resumption,
             server_name: server_name.map(Arc::from),
+            // Another that was shown in its place speaks for the same names.
             certificate: Arc::clone(self.certificates.find(server_name)?.names()),
             client,
         })
     }
 }
 
-/// Picks the certificate by the server name. A name that no certificate has gets none: the handshake ends.
+/// Picks the certificate by the server name, and among those for it by what the client can verify. A name that no certificate has gets none: the handshake ends.
 #[derive(Debug)]
 struct ByServerName {
     certificates: Arc<Certificates>,
@@ -257,7 +258,7 @@ impl ResolvesServerCert for ByServerName {
                 challenges::Offer::Mixed => return None,
             }
         }
-        self.certificates.find(hello.server_name()).map(Certificate::key)
+        self.certificates.pick(hello.server_name(), hello.signature_schemes()).map(Certificate::key)
     }
 }
 

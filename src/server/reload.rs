@@ -161,6 +161,7 @@ pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str
     state.certificates_in_force(certificates.collect());
     state.certificates_awaited(shown.iter().any(|(_, tls)| tls.certificates().is_awaited()));
     warn_of_open_keys(shown);
+    warn_of_hidden_certificates(shown);
 }
 
 fn facts_of(workspace: &policy::Workspace) -> WorkspaceFacts {
@@ -174,6 +175,16 @@ fn facts_of(workspace: &policy::Workspace) -> WorkspaceFacts {
         mode: policy::word(workspace.catalogue.mode()),
         trusted_domains: workspace.trusted_domains.clone(),
         trusted_domains_at: workspace.trusted_domains_at.clone(),
+    }
+}
+
+/// Whoever lists a certificate wants it shown.
+fn warn_of_hidden_certificates(shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
+    for (listener, tls) in shown {
+        for certificate in tls.certificates().never_shown() {
+            let file = certificate.source().display();
+            tracing::warn!(%listener, %file, "no client sees this certificate: others come first for each of its names");
+        }
     }
 }
 

@@ -223,7 +223,6 @@ async fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
         let aside = name.with_extension("aside");
         std::fs::rename(&name, &aside).expect("renamed");
         assert!(Command::new("mkfifo").arg(&name).status().expect("mkfifo").success());
-        gateway.signal("HUP");
         let file = name.file_name().expect("a name").to_string_lossy().into_owned();
         loop {
             let mistake = gateway.await_log("policy_mistake");
