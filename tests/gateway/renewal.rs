@@ -220,18 +220,13 @@ async fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
     let first = Certs::read(&certs);
     let policies = gateway.setup.policies();
     for name in [certs.join("dev.pem"), certs.join("dev-key.pem"), policies.join("workspaces/acme.toml")] {
-        let aside = name.with_extension("aside");
-        std::fs::rename(&name, &aside).expect("renamed");
-        assert!(Command::new("mkfifo").arg(&name).status().expect("mkfifo").success());
+        let (aside, pipe) = (name.with_extension("aside"), name.with_extension("pipe"));
+        std::fs::hard_link(&name, &aside).expect("linked");
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+        std::fs::rename(&pipe, &name).expect("renamed");
         let file = name.file_name().expect("a name").to_string_lossy().into_owned();
-        loop {
-            let mistake = gateway.await_log("policy_mistake");
-            // Between the renaming and the pipe nothing is there.
-            if mistake.contains("it is no regular file") {
-                assert!(mistake.contains(&file), "{mistake}");
-                break;
-            }
-        }
+        let mistake = gateway.await_log("policy_mistake");
+        assert!(mistake.contains(&file) && mistake.contains("it is no regular file"), "{mistake}");
         gateway.await_metric("countersign_policy_reload_failed 1");
         assert_eq!(serial_shown(&gateway, &[&first]).await, first.serial);
         std::fs::rename(&aside, &name).expect("renamed");
