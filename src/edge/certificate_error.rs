@@ -28,6 +28,10 @@ pub enum CertificateError {
     KeyMismatch { path: PathBuf, key: PathBuf },
     #[error("certificate {position} of `{}` is not issued by the one behind it", path.display())]
     Chain { path: PathBuf, position: usize },
+    #[error("certificate {position} of `{}` is no authority (`CA:FALSE`) and issues nothing that clients accept", path.display())]
+    NoAuthority { path: PathBuf, position: usize },
+    #[error("the first certificate of `{}` is not for servers: its extended key usage lacks `serverAuth`", path.display())]
+    NoServer { path: PathBuf },
     #[error("certificate {position} of `{}` expired at {ended} (seconds since 1970)", path.display())]
     Expired { path: PathBuf, position: usize, ended: i64 },
     #[error("certificate {position} of `{}` begins only at {begins} (seconds since 1970)", path.display())]
@@ -51,6 +55,8 @@ impl CertificateError {
             | Self::KeyKind { .. }
             | Self::KeyMismatch { .. }
             | Self::Chain { .. }
+            | Self::NoAuthority { .. }
+            | Self::NoServer { .. }
             | Self::Expired { .. }
             | Self::NoNames { .. } => None,
         }

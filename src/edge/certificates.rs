@@ -252,6 +252,12 @@ impl Certificate {
         &self.facts.names
     }
 
+    /// Whether it says that it is an authority itself. That is no reason to refuse it: most clients that trust such a one accept it.
+    #[must_use]
+    pub fn is_authority(&self) -> bool {
+        self.facts.is_authority
+    }
+
     /// When the first certificate of the chain to expire does.
     #[must_use]
     pub fn ends(&self) -> UnixSeconds {
@@ -287,6 +293,8 @@ impl fmt::Debug for Certificate {
 mod tests {
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
+
+    use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
     use super::*;
     use crate::edge::dev_certificates::{DevCertificates, VALID_DAYS, make_dev};
@@ -329,6 +337,51 @@ mod tests {
         check(&strange, key, NOW.0, "certificate 1 of `a.pem` is not issued by the one behind it");
         let whole = format!("{}{}", a.chain_pem, a.ca_pem);
         check(&whole, key, NOW.0, "fine");
+    }
+
+    #[test]
+    fn what_clients_refuse_is_refused_before_them() {
+        let issue = |ca: bool, purposes: &[ExtendedKeyUsagePurpose]| {
+            let named = |name: &str| {
+                let mut params = CertificateParams::new([name.to_owned()]).expect("parameters");
+                params.distinguished_name.push(DnType::CommonName, name);
+                params
+            };
+            let [root_key, key, leaf_key] = [(); 3].map(|()| KeyPair::generate().expect("a key"));
+            let mut root = named("root.example");
+            root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let mut between = named("between.example");
+            between.is_ca = if ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+            let between_pem = between.signed_by(&key, &Issuer::new(root, root_key)).expect("a certificate").pem();
+            let mut leaf = named("a.example");
+            leaf.extended_key_usages = purposes.to_vec();
+            let leaf_pem = leaf.signed_by(&leaf_key, &Issuer::new(between, key)).expect("a certificate").pem();
+            (leaf_pem + &between_pem, leaf_key.serialize_pem())
+        };
+        for (ca, purposes, expected) in [
+            (true, &[][..], "fine"),
+            (true, &[ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth], "fine"),
+            (true, &[ExtendedKeyUsagePurpose::Any], "fine"),
+            (true, &[ExtendedKeyUsagePurpose::ClientAuth], "the first certificate of `a.pem` is not for servers"),
+            (false, &[ExtendedKeyUsagePurpose::ServerAuth], "certificate 2 of `a.pem` is no authority"),
+        ] {
+            let (chain, key) = issue(ca, purposes);
+            check(&chain, &key, NOW.0, expected);
+        }
+    }
+
+    #[test]
+    fn one_for_itself_that_says_it_is_an_authority_is_taken_and_known_as_such() {
+        for (is_ca, is_authority) in
+            [(IsCa::Ca(BasicConstraints::Unconstrained), true), (IsCa::ExplicitNoCa, false), (IsCa::NoCa, false)]
+        {
+            let mut params = CertificateParams::new(["a.example".to_owned()]).expect("parameters");
+            params.is_ca = is_ca;
+            let key = KeyPair::generate().expect("a key");
+            let chain = params.self_signed(&key).expect("a certificate").pem();
+            let read = Certificate::read(&source(), chain.as_bytes(), key.serialize_pem().as_bytes(), NOW);
+            assert_eq!(read.expect("a certificate").is_authority(), is_authority);
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ use crate::clock::UnixSeconds;
 pub(super) struct Facts {
     /// The hosts for which its first certificate speaks.
     pub(super) names: Arc<CertificateNames>,
+    /// Whether its first certificate says that it is an authority (`CA:TRUE`), as certificates for oneself often do. Some clients refuse it.
+    pub(super) is_authority: bool,
     /// Of each certificate.
     times: Vec<Time>,
 }
@@ -56,7 +58,7 @@ impl Facts {
 /// The first thing that is wrong with it.
 pub(super) fn read_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Facts, CertificateError> {
     let path = || path.to_owned();
-    let mut names: Option<CertificateNames> = None;
+    let mut own: Option<(CertificateNames, bool)> = None;
     let mut times = Vec::new();
     let mut issued: Option<(Signed<'_>, Vec<u8>)> = None;
     for (position, der) in (1..).zip(chain) {
@@ -72,16 +74,27 @@ pub(super) fn read_chain(path: &Path, chain: &[CertificateDer<'_>]) -> Result<Fa
         if issued.as_ref().is_some_and(|issued| !is_issuer(issued)) {
             return Err(CertificateError::Chain { path: path(), position: position - 1 });
         }
+        // A root that was sent along may say what it likes: clients ask their own store.
+        let is_root = certificate.issuer().as_raw() == certificate.subject().as_raw();
+        if position > 1 && !is_root && !certificate.is_ca() {
+            return Err(CertificateError::NoAuthority { path: path(), position });
+        }
         issued = Some((Signed::read(der).ok_or_else(malformed)?, certificate.issuer().as_raw().to_vec()));
         let validity = certificate.validity();
         times.push(Time { begins: validity.not_before.timestamp(), ends: validity.not_after.timestamp() });
-        names.get_or_insert_with(|| read_names(&certificate));
+        if own.is_none() {
+            let purposes = certificate.extended_key_usage().map_err(|_| malformed())?;
+            if purposes.is_some_and(|purposes| !purposes.value.any && !purposes.value.server_auth) {
+                return Err(CertificateError::NoServer { path: path() });
+            }
+            own = Some((read_names(&certificate), certificate.is_ca()));
+        }
     }
-    let names = names.ok_or_else(|| CertificateError::NoCertificate { path: path() })?;
+    let (names, is_authority) = own.ok_or_else(|| CertificateError::NoCertificate { path: path() })?;
     if names.is_empty() {
         return Err(CertificateError::NoNames { path: path() });
     }
-    Ok(Facts { names: Arc::new(names), times })
+    Ok(Facts { names: Arc::new(names), is_authority, times })
 }
 
 fn read_names(certificate: &X509Certificate<'_>) -> CertificateNames {

@@ -162,6 +162,7 @@ pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str
     state.certificates_awaited(shown.iter().any(|(_, tls)| tls.certificates().is_awaited()));
     warn_of_open_keys(shown);
     warn_of_hidden_certificates(shown);
+    warn_of_authorities(shown);
 }
 
 fn facts_of(workspace: &policy::Workspace) -> WorkspaceFacts {
@@ -184,6 +185,16 @@ fn warn_of_hidden_certificates(shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
         for certificate in tls.certificates().never_shown() {
             let file = certificate.source().display();
             tracing::warn!(%listener, %file, "no client sees this certificate: others come first for each of its names");
+        }
+    }
+}
+
+/// Firefox and rustls, for two, take no authority for a server.
+fn warn_of_authorities(shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
+    for (listener, tls) in shown {
+        for certificate in tls.certificates().iter().filter(|certificate| certificate.is_authority()) {
+            let file = certificate.source().display();
+            tracing::warn!(%listener, %file, "this certificate says that it is an authority (`CA:TRUE`): some clients refuse it");
         }
     }
 }
