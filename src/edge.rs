@@ -31,6 +31,7 @@ mod metered;
 pub mod ocsp;
 pub mod origin;
 pub mod peer;
+mod pem_file;
 mod per_address;
 pub mod plain;
 pub mod private_file;

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::SignatureScheme;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
 
 pub use super::certificate_error::CertificateError;
 use super::certificate_names::CertificateNames;
 use super::chain::{Facts, read_chain};
 use super::ocsp::Staple;
+use super::pem_file;
 use super::private_file::PrivateFile;
 use super::regular_file::{self, PEM_BYTES_MAX};
 use super::tls::provider;
@@ -203,18 +203,9 @@ impl Certificate {
 
     fn parse(source: &CertificateSource, chain_pem: &[u8], key_pem: &[u8]) -> Result<Self, CertificateError> {
         let path = || source.certificate.clone();
-        let chain = CertificateDer::pem_slice_iter(chain_pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| CertificateError::Pem { path: path(), source })?;
+        let chain = pem_file::certificates(&source.certificate, chain_pem)?;
         let facts = read_chain(&source.certificate, &chain)?;
-        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|source_error| {
-            let path = source.key.clone();
-            if matches!(source_error, pem::Error::NoItemsFound) {
-                CertificateError::NoKey { path }
-            } else {
-                CertificateError::Pem { path, source: source_error }
-            }
-        })?;
+        let key = pem_file::key(&source.key, key_pem)?;
         let key = provider()
             .key_provider
             .load_private_key(key)
@@ -332,7 +323,7 @@ mod tests {
         check(empty, key, NOW.0, "certificate 1 of `a.pem` cannot be read");
         check(&a.chain_pem, key, NOW.0 + VALID_DAYS * DAY, "fine");
         check(&a.chain_pem, key, NOW.0 + VALID_DAYS * DAY + 1, "certificate 1 of `a.pem` expired at");
-        check(&a.chain_pem, key, NOW.0 - DAY, "certificate 1 of `a.pem` begins only at");
+        check(&a.chain_pem, key, NOW.0 - DAY, "certificate 1 of `a.pem` begins only at 2027-01-15T0");
         let strange = format!("{}{}", a.chain_pem, made("c.example").chain_pem);
         check(&strange, key, NOW.0, "certificate 1 of `a.pem` is not issued by the one behind it");
         let whole = format!("{}{}", a.chain_pem, a.ca_pem);
