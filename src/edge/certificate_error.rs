@@ -35,7 +35,8 @@ pub enum CertificateError {
     #[error("certificate {position} of `{}` cannot be read", path.display())]
     Malformed { path: PathBuf, position: usize },
     #[error(
-        "the key in `{}` cannot be used: expected RSA of 2048 to 8192 bits, EC on P-256, P-384 or P-521, or Ed25519",
+        "the key in `{}` cannot be used, expected RSA of 2048 to 8192 bits, EC on P-256, P-384 or P-521, or Ed25519: \
+         `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out FILE` makes one, for a certificate with it",
         path.display()
     )]
     KeyKind { path: PathBuf, source: rustls::Error },
