@@ -189,10 +189,10 @@ impl Running {
         let Self { watch, reloader, reloaded, .. } = self;
         loop {
             tokio::select! {
-                () = watch.changed() => reloader.reload_if_changed(),
-                () = reloader.begun() => reloader.reload_if_changed(),
+                () = watch.changed() => reloader.reload_if_changed().await,
+                () = reloader.begun() => reloader.reload_if_changed().await,
                 () = reloader.renewals.renewed() => reloader.show_issued(),
-                _ = signals.hangup.recv() => reloader.reload_by_hand(),
+                _ = signals.hangup.recv() => reloader.reload_by_hand().await,
                 _ = signals.terminate.recv() => return,
                 _ = signals.interrupt.recv() => return,
                 () = stop.cancelled() => return,

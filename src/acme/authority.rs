@@ -1,8 +1,7 @@
 //! The authority: its address, how it is asked within limits, and our account with it.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -27,6 +26,7 @@ use super::failure::Failure;
 use super::schedule::Span;
 use super::store::Store;
 use crate::clock;
+use crate::edge::regular_file::{self, PEM_BYTES_MAX};
 use crate::epoch::{SecretError, fetch_secret};
 use crate::policy::{AcmeChallenge, AcmePolicy};
 use crate::upstream::{CallLimits, Caller, FetcherError, SystemRoots};
@@ -43,9 +43,6 @@ const RETRY_AFTER_MAX: u64 = 24 * 60 * 60;
 
 /// How long advice on a renewal holds that does not say how long (RFC 9773 §4.3.2).
 const ADVICE_HOLDS: &str = "21600";
-
-/// Bundles of authorities are smaller by far.
-const CA_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Why an authority cannot be asked as the policy says.
 #[derive(Debug, thiserror::Error)]
@@ -92,10 +89,8 @@ impl Authority {
     pub(super) fn new(policy: &AcmePolicy) -> Result<Self, AuthorityError> {
         let ca = match &policy.ca {
             Some(path) => {
-                let mut pem = Vec::new();
-                let read = File::open(path).and_then(|file| file.take(CA_BYTES_MAX).read_to_end(&mut pem));
-                read.map_err(|source| AuthorityError::Ca { path: path.clone(), source })?;
-                Some(pem)
+                let read = regular_file::read(path, PEM_BYTES_MAX);
+                Some(read.map_err(|source| AuthorityError::Ca { path: path.clone(), source })?)
             }
             None => None,
         };

@@ -52,6 +52,24 @@ impl CertificateNames {
         })
     }
 
+    /// Whether the certificate speaks for everybody for whom `other` does.
+    #[must_use]
+    pub fn cover_all(&self, other: &Self) -> bool {
+        other.0.iter().all(|name| match name {
+            CertificateName::Host(host) => self.cover(host),
+            CertificateName::OneLabelBelow(_) | CertificateName::Address(_) => self.0.contains(name),
+        })
+    }
+
+    /// For each name, a host that a client could ask for by it. Nobody asks for an address.
+    pub fn examples(&self) -> impl Iterator<Item = String> {
+        self.0.iter().filter_map(|name| match name {
+            CertificateName::Host(host) => Some(host.clone()),
+            CertificateName::OneLabelBelow(parent) => Some(format!("any-label.{parent}")),
+            CertificateName::Address(_) => None,
+        })
+    }
+
     /// Whether the certificate names nobody.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -71,6 +89,25 @@ mod tests {
         names.add_address(IpAddr::from([192, 0, 2, 7]));
         names.add_address(IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]));
         assert_eq!(names.cover(host), covered, "{host}");
+    }
+
+    #[test]
+    fn who_speaks_for_all_of_another_may_have_a_star_for_its_hosts_but_needs_its_stars() {
+        let names = |dns: &[&str]| {
+            let mut names = CertificateNames::default();
+            for name in dns {
+                names.add_dns(name);
+            }
+            names
+        };
+        let star = names(&["*.example.com", "example.com"]);
+        assert!(star.cover_all(&names(&["a.example.com", "b.example.com"])));
+        assert!(star.cover_all(&star));
+        assert!(!star.cover_all(&names(&["a.example.com", "a.example.org"])));
+        assert!(!names(&["a.example.com"]).cover_all(&star));
+        let mut address = names(&["a.example.com"]);
+        address.add_address(IpAddr::from([192, 0, 2, 7]));
+        assert!(!star.cover_all(&address));
     }
 
     #[test]

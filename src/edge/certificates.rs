@@ -1,34 +1,35 @@
 //! Certificates: from PEM files to something that can be shown, or the reason why not.
 //!
-//! A pair that does not belong together, or whose time is not now, never starts and never replaces a good one.
+//! A pair that does not belong together, or whose time is not now, never starts and never replaces a good one. One whose time ends while it
+//! is shown is shown still.
 
 use std::fmt;
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::SignatureScheme;
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, GeneralName, ParsedExtension, X509Certificate};
 
+pub use super::certificate_error::CertificateError;
 use super::certificate_names::CertificateNames;
+use super::chain::{Facts, read_chain};
 use super::ocsp::Staple;
+use super::pem_file;
 use super::private_file::PrivateFile;
-use super::signatures::Signed;
+use super::regular_file::{self, PEM_BYTES_MAX};
 use super::tls::provider;
 use crate::clock::UnixSeconds;
 use crate::policy::CertificateSource;
 
-/// One certificate chain with its key. The two belong together, and every certificate of the chain was valid when it was loaded.
+/// One certificate chain with its key. The two belong together, and every certificate of the chain was valid when it was first
+/// loaded.
 #[derive(Clone)]
 pub struct Certificate {
     /// Replaced when the issuer's word of it is renewed.
     key: Arc<ArcSwap<CertifiedKey>>,
-    names: Arc<CertificateNames>,
-    ends: UnixSeconds,
+    facts: Arc<Facts>,
     source: PathBuf,
     /// The file of its key, where group or world could read it when it was loaded.
     open_key: Option<PathBuf>,
@@ -40,56 +41,6 @@ pub struct Certificate {
 pub struct Certificates {
     first: Option<Certificate>,
     others: Vec<Certificate>,
-}
-
-/// Why a certificate cannot be shown.
-#[derive(Debug, thiserror::Error)]
-pub enum CertificateError {
-    #[error("a listener needs a certificate; run `countersign certs dev`")]
-    None,
-    #[error("cannot read `{}`: {source}; `countersign certs dev` makes one for development", path.display())]
-    Read { path: PathBuf, source: io::Error },
-    #[error("`{}` holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)", path.display())]
-    NoCertificate { path: PathBuf },
-    #[error("`{}` holds no private key in PEM (`-----BEGIN PRIVATE KEY-----`)", path.display())]
-    NoKey { path: PathBuf },
-    #[error("`{}` is not PEM", path.display())]
-    Pem { path: PathBuf, source: pem::Error },
-    #[error("certificate {position} of `{}` cannot be read", path.display())]
-    Malformed { path: PathBuf, position: usize },
-    #[error("the key in `{}` is of a kind that cannot be used", path.display())]
-    KeyKind { path: PathBuf, source: rustls::Error },
-    #[error("the key in `{}` is not that of the first certificate in `{}`", key.display(), path.display())]
-    KeyMismatch { path: PathBuf, key: PathBuf },
-    #[error("certificate {position} of `{}` is not issued by the one behind it", path.display())]
-    Chain { path: PathBuf, position: usize },
-    #[error("certificate {position} of `{}` expired at {ended} (seconds since 1970)", path.display())]
-    Expired { path: PathBuf, position: usize, ended: i64 },
-    #[error("certificate {position} of `{}` begins only at {begins} (seconds since 1970)", path.display())]
-    NotYet { path: PathBuf, position: usize, begins: i64 },
-    #[error("the first certificate of `{}` names no host (subject alternative name)", path.display())]
-    NoNames { path: PathBuf },
-}
-
-impl CertificateError {
-    /// When the certificate begins, where its time is to come: then it may be tried again.
-    #[must_use]
-    pub fn begins(&self) -> Option<UnixSeconds> {
-        match self {
-            Self::NotYet { begins, .. } => Some(UnixSeconds(*begins)),
-            Self::None
-            | Self::Read { .. }
-            | Self::NoCertificate { .. }
-            | Self::NoKey { .. }
-            | Self::Pem { .. }
-            | Self::Malformed { .. }
-            | Self::KeyKind { .. }
-            | Self::KeyMismatch { .. }
-            | Self::Chain { .. }
-            | Self::Expired { .. }
-            | Self::NoNames { .. } => None,
-        }
-    }
 }
 
 impl Certificates {
@@ -148,11 +99,39 @@ impl Certificates {
             Some(name) => {
                 let name = name.to_ascii_lowercase();
                 // In whatever order the policy lists them: who has a certificate of its own is not shown another's.
-                let named = self.iter().find(|certificate| certificate.names.name(&name));
-                named.or_else(|| self.iter().find(|certificate| certificate.names.cover(&name)))
+                let named = self.iter().find(|certificate| certificate.names().name(&name));
+                named.or_else(|| self.iter().find(|certificate| certificate.names().cover(&name)))
             }
             None => self.first.as_ref(),
         }
+    }
+
+    /// The certificate for a server name and a client that can verify these signatures: that of [`find`](Self::find), or where such a
+    /// client could not verify it, the first that speaks for all of its names and that it can verify (RSA beside ECDSA).
+    pub(super) fn pick(&self, server_name: Option<&str>, schemes: &[SignatureScheme]) -> Option<&Certificate> {
+        let found = self.find(server_name)?;
+        if found.signs_by(schemes) {
+            return Some(found);
+        }
+        let mut stand_ins = self.iter().filter(|other| other.names().cover_all(found.names()));
+        // Where there is none the handshake ends, and the alert says why.
+        stand_ins.find(|other| other.signs_by(schemes)).or(Some(found))
+    }
+
+    /// Those that no client sees: whatever name it asks for, another comes first that it can verify as well.
+    pub fn never_shown(&self) -> impl Iterator<Item = &Certificate> {
+        let schemes: Vec<SignatureScheme> =
+            provider().signature_verification_algorithms.mapping.iter().map(|(scheme, _)| *scheme).collect();
+        self.iter().filter(move |certificate| {
+            let is_seen = |name: Option<&str>| {
+                schemes.iter().any(|scheme| {
+                    let picked = self.pick(name, &[*scheme]);
+                    picked
+                        .is_some_and(|picked| picked.signs_by(&[*scheme]) && Arc::ptr_eq(&picked.key, &certificate.key))
+                })
+            };
+            !is_seen(None) && !certificate.names().examples().any(|name| is_seen(Some(&name)))
+        })
     }
 }
 
@@ -163,15 +142,46 @@ impl Certificate {
     ///
     /// The first thing that is wrong with them.
     pub fn load(source: &CertificateSource, now: UnixSeconds) -> Result<Self, CertificateError> {
+        let certificate = Self::open(source)?;
+        certificate.facts.hold(&source.certificate, now)?;
+        Ok(certificate)
+    }
+
+    /// The same, but a pair of `shown` whose time has ended meanwhile is as welcome as it was. Clients see it either way: to refuse it would
+    /// only keep from them whatever else is new.
+    ///
+    /// # Errors
+    ///
+    /// As [`Certificate::load`].
+    pub fn load_again(
+        source: &CertificateSource,
+        shown: &Certificates,
+        now: UnixSeconds,
+    ) -> Result<Self, CertificateError> {
+        let certificate = Self::open(source)?;
+        match certificate.facts.hold(&source.certificate, now) {
+            Ok(()) => Ok(certificate),
+            // The key is that of the chain, so the chain alone tells the pair.
+            Err(CertificateError::Expired { .. })
+                if shown.iter().any(|shown| shown.key.load().cert == certificate.key.load().cert) =>
+            {
+                Ok(certificate)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whenever its time is.
+    fn open(source: &CertificateSource) -> Result<Self, CertificateError> {
         let unread = |path: &Path| {
             let path = path.to_owned();
             |source| CertificateError::Read { path, source }
         };
-        let chain = fs::read(&source.certificate).map_err(unread(&source.certificate))?;
+        let chain = regular_file::read(&source.certificate, PEM_BYTES_MAX).map_err(unread(&source.certificate))?;
         let key = PrivateFile::open(&source.key).map_err(unread(&source.key))?;
         let is_open = key.mode() & READABLE_BY_OTHERS != 0;
         let pem = key.read(KEY_BYTES_MAX).map_err(unread(&source.key))?;
-        let certificate = Self::read(source, &chain, &pem, now)?;
+        let certificate = Self::parse(source, &chain, &pem)?;
         Ok(Self { open_key: is_open.then(|| source.key.clone()), ..certificate })
     }
 
@@ -186,19 +196,16 @@ impl Certificate {
         key_pem: &[u8],
         now: UnixSeconds,
     ) -> Result<Self, CertificateError> {
+        let certificate = Self::parse(source, chain_pem, key_pem)?;
+        certificate.facts.hold(&source.certificate, now)?;
+        Ok(certificate)
+    }
+
+    fn parse(source: &CertificateSource, chain_pem: &[u8], key_pem: &[u8]) -> Result<Self, CertificateError> {
         let path = || source.certificate.clone();
-        let chain = CertificateDer::pem_slice_iter(chain_pem)
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|source| CertificateError::Pem { path: path(), source })?;
-        let Facts { names, ends } = read_chain(&source.certificate, &chain, now)?;
-        let key = PrivateKeyDer::from_pem_slice(key_pem).map_err(|source_error| {
-            let path = source.key.clone();
-            if matches!(source_error, pem::Error::NoItemsFound) {
-                CertificateError::NoKey { path }
-            } else {
-                CertificateError::Pem { path, source: source_error }
-            }
-        })?;
+        let chain = pem_file::certificates(&source.certificate, chain_pem)?;
+        let facts = read_chain(&source.certificate, &chain)?;
+        let key = pem_file::key(&source.key, key_pem)?;
         let key = provider()
             .key_provider
             .load_private_key(key)
@@ -206,13 +213,12 @@ impl Certificate {
         let key = CertifiedKey::new(chain, key);
         // All keys of our provider can say their public half, so not knowing is a mismatch too.
         key.keys_match().map_err(|_| CertificateError::KeyMismatch { path: path(), key: source.key.clone() })?;
-        Ok(Self {
-            key: Arc::new(ArcSwap::from_pointee(key)),
-            names: Arc::new(names),
-            ends,
-            source: path(),
-            open_key: None,
-        })
+        Ok(Self { key: Arc::new(ArcSwap::from_pointee(key)), facts: Arc::new(facts), source: path(), open_key: None })
+    }
+
+    /// Whether it can sign a handshake in one of these ways.
+    fn signs_by(&self, schemes: &[SignatureScheme]) -> bool {
+        self.key.load().key.choose_scheme(schemes).is_some()
     }
 
     pub(super) fn key(&self) -> Arc<CertifiedKey> {
@@ -234,13 +240,19 @@ impl Certificate {
     /// The hosts for which it speaks.
     #[must_use]
     pub fn names(&self) -> &Arc<CertificateNames> {
-        &self.names
+        &self.facts.names
+    }
+
+    /// Whether it says that it is an authority itself. That is no reason to refuse it: most clients that trust such a one accept it.
+    #[must_use]
+    pub fn is_authority(&self) -> bool {
+        self.facts.is_authority
     }
 
     /// When the first certificate of the chain to expire does.
     #[must_use]
     pub fn ends(&self) -> UnixSeconds {
-        self.ends
+        self.facts.ends()
     }
 
     /// The file of the chain.
@@ -264,75 +276,16 @@ const READABLE_BY_OTHERS: u32 = 0o044;
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("source", &self.source).field("ends", &self.ends).finish_non_exhaustive()
+        f.debug_struct("Certificate").field("source", &self.source).field("ends", &self.ends()).finish_non_exhaustive()
     }
-}
-
-struct Facts {
-    names: CertificateNames,
-    ends: UnixSeconds,
-}
-
-fn read_chain(path: &Path, chain: &[CertificateDer<'_>], now: UnixSeconds) -> Result<Facts, CertificateError> {
-    let path = || path.to_owned();
-    let mut facts: Option<Facts> = None;
-    let mut issued: Option<(Signed<'_>, Vec<u8>)> = None;
-    for (position, der) in (1..).zip(chain) {
-        let malformed = || CertificateError::Malformed { path: path(), position };
-        let (rest, certificate) = X509Certificate::from_der(der).map_err(|_| malformed())?;
-        if !rest.is_empty() {
-            return Err(malformed());
-        }
-        // A name can be had twice, as with an authority that was made anew; a signature cannot.
-        let is_issuer = |(signed, name): &(Signed<'_>, Vec<u8>)| {
-            name == certificate.subject().as_raw() && signed.is_by(certificate.public_key().raw)
-        };
-        if issued.as_ref().is_some_and(|issued| !is_issuer(issued)) {
-            return Err(CertificateError::Chain { path: path(), position: position - 1 });
-        }
-        issued = Some((Signed::read(der).ok_or_else(malformed)?, certificate.issuer().as_raw().to_vec()));
-        let (begins, ends) =
-            (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
-        if now.0 > ends {
-            return Err(CertificateError::Expired { path: path(), position, ended: ends });
-        }
-        if now.0 < begins {
-            return Err(CertificateError::NotYet { path: path(), position, begins });
-        }
-        match &mut facts {
-            None => facts = Some(Facts { names: read_names(&certificate), ends: UnixSeconds(ends) }),
-            Some(facts) => facts.ends = facts.ends.min(UnixSeconds(ends)),
-        }
-    }
-    let facts = facts.ok_or_else(|| CertificateError::NoCertificate { path: path() })?;
-    if facts.names.is_empty() {
-        return Err(CertificateError::NoNames { path: path() });
-    }
-    Ok(facts)
-}
-
-fn read_names(certificate: &X509Certificate<'_>) -> CertificateNames {
-    let mut names = CertificateNames::default();
-    for extension in certificate.extensions() {
-        let ParsedExtension::SubjectAlternativeName(alternatives) = extension.parsed_extension() else { continue };
-        for name in &alternatives.general_names {
-            if let GeneralName::DNSName(name) = name {
-                names.add_dns(name);
-            } else if let GeneralName::IPAddress(octets) = name {
-                if let Ok(octets) = <[u8; 4]>::try_from(*octets) {
-                    names.add_address(octets.into());
-                } else if let Ok(octets) = <[u8; 16]>::try_from(*octets) {
-                    names.add_address(octets.into());
-                }
-            }
-        }
-    }
-    names
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::PermissionsExt;
+
+    use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
 
     use super::*;
     use crate::edge::dev_certificates::{DevCertificates, VALID_DAYS, make_dev};
@@ -370,11 +323,56 @@ mod tests {
         check(empty, key, NOW.0, "certificate 1 of `a.pem` cannot be read");
         check(&a.chain_pem, key, NOW.0 + VALID_DAYS * DAY, "fine");
         check(&a.chain_pem, key, NOW.0 + VALID_DAYS * DAY + 1, "certificate 1 of `a.pem` expired at");
-        check(&a.chain_pem, key, NOW.0 - DAY, "certificate 1 of `a.pem` begins only at");
+        check(&a.chain_pem, key, NOW.0 - DAY, "certificate 1 of `a.pem` begins only at 2027-01-15T0");
         let strange = format!("{}{}", a.chain_pem, made("c.example").chain_pem);
         check(&strange, key, NOW.0, "certificate 1 of `a.pem` is not issued by the one behind it");
         let whole = format!("{}{}", a.chain_pem, a.ca_pem);
         check(&whole, key, NOW.0, "fine");
+    }
+
+    #[test]
+    fn what_clients_refuse_is_refused_before_them() {
+        let issue = |ca: bool, purposes: &[ExtendedKeyUsagePurpose]| {
+            let named = |name: &str| {
+                let mut params = CertificateParams::new([name.to_owned()]).expect("parameters");
+                params.distinguished_name.push(DnType::CommonName, name);
+                params
+            };
+            let [root_key, key, leaf_key] = [(); 3].map(|()| KeyPair::generate().expect("a key"));
+            let mut root = named("root.example");
+            root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let mut between = named("between.example");
+            between.is_ca = if ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+            let between_pem = between.signed_by(&key, &Issuer::new(root, root_key)).expect("a certificate").pem();
+            let mut leaf = named("a.example");
+            leaf.extended_key_usages = purposes.to_vec();
+            let leaf_pem = leaf.signed_by(&leaf_key, &Issuer::new(between, key)).expect("a certificate").pem();
+            (leaf_pem + &between_pem, leaf_key.serialize_pem())
+        };
+        for (ca, purposes, expected) in [
+            (true, &[][..], "fine"),
+            (true, &[ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth], "fine"),
+            (true, &[ExtendedKeyUsagePurpose::Any], "fine"),
+            (true, &[ExtendedKeyUsagePurpose::ClientAuth], "the first certificate of `a.pem` is not for servers"),
+            (false, &[ExtendedKeyUsagePurpose::ServerAuth], "certificate 2 of `a.pem` is no authority"),
+        ] {
+            let (chain, key) = issue(ca, purposes);
+            check(&chain, &key, NOW.0, expected);
+        }
+    }
+
+    #[test]
+    fn one_for_itself_that_says_it_is_an_authority_is_taken_and_known_as_such() {
+        for (is_ca, is_authority) in
+            [(IsCa::Ca(BasicConstraints::Unconstrained), true), (IsCa::ExplicitNoCa, false), (IsCa::NoCa, false)]
+        {
+            let mut params = CertificateParams::new(["a.example".to_owned()]).expect("parameters");
+            params.is_ca = is_ca;
+            let key = KeyPair::generate().expect("a key");
+            let chain = params.self_signed(&key).expect("a certificate").pem();
+            let read = Certificate::read(&source(), chain.as_bytes(), key.serialize_pem().as_bytes(), NOW);
+            assert_eq!(read.expect("a certificate").is_authority(), is_authority);
+        }
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! cannot be known is not good.
 
 use std::fmt;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +16,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
+use super::regular_file::{self, PEM_BYTES_MAX};
 use super::tls::provider;
 use crate::clock::UnixSeconds;
 use crate::policy::{ClientCertificates, Demand};
@@ -147,7 +147,7 @@ fn ends(list: &CertificateRevocationListDer<'_>) -> Option<UnixSeconds> {
 
 fn read<T: PemObject>(path: &Path) -> Result<Vec<T>, ClientAuthoritiesError> {
     let unread = |source| ClientAuthoritiesError::Read { path: path.to_owned(), source };
-    let bytes = fs::read(path).map_err(unread)?;
+    let bytes = regular_file::read(path, PEM_BYTES_MAX).map_err(unread)?;
     T::pem_slice_iter(&bytes)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|source| ClientAuthoritiesError::Pem { path: path.to_owned(), source })
@@ -161,6 +161,8 @@ impl fmt::Debug for ClientAuthorities {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;

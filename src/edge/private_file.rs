@@ -8,6 +8,8 @@ use std::time::SystemTime;
 
 use zeroize::Zeroizing;
 
+use super::regular_file;
+
 /// A file that is open. Whatever takes its place meanwhile, mode and content are those of this one.
 #[derive(Debug)]
 pub struct PrivateFile {
@@ -21,9 +23,9 @@ impl PrivateFile {
     ///
     /// # Errors
     ///
-    /// It cannot be opened.
+    /// It cannot be opened, or is no regular file.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        let file = regular_file::open(path)?;
         let metadata = file.metadata()?;
         let mode = metadata.permissions().mode() & 0o777;
         Ok(Self { file, mode, metadata })

@@ -53,6 +53,7 @@ impl From<Certificates> for Offer {
 /// One set of certificates with the configuration that shows them.
 pub(super) struct Tls {
     config: Arc<ServerConfig>,
+    listener: String,
     certificates: Arc<Certificates>,
     tickets: TicketSecrets,
     clients: ClientAuthorities,
@@ -97,6 +98,21 @@ impl ReloadableTls {
     pub fn replace(&self, offer: impl Into<Offer>) -> Result<(), TlsError> {
         self.current.store(Arc::new(Tls::new(offer.into(), &self.own_tickets, self.challenges.clone())?));
         Ok(())
+    }
+
+    /// Shows other certificates from the next handshake on; whatever else was offered and asked, is.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReloadableTls::new`]; what was shown is shown still.
+    pub fn show(&self, certificates: Certificates) -> Result<(), TlsError> {
+        let current = self.current();
+        self.replace(Offer {
+            listener: current.listener.clone(),
+            certificates,
+            clients: current.clients.clone(),
+            tickets: Some(current.tickets.clone()),
+        })
     }
 
     /// Where the keys of session tickets come from now: for the gauge of their age.
@@ -187,7 +203,7 @@ impl Tls {
         let chains: Vec<_> = certificates.iter().flat_map(Certificate::chain).collect();
         let binding = Binding::new(&listener, chains.iter().map(AsRef::as_ref), clients.digest());
         config.ticketer = Arc::new(Ticketer::new(tickets.clone(), binding));
-        Ok(Self { config: Arc::new(config), certificates, tickets, clients })
+        Ok(Self { config: Arc::new(config), listener, certificates, tickets, clients })
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
@@ -219,13 +235,14 @@ impl Tls {
             alpn,
             resumption,
             server_name: server_name.map(Arc::from),
+            // Another that was shown in its place speaks for the same names.
             certificate: Arc::clone(self.certificates.find(server_name)?.names()),
             client,
         })
     }
 }
 
-/// Picks the certificate by the server name. A name that no certificate has gets none: the handshake ends.
+/// Picks the certificate by the server name, and among those for it by what the client can verify. A name that no certificate has gets none: the handshake ends.
 #[derive(Debug)]
 struct ByServerName {
     certificates: Arc<Certificates>,
@@ -241,7 +258,7 @@ impl ResolvesServerCert for ByServerName {
                 challenges::Offer::Mixed => return None,
             }
         }
-        self.certificates.find(hello.server_name()).map(Certificate::key)
+        self.certificates.pick(hello.server_name(), hello.signature_schemes()).map(Certificate::key)
     }
 }
 

@@ -1,7 +1,6 @@
 //! An epoch: the policy set, with everything that requests need made ready once.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,6 +13,7 @@ use super::key_sets::{self, KeySetBuildError};
 use super::secrets::{self, SecretError};
 use crate::edge::frame_ancestors::{FrameAncestors, OwnPages};
 use crate::edge::headers::SecurityHeaders;
+use crate::edge::regular_file::{self, PEM_BYTES_MAX};
 use crate::envelope::Guard;
 use crate::identity::{
     ConfiguredSecrets, DRAWN_BYTES, KeyError, KeyMaterial, PublishedKeys, Secret, Verifier, WebhookKeyError,
@@ -112,7 +112,8 @@ impl Epoch {
         let mut authorities = HashMap::new();
         for upstream in &gateway.upstreams {
             if let Some(path) = &upstream.ca {
-                let pem = fs::read(path).map_err(|source| BuildError::Ca { path: path.clone(), source })?;
+                let pem = regular_file::read(path, PEM_BYTES_MAX)
+                    .map_err(|source| BuildError::Ca { path: path.clone(), source })?;
                 authorities.insert(upstream.name.clone(), pem);
             }
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 
+use crate::edge::regular_file;
 use crate::policy::{PolicyFiles, Source};
 
 /// Why the directory cannot be read.
@@ -24,7 +25,7 @@ pub enum FilesError {
 }
 
 /// A policy file is written by people.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const FILE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Files of one folder.
 const FILES_MAX: usize = 20_000;
@@ -142,11 +143,14 @@ fn read_folder(folder: &Path, is_wanted: fn(&str) -> bool) -> Result<Vec<Source>
 }
 
 fn read(path: &Path) -> Result<Source, FilesError> {
-    let failed = |source| FilesError::Read { path: path.to_owned(), source };
-    if fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
-        return Err(FilesError::TooLarge(path.to_owned()));
-    }
-    let bytes = fs::read(path).map_err(failed)?;
+    let bytes = regular_file::read(path, FILE_BYTES_MAX).map_err(|source| {
+        let path = path.to_owned();
+        if source.kind() == io::ErrorKind::FileTooLarge {
+            FilesError::TooLarge(path)
+        } else {
+            FilesError::Read { path, source }
+        }
+    })?;
     let text = String::from_utf8(bytes).map_err(|_| FilesError::NotText(path.to_owned()))?;
     Ok(Source { name: path.display().to_string(), text })
 }

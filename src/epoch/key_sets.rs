@@ -1,11 +1,11 @@
 //! Sets of keys: read from a file when an epoch is built, or asked of the issuers, which outlive it.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::edge::private_file::PrivateFile;
+use crate::edge::regular_file::{self, PEM_BYTES_MAX};
 use crate::identity::{KeySet, KeySetError, PublishedKeys, SET_BYTES_MAX};
 use crate::issuers::Issuers;
 use crate::policy::{Algorithm, KeySetPolicy, KeySetSource};
@@ -34,9 +34,10 @@ pub(super) fn publish(
         KeySetSource::File(path) => Ok(Arc::new(PublishedKeys::fixed(read(path, &policy.algorithms)?))),
         KeySetSource::Issuer(issuer) => {
             let authorities = match &issuer.ca {
-                Some(path) => {
-                    Some(fs::read(path).map_err(|source| KeySetBuildError::Ca { path: path.clone(), source })?)
-                }
+                Some(path) => Some(
+                    regular_file::read(path, PEM_BYTES_MAX)
+                        .map_err(|source| KeySetBuildError::Ca { path: path.clone(), source })?,
+                ),
                 None => None,
             };
             Ok(issuers.keys_of(issuer, &policy.algorithms, authorities.as_deref(), system)?)

@@ -4,7 +4,6 @@
 //! none of them.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
+use crate::edge::regular_file;
 use crate::policy::{AcmePolicy, CertificateSource, Gateway, KeySetSource, PolicySet, SecretSource};
 
 /// The files that one set of policies names, each once.
@@ -109,11 +109,7 @@ const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const PIECE_BYTES: usize = 8 * 1024;
 
 fn digest_of(path: &Path) -> io::Result<digest::Digest> {
-    // A pipe would keep us waiting, and what we read of it would be missing to whoever loads it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let file = File::open(path)?;
+    let file = regular_file::open(path)?;
     let metadata = file.metadata()?;
     let mut context = digest::Context::new(&digest::SHA256);
     // Whether others can read a file decides whether it may hold a secret, so `chmod` mends what a copy has broken.
@@ -133,6 +129,8 @@ fn digest_of(path: &Path) -> io::Result<digest::Digest> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::policy::{PolicyFiles, Source, parse};
 

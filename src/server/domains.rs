@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::admin::AdminState;
 use crate::clock;
+use crate::edge::regular_file::{self, PEM_BYTES_MAX};
 use crate::epoch::{Epoch, Epochs};
 use crate::observe::DomainReading;
 use crate::policy::DomainsSettings;
@@ -133,7 +134,8 @@ enum NotAsked {
 
 fn authorities(ca: Option<&Path>) -> Result<Authorities, NotAsked> {
     let Some(path) = ca else { return Ok(Authorities::system()?) };
-    let pem = std::fs::read(path).map_err(|source| NotAsked::Read { path: path.to_owned(), source })?;
+    let pem =
+        regular_file::read(path, PEM_BYTES_MAX).map_err(|source| NotAsked::Read { path: path.to_owned(), source })?;
     Ok(Authorities::of_pem(&pem)?)
 }
 

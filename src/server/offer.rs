@@ -31,6 +31,10 @@ pub(super) fn load_offer(
 ) -> Result<Offer, StartError> {
     let certificates = load_certificates(settings, shown)?;
     grades::admit(&settings.name, &certificates, gateway)?;
+    for certificate in certificates.iter().filter(|certificate| certificate.ends() < clock::now_seconds()) {
+        let (listener, file) = (&settings.name, certificate.source().display());
+        tracing::error!(listener, %file, "certificate_ended: clients refuse it; it is shown until its files are others");
+    }
     let failed = |source| StartError::Offer { name: settings.name.clone(), source };
     let clients = ClientAuthorities::load(&settings.tls.client_certificates).map_err(|error| failed(error.into()))?;
     if clients.lists_end().is_some_and(|ends| ends < clock::now_seconds()) {

@@ -3,12 +3,12 @@
 //! One that is not there yet, or broken, keeps nobody from starting and no policy from coming into force: what was shown stays, and the
 //! listener shows the others until it comes.
 
-use super::StartError;
-use super::offer::{follow_certificates, load_offer};
+use super::offer::follow_certificates;
 use super::reload::{Reloader, tell_in_force};
-use crate::clock;
+use super::{StartError, grades};
+use crate::clock::{self, UnixSeconds};
 use crate::edge::certificates::{Certificate, CertificateError, Certificates};
-use crate::policy;
+use crate::policy::{self, CertificateSource};
 
 /// All certificates of a listener that can be shown. `shown`: what it shows until now.
 pub(super) fn load(
@@ -16,44 +16,74 @@ pub(super) fn load(
     shown: Option<&Certificates>,
 ) -> Result<Certificates, Vec<CertificateError>> {
     let now = clock::now_seconds();
-    if settings.ordered.is_empty() {
-        return Certificates::load(&settings.certificates, now);
-    }
-    let (mut sources, mut kept): (_, Vec<Certificate>) = (Vec::new(), Vec::new());
-    for source in &settings.certificates {
-        let order = settings.ordered.iter().find(|order| order.file == source.certificate);
-        match order {
-            Some(order) if Certificate::load(source, now).is_err() => {
-                // Also one that came from elsewhere: a listener that begins to order, or orders of another authority, shows what it has
-                // until there is another.
-                let speaks = |shown: &&Certificate| order.names.iter().any(|name| shown.names().cover(name));
-                kept.extend(shown.into_iter().flat_map(Certificates::iter).filter(speaks).cloned());
+    let mut mistakes = Vec::new();
+    let of_operators = |source: &CertificateSource| {
+        let loaded = match shown {
+            Some(shown) => Certificate::load_again(source, shown, now),
+            None => Certificate::load(source, now),
+        };
+        match loaded {
+            Ok(certificate) => Some(certificate),
+            Err(mistake) => {
+                mistakes.push(mistake);
+                None
             }
-            Some(_) | None => sources.push(source.clone()),
         }
+    };
+    let certificates = assemble(settings, shown, now, of_operators);
+    if settings.ordered.is_empty() && certificates.is_awaited() && mistakes.is_empty() {
+        mistakes.push(CertificateError::None);
     }
-    let mut certificates: Vec<Certificate> = Vec::new();
-    if !sources.is_empty() {
-        certificates.extend(Certificates::load(&sources, now)?.iter().cloned());
+    if mistakes.is_empty() { Ok(certificates) } else { Err(mistakes) }
+}
+
+/// What is on disk of those that were ordered, and all others as they are shown: their files are not looked at.
+fn with_issued(settings: &policy::Listener, shown: &Certificates) -> Certificates {
+    assemble(settings, Some(shown), clock::now_seconds(), |source| {
+        shown.iter().find(|shown| shown.source() == source.certificate).cloned()
+    })
+}
+
+/// Those of operators from wherever `of_operators` has them, those that were ordered from disk.
+fn assemble(
+    settings: &policy::Listener,
+    shown: Option<&Certificates>,
+    now: UnixSeconds,
+    mut of_operators: impl FnMut(&CertificateSource) -> Option<Certificate>,
+) -> Certificates {
+    let (mut certificates, mut kept): (Vec<Certificate>, Vec<Certificate>) = (Vec::new(), Vec::new());
+    for source in &settings.certificates {
+        let Some(order) = settings.ordered.iter().find(|order| order.file == source.certificate) else {
+            certificates.extend(of_operators(source));
+            continue;
+        };
+        if let Ok(certificate) = Certificate::load(source, now) {
+            certificates.push(certificate);
+        } else {
+            // Why not, whoever orders it tells. What is kept may have come from elsewhere: a listener that begins to order, or orders of
+            // another authority, shows what it has until there is another.
+            let speaks = |shown: &&Certificate| order.names.iter().any(|name| shown.names().cover(name));
+            kept.extend(shown.into_iter().flat_map(Certificates::iter).filter(speaks).cloned());
+        }
     }
     for kept in kept {
         if !certificates.iter().any(|other| other.source() == kept.source()) {
             certificates.push(kept);
         }
     }
-    Ok(Certificates::new(certificates).unwrap_or_else(|_| Certificates::awaited()))
+    Certificates::new(certificates).unwrap_or_else(|_| Certificates::awaited())
 }
 
 impl Reloader {
-    /// Shows a certificate that was issued, also while the policy files are broken.
+    /// Shows a certificate that was issued, also while the policy files, or files that they name, are broken.
     pub(super) fn show_issued(&self) {
         let epoch = self.epochs.current();
         for (name, tls) in &self.shown {
             let settings = epoch.gateway.listener(name).filter(|listener| !listener.ordered.is_empty());
             let Some(settings) = settings else { continue };
-            let offer = load_offer(settings, Some(&tls.certificates()), &epoch.gateway);
-            let replaced = offer.and_then(|offer| {
-                tls.replace(offer).map_err(|source| StartError::Tls { name: name.to_string(), source })
+            let certificates = with_issued(settings, &tls.certificates());
+            let replaced = grades::admit(name, &certificates, &epoch.gateway).and_then(|()| {
+                tls.show(certificates).map_err(|source| StartError::Tls { name: name.to_string(), source })
             });
             if let Err(error) = replaced {
                 tracing::error!(%error, "the certificates of before stay");

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::future::pending;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::sleep;
 
 use super::offer::{follow_certificates, load_offer};
@@ -45,10 +47,11 @@ struct Prepared {
 
 impl Reloader {
     /// For events on the file system: most of them change nothing that we read.
-    pub(super) fn reload_if_changed(&mut self) {
+    pub(super) async fn reload_if_changed(&mut self) {
         let has_begun = self.begins.is_some_and(|begins| begins <= clock::now_seconds());
-        if has_begun || self.epochs.has_changed() {
-            self.reload();
+        let epochs = Arc::clone(&self.epochs);
+        if has_begun || aside(move || epochs.has_changed()).await {
+            self.reload().await;
         }
     }
 
@@ -64,17 +67,18 @@ impl Reloader {
     }
 
     /// Reloads whether anything has changed or not.
-    pub(super) fn reload_by_hand(&mut self) {
-        self.reload();
+    pub(super) async fn reload_by_hand(&mut self) {
+        self.reload().await;
         // Whoever asks by hand means the issuers too; a file that has changed asks none.
         self.epochs.issuers().ask_all();
         self.stapler.ask_all();
         self.renewals.hasten();
     }
 
-    fn reload(&mut self) {
+    async fn reload(&mut self) {
         self.recorder.reopen();
-        let prepared = self.prepare();
+        let (epochs, shown) = (Arc::clone(&self.epochs), self.shown.clone());
+        let prepared = aside(move || prepare(&epochs, &shown)).await;
         self.begins = prepared.as_ref().err().and_then(StartError::begins);
         // Known on the admin listener before the log tells of it: whoever follows the log asks there.
         match prepared {
@@ -112,19 +116,29 @@ impl Reloader {
         let mistakes = mistakes.iter().take(MISTAKES_TOLD_MAX).cloned().collect();
         self.state.reloaded(ReloadFacts { at: clock::now(), result, findings, mistakes });
     }
+}
 
-    fn prepare(&self) -> Result<Prepared, StartError> {
-        let epoch = self.epochs.prepare()?;
-        let mut offers = Vec::new();
-        let office = Renewals::prepare(&epoch.gateway)?;
-        for (name, tls) in &self.shown {
-            let settings = epoch.gateway.listener(name);
-            // Listeners come and go with the process: their sockets were bound when it had the right to.
-            let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
-            offers.push(load_offer(settings, Some(&tls.certificates()), &epoch.gateway)?);
-        }
-        Ok(Prepared { epoch, offers, office })
+/// Reads files on another thread than the one that has the admin listener: disks and networks behind them may be slow.
+async fn aside<T: Send + 'static>(read: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(read).await.map_err(JoinError::try_into_panic) {
+        Ok(read) => read,
+        Err(Ok(panic)) => resume_unwind(panic),
+        // The process ends.
+        Err(Err(_)) => pending().await,
     }
+}
+
+fn prepare(epochs: &Epochs, shown: &[(Arc<str>, Arc<ReloadableTls>)]) -> Result<Prepared, StartError> {
+    let epoch = epochs.prepare()?;
+    let mut offers = Vec::new();
+    let office = Renewals::prepare(&epoch.gateway)?;
+    for (name, tls) in shown {
+        let settings = epoch.gateway.listener(name);
+        // Listeners come and go with the process: their sockets were bound when it had the right to.
+        let settings = settings.ok_or_else(|| StartError::ListenerGone { name: name.to_string() })?;
+        offers.push(load_offer(settings, Some(&tls.certificates()), &epoch.gateway)?);
+    }
+    Ok(Prepared { epoch, offers, office })
 }
 
 pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
@@ -147,6 +161,8 @@ pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str
     state.certificates_in_force(certificates.collect());
     state.certificates_awaited(shown.iter().any(|(_, tls)| tls.certificates().is_awaited()));
     warn_of_open_keys(shown);
+    warn_of_hidden_certificates(shown);
+    warn_of_authorities(shown);
 }
 
 fn facts_of(workspace: &policy::Workspace) -> WorkspaceFacts {
@@ -160,6 +176,26 @@ fn facts_of(workspace: &policy::Workspace) -> WorkspaceFacts {
         mode: policy::word(workspace.catalogue.mode()),
         trusted_domains: workspace.trusted_domains.clone(),
         trusted_domains_at: workspace.trusted_domains_at.clone(),
+    }
+}
+
+/// Whoever lists a certificate wants it shown.
+fn warn_of_hidden_certificates(shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
+    for (listener, tls) in shown {
+        for certificate in tls.certificates().never_shown() {
+            let file = certificate.source().display();
+            tracing::warn!(%listener, %file, "no client sees this certificate: others come first for each of its names");
+        }
+    }
+}
+
+/// Firefox and rustls, for two, take no authority for a server.
+fn warn_of_authorities(shown: &[(Arc<str>, Arc<ReloadableTls>)]) {
+    for (listener, tls) in shown {
+        for certificate in tls.certificates().iter().filter(|certificate| certificate.is_authority()) {
+            let file = certificate.source().display();
+            tracing::warn!(%listener, %file, "this certificate says that it is an authority (`CA:TRUE`): some clients refuse it");
+        }
     }
 }
 

@@ -198,12 +198,26 @@ async fn a_certificate_is_issued_by_http_01_and_the_plain_listener_stays_what_it
 }
 
 #[tokio::test]
-async fn certificates_are_renewed_in_time_and_nobody_notices_though_the_policies_are_broken() {
+async fn certificates_are_renewed_in_time_and_nobody_notices_though_policies_and_other_files_are_broken() {
     let place = Place::new();
     let pebble = Pebble::start(place, &Wish { validity_seconds: Some(24), ..Wish::default() }).await;
     let upstream = TestUpstream::start().await;
-    let mut gateway = ordering(&upstream, place, &[CHAT], &pebble.directory(), &pebble.ca_pem, "").start();
-    await_ready(&gateway);
+    let listener = format!(
+        "address = \"{}\"\ntickets = {{ file = \"../tickets.keys\" }}\n\
+         certificates = [{{ acme = [{CHAT:?}] }}, {{ certificate = \"../certs/dev.pem\", key = \"../certs/dev-key.pem\" }}]",
+        place.tls()
+    );
+    let setup = ordering(&upstream, place, &[CHAT], &pebble.directory(), &pebble.ca_pem, "").listens(&listener);
+    let tickets = beside(&setup, "tickets.keys");
+    write_whole(&tickets, &format!("{}\n", "AAAA".repeat(16)));
+    let own_ca = setup.write();
+    let mut gateway = setup.start();
+    await_issued(&mut gateway, 1);
+    let deadline = Instant::now() + PATIENCE;
+    while shown(&gateway, &pebble.root_pem, CHAT).await.is_err() {
+        assert!(Instant::now() < deadline, "never shown");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     let mut kept = [
         Client::connect_to(CHAT, gateway.address, &pebble.root_pem, Protocol::Http1).await.expect("a connection"),
         Client::connect_to(CHAT, gateway.address, &pebble.root_pem, Protocol::Http2).await.expect("a connection"),
@@ -211,6 +225,8 @@ async fn certificates_are_renewed_in_time_and_nobody_notices_though_the_policies
     // What cannot come into force keeps no certificate from being shown.
     write_whole(&gateway.setup.policies().join("workspaces/acme.toml"), "profile = ");
     gateway.await_log("policy_reload_failed");
+    std::fs::set_permissions(&tickets, std::fs::Permissions::from_mode(0o644)).expect("mode set");
+    std::fs::remove_file(beside(&gateway.setup, "certs").join("dev-key.pem")).expect("removed");
     let mut seen = vec![serial(&shown(&gateway, &pebble.root_pem, CHAT).await.expect("a certificate"))];
     let deadline = Instant::now() + PATIENCE;
     while seen.len() < 3 {
@@ -226,6 +242,7 @@ async fn certificates_are_renewed_in_time_and_nobody_notices_though_the_policies
         assert!(Instant::now() < deadline, "{} certificates\n{}", seen.len(), gateway.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    shown(&gateway, &own_ca, "localhost").await.expect("the other certificate, as before");
     assert!(pebble.orders() <= 4, "{} orders for three certificates", pebble.orders());
     assert_silent(&mut gateway, &[]);
 }

@@ -10,7 +10,7 @@ fn openssl(gateway: &TestGateway, arguments: &[&str]) -> String {
     let ca = gateway.setup.policies().with_file_name("certs").join("dev-ca.pem");
     let mut command = Command::new("openssl");
     command.args(["s_client", "-connect", &gateway.address.to_string(), "-CAfile"]).arg(ca).args(arguments);
-    if !arguments.contains(&"-servername") {
+    if !arguments.contains(&"-servername") && !arguments.contains(&"-noservername") {
         command.args(["-servername", "localhost"]);
     }
     // It reads until the gateway closes: by then the tickets of TLS 1.3 have come, which would offer early data.
@@ -62,4 +62,48 @@ async fn what_is_old_weak_or_early_is_not_to_be_had() {
     assert!(text.contains("Max Early Data: 0"), "{text}");
     assert!(openssl(&gateway, &["-tls1_2"]).contains("Extended master secret: yes"));
     assert!(openssl(&gateway, &["-tls1_2"]).contains("Secure Renegotiation IS supported"));
+}
+
+#[tokio::test]
+async fn of_two_pairs_for_one_name_each_client_sees_the_first_that_it_can_verify() {
+    let upstream = TestUpstream::start().await;
+    let pair = |name: &str| format!("{{ certificate = \"../certs/{name}.pem\", key = \"../certs/{name}-key.pem\" }}");
+    let pairs = ["dev", "rsa", "hidden"].map(pair).join(", ");
+    let setup = Setup::acme(upstream.address).listens(&format!("address = \"127.0.0.1:0\"\ncertificates = [{pairs}]"));
+    setup.write();
+    let certs = setup.policies().with_file_name("certs");
+    for (name, bits) in [("rsa", "2048"), ("hidden", "3072")] {
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-nodes", "-days", "30", "-subj", &format!("/CN={name}"), "-newkey"])
+            .arg(format!("rsa:{bits}"))
+            .args(["-addext", "subjectAltName=DNS:localhost,DNS:*.localhost,IP:127.0.0.1,IP:::1"])
+            .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+            .arg("-out")
+            .arg(certs.join(format!("{name}.pem")))
+            .arg("-keyout")
+            .arg(certs.join(format!("{name}-key.pem")))
+            .output()
+            .expect("openssl");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    }
+    let mut gateway = setup.start();
+    let told = gateway.log();
+    assert_eq!(told.matches("no client sees this certificate").count(), 1, "{told}");
+    assert!(told.lines().any(|line| line.contains("no client sees") && line.contains("hidden.pem")), "{told}");
+    for (arguments, kind) in [
+        (&["-tls1_3"][..], "ECDSA"),
+        (&["-tls1_2"], "ECDSA"),
+        (&["-tls1_3", "-sigalgs", "rsa_pss_rsae_sha256"], "RSA"),
+        (&["-tls1_2", "-cipher", "ECDHE-RSA-AES128-GCM-SHA256"], "RSA"),
+        (&["-tls1_3", "-sigalgs", "rsa_pss_rsae_sha256", "-noservername"], "RSA"),
+    ] {
+        let text = openssl(&gateway, arguments);
+        assert_eq!(
+            text.contains("subject=CN=rsa") || text.contains("subject=CN = rsa"),
+            kind == "RSA",
+            "{arguments:?}: {text}"
+        );
+        // The request is answered by the names of the certificate, whichever it is.
+        assert!(text.contains("HTTP/1.1 404") || text.contains("HTTP/1.1 403"), "{arguments:?}: {text}");
+    }
 }

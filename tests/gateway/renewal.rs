@@ -12,9 +12,9 @@ use serde_json::json;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::support::client::{connect_tls, form_request};
-use crate::support::gateway::{BINARY, write_whole};
+use crate::support::gateway::{ACME, BINARY, write_whole};
 use crate::support::token::now;
-use crate::support::{Bench, Client, SECRET, Setup, TestGateway, TestUpstream, Token, ping_form};
+use crate::support::{Bench, Client, Protocol, SECRET, Setup, TestGateway, TestUpstream, Token, ping_form};
 
 const PING: &str = "/messenger/web/ping";
 
@@ -39,10 +39,16 @@ impl Certs {
 
     /// A new one that is valid from `begins` (seconds since 1970) on, and its own authority.
     fn valid_from(setup: &Setup, folder: &str, begins: i64) -> Self {
+        Self::valid(setup, folder, "localhost", begins, i64::from(u32::MAX))
+    }
+
+    /// The same for another host, from `begins` to `ends`.
+    fn valid(setup: &Setup, folder: &str, name: &str, begins: i64, ends: i64) -> Self {
         let folder = beside(setup, folder);
         std::fs::create_dir(&folder).expect("a folder");
-        let mut params = CertificateParams::new(["localhost".to_owned()]).expect("parameters");
-        params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(begins.unsigned_abs());
+        let mut params = CertificateParams::new([name.to_owned()]).expect("parameters");
+        let at = |seconds: i64| date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds.unsigned_abs());
+        (params.not_before, params.not_after) = (at(begins), at(ends));
         let key = KeyPair::generate().expect("a key");
         let certificate = params.self_signed(&key).expect("a certificate").pem();
         for (name, text) in
@@ -203,6 +209,99 @@ async fn a_certificate_that_comes_before_its_time_is_taken_up_when_it_begins() {
     assert_eq!(serial_shown(&gateway, &[&first]).await, first.serial);
     // Nobody touches a file, and nobody asks.
     await_renewal(&gateway, &first, &next).await;
+    gateway.await_metric("countersign_policy_reload_failed 0");
+}
+
+#[tokio::test]
+async fn a_pipe_in_the_place_of_a_file_keeps_nobody_waiting() {
+    let upstream = TestUpstream::start().await;
+    let mut gateway = Setup::acme(upstream.address).start();
+    let certs = beside(&gateway.setup, "certs");
+    let first = Certs::read(&certs);
+    let policies = gateway.setup.policies();
+    for name in [certs.join("dev.pem"), certs.join("dev-key.pem"), policies.join("workspaces/acme.toml")] {
+        let (aside, pipe) = (name.with_extension("aside"), name.with_extension("pipe"));
+        std::fs::hard_link(&name, &aside).expect("linked");
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+        std::fs::rename(&pipe, &name).expect("renamed");
+        let file = name.file_name().expect("a name").to_string_lossy().into_owned();
+        let mistake = gateway.await_log("policy_mistake");
+        assert!(mistake.contains(&file) && mistake.contains("it is no regular file"), "{mistake}");
+        gateway.await_metric("countersign_policy_reload_failed 1");
+        assert_eq!(serial_shown(&gateway, &[&first]).await, first.serial);
+        std::fs::rename(&aside, &name).expect("renamed");
+        gateway.await_metric("countersign_policy_reload_failed 0");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_has_ended_keeps_nothing_new_from_coming_into_force() {
+    let upstream = TestUpstream::start().await;
+    let pair = |folder| format!("{{ certificate = \"../{folder}/dev.pem\", key = \"../{folder}/dev-key.pem\" }}");
+    let setup = Setup::acme(upstream.address).listens(&format!(
+        "address = \"127.0.0.1:0\"\ncertificates = [{}, {}]",
+        pair("certs"),
+        pair("ending")
+    ));
+    setup.write();
+    let ends = now() + 6;
+    let ending = Certs::valid(&setup, "ending", "other.example", now() - 60, ends);
+    let mut gateway = setup.start();
+    let certs = beside(&gateway.setup, "certs");
+    let first = Certs::read(&certs);
+    while now() <= ends {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+
+    // Another certificate of the same listener is renewed, and a policy changes.
+    let renewed = Certs::make(&gateway.setup, "renewed");
+    for name in ["dev-key.pem", "dev.pem"] {
+        renewed.take_the_place(name, &certs);
+    }
+    await_renewal(&gateway, &first, &renewed).await;
+    let told = gateway.await_log("certificate_ended");
+    assert!(told.contains("ERROR") && told.contains("ending/dev.pem"), "{told}");
+    let mut client = Client::connect(gateway.address, &renewed.ca_pem, Protocol::Http1).await;
+    let unlocked = ACME.replace("plan = { lock = \"enforce\"", "plan = { lock = \"off\"");
+    write_whole(&gateway.setup.policies().join("workspaces/acme.toml"), &unlocked);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        upstream.forget();
+        client.post_form(PING, ping_form(r#"{"plan":"pro"}"#)).await;
+        if upstream.only().user_data() == json!({"plan": "pro"}) {
+            break;
+        }
+        assert!(Instant::now() < deadline, "still the old policy");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let status = gateway.admin_get("/status");
+    assert!(status.contains("certificate_ended") && !status.contains("reload_failed\""), "{status}");
+
+    // One that has ended and was not in force is another matter, and so is a start.
+    let never = Certs::valid(&gateway.setup, "never", "other.example", now() - 60, now() - 1);
+    for name in ["dev-key.pem", "dev.pem"] {
+        never.take_the_place(name, &ending.folder);
+    }
+    loop {
+        let mistake = gateway.await_log("policy_mistake");
+        // Between the two renames the pair is none.
+        if !mistake.contains("is not that of") {
+            assert!(mistake.contains("expired at") && mistake.contains("ending/dev.pem"), "{mistake}");
+            break;
+        }
+    }
+    let start = Command::new(BINARY)
+        .args(["serve", "--policies"])
+        .arg(gateway.setup.policies())
+        .env("TEST_SECRET", SECRET)
+        .output()
+        .expect("started");
+    let told = String::from_utf8_lossy(&start.stderr).into_owned();
+    assert!(start.status.code() == Some(2) && told.contains("expired at"), "{told}");
+    let good = Certs::valid(&gateway.setup, "good", "other.example", now() - 60, now() + 3600);
+    for name in ["dev-key.pem", "dev.pem"] {
+        good.take_the_place(name, &ending.folder);
+    }
     gateway.await_metric("countersign_policy_reload_failed 0");
 }
 
