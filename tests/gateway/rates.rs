@@ -372,6 +372,17 @@ async fn nobody_floods_what_is_known_with_good_proofs_of_their_own() {
 }
 
 #[tokio::test]
+async fn whoever_asks_too_often_makes_no_further_proof_known() {
+    let rates = format!("failing_proofs = {{ {NEVER}, burst = 3 }}\nrequests_per_subject = {{ {NEVER}, burst = 1 }}");
+    let mut bench = with_rates(&rates).await;
+    bench.passes(proven(&Token::saying("").text())).await;
+    let another = Token::saying(r#""seats":"7""#).text();
+    assert_eq!(bench.refused(proven(&another), 429).await, "rate_subject");
+    bring_penalty(&mut bench).await;
+    refused_unread(&mut bench, || proven(&another)).await;
+}
+
+#[tokio::test]
 async fn a_reload_takes_back_a_penalty_that_was_meant_too_long() {
     let long = "{ first = \"1h\", longest = \"1h\" }";
     let mut bench = with_rates(&format!("failing_proofs = {{ rate = \"1/s\", burst = 3 }}\npenalty = {long}")).await;
