@@ -4,19 +4,18 @@
 //! cannot be known is not good.
 
 use std::fmt;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
 use rustls::RootCertStore;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
 
+use super::client_lists::{self, ClientListsError};
+use super::pem_file::{self, PemFileError};
 use super::tls::provider;
 use crate::clock::UnixSeconds;
 use crate::policy::{ClientCertificates, Demand};
@@ -33,16 +32,14 @@ pub struct ClientAuthorities {
 /// Why clients cannot be asked for certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientAuthoritiesError {
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("`{}` is not PEM", path.display())]
-    Pem { path: PathBuf, source: pem::Error },
+    #[error(transparent)]
+    File(#[from] PemFileError),
     #[error("`{}` holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)", .0.display())]
     NoAuthority(PathBuf),
     #[error("certificate {position} of `{}` is no authority", path.display())]
     Authority { path: PathBuf, position: usize, source: rustls::Error },
-    #[error("`{}` holds no list of revoked certificates in PEM (`-----BEGIN X509 CRL-----`)", .0.display())]
-    NoList(PathBuf),
+    #[error(transparent)]
+    List(#[from] ClientListsError),
     #[error("the lists of revoked certificates cannot be read")]
     Lists(#[source] rustls::server::VerifierBuilderError),
 }
@@ -69,7 +66,7 @@ impl ClientAuthorities {
         };
         let mut roots = RootCertStore::empty();
         for path in ca {
-            let authorities: Vec<CertificateDer<'static>> = read(path)?;
+            let authorities: Vec<CertificateDer<'static>> = pem_file::read(path)?;
             if authorities.is_empty() {
                 return Err(ClientAuthoritiesError::NoAuthority(path.clone()));
             }
@@ -82,18 +79,12 @@ impl ClientAuthorities {
                 })?;
             }
         }
-        let mut lists: Vec<CertificateRevocationListDer<'static>> = Vec::new();
-        for path in crl {
-            let of_file: Vec<CertificateRevocationListDer<'static>> = read(path)?;
-            if of_file.is_empty() {
-                return Err(ClientAuthoritiesError::NoList(path.clone()));
-            }
-            for list in &of_file {
-                tell(b"revoked", list);
-            }
-            lists.extend(of_file);
+        let lists = client_lists::load(crl)?;
+        for list in &lists {
+            tell(b"revoked", &list.der);
         }
-        let lists_end = lists.iter().filter_map(|list| ends(list)).min();
+        let lists_end = lists.iter().map(|list| list.ends).min();
+        let lists = lists.into_iter().map(|list| list.der);
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()))
             .with_crls(lists)
             .enforce_revocation_expiration();
@@ -140,19 +131,6 @@ impl ClientAuthorities {
     }
 }
 
-fn ends(list: &CertificateRevocationListDer<'_>) -> Option<UnixSeconds> {
-    let (_, list) = CertificateRevocationList::from_der(list).ok()?;
-    Some(UnixSeconds(list.next_update()?.timestamp()))
-}
-
-fn read<T: PemObject>(path: &Path) -> Result<Vec<T>, ClientAuthoritiesError> {
-    let unread = |source| ClientAuthoritiesError::Read { path: path.to_owned(), source };
-    let bytes = fs::read(path).map_err(unread)?;
-    T::pem_slice_iter(&bytes)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| ClientAuthoritiesError::Pem { path: path.to_owned(), source })
-}
-
 impl fmt::Debug for ClientAuthorities {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientAuthorities").field("asked", &self.verifier.is_some()).finish_non_exhaustive()
@@ -161,6 +139,9 @@ impl fmt::Debug for ClientAuthorities {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use rcgen::{CertificateParams, KeyPair};
 
     use super::*;
@@ -202,7 +183,7 @@ mod tests {
         check(&good, Some(&good), "holds no list of revoked certificates in PEM");
         check(&good, Some(&absent), "cannot read");
         let list = file("broken.crl", "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
-        check(&good, Some(&list), "the lists of revoked certificates cannot be read");
+        check(&good, Some(&list), "list 1 of");
         assert!(ClientAuthorities::load(&ClientCertificates::Off).expect("nothing to read").verifier().is_none());
     }
 
