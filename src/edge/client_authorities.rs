@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::{CertificateError, Error, RootCertStore};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::client_certificate::ClientCertificateRefusal;
 use super::client_lists::{self, ClientListsError};
 use super::pem_file::{self, PemFileError};
 use super::tls::provider;
@@ -25,8 +27,8 @@ use crate::policy::{ClientCertificates, Demand};
 pub struct ClientAuthorities {
     verifier: Option<Arc<dyn ClientCertVerifier>>,
     digest: Vec<u8>,
-    /// When the first of the lists of revoked certificates is out of date.
-    lists_end: Option<UnixSeconds>,
+    /// When each list of revoked certificates is out of date.
+    lists: Vec<UnixSeconds>,
 }
 
 /// Why clients cannot be asked for certificates.
@@ -48,7 +50,7 @@ impl ClientAuthorities {
     /// None: clients are not asked.
     #[must_use]
     pub fn none() -> Self {
-        Self { verifier: None, digest: Vec::new(), lists_end: None }
+        Self { verifier: None, digest: Vec::new(), lists: Vec::new() }
     }
 
     /// Reads what the policy names.
@@ -83,7 +85,7 @@ impl ClientAuthorities {
         for list in &lists {
             tell(b"revoked", &list.der);
         }
-        let lists_end = lists.iter().map(|list| list.ends).min();
+        let lists_end = lists.iter().map(|list| list.ends).collect();
         let lists = lists.into_iter().map(|list| list.der);
         let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()))
             .with_crls(lists)
@@ -100,13 +102,13 @@ impl ClientAuthorities {
             },
         );
         let verifier = builder.build().map_err(ClientAuthoritiesError::Lists)?;
-        Ok(Self { verifier: Some(verifier), digest: context.finish().as_ref().to_vec(), lists_end })
+        Ok(Self { verifier: Some(verifier), digest: context.finish().as_ref().to_vec(), lists: lists_end })
     }
 
     /// When the first of the lists of revoked certificates is out of date: from then on nobody's certificate holds whom it is about.
     #[must_use]
     pub fn lists_end(&self) -> Option<UnixSeconds> {
-        self.lists_end
+        self.lists.iter().min().copied()
     }
 
     pub(super) fn verifier(&self) -> Option<&Arc<dyn ClientCertVerifier>> {
@@ -118,17 +120,48 @@ impl ClientAuthorities {
         self.verifier.is_some()
     }
 
-    /// Whether a chain that a client has shown holds.
-    pub(super) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixSeconds) -> bool {
-        let (Some(verifier), Some((own, others))) = (&self.verifier, chain.split_first()) else { return false };
+    /// Whether a chain that a client has shown holds at `now`.
+    ///
+    /// # Errors
+    ///
+    /// Its time is over, or it does not hold for another reason.
+    pub(super) fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixSeconds,
+    ) -> Result<(), ClientCertificateRefusal> {
+        let (Some(verifier), Some((own, others))) = (&self.verifier, chain.split_first()) else {
+            return Err(ClientCertificateRefusal::Withdrawn);
+        };
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.0).unwrap_or(0)));
-        verifier.verify_client_cert(own, others, now).is_ok()
+        match verifier.verify_client_cert(own, others, now) {
+            Ok(_) => Ok(()),
+            Err(Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => {
+                Err(ClientCertificateRefusal::Expired)
+            }
+            Err(_) => Err(ClientCertificateRefusal::Withdrawn),
+        }
+    }
+
+    /// The first second after `now` in which a chain could be judged otherwise than at `now`: the time of a certificate is over, or a list
+    /// is out of date. Which certificates of the chain lead to an authority is not known here, so that all count.
+    pub(super) fn stands_until(&self, chain: &[CertificateDer<'_>], now: UnixSeconds) -> UnixSeconds {
+        let certificates = chain.iter().flat_map(changes);
+        let changes = certificates.chain(self.lists.iter().copied()).filter(|change| *change > now);
+        changes.min().unwrap_or(UnixSeconds(i64::MAX))
     }
 
     /// What tells these authorities, and what they have taken back, from all others.
     pub(super) fn digest(&self) -> &[u8] {
         &self.digest
     }
+}
+
+/// The seconds in which the time of a certificate begins, and is over. One that cannot be read leads nowhere.
+fn changes(der: &CertificateDer<'_>) -> Vec<UnixSeconds> {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
+    let validity = certificate.validity();
+    vec![UnixSeconds(validity.not_before.timestamp()), UnixSeconds(validity.not_after.timestamp().saturating_add(1))]
 }
 
 impl fmt::Debug for ClientAuthorities {

@@ -18,6 +18,7 @@ use super::peer::{Alpn, Handle, Peer};
 use super::proxy_protocol;
 use super::runtimes::Runtimes;
 use super::tls::ReloadableTls;
+use crate::clock;
 use crate::policy::{Limits, ProxyProtocol};
 
 /// What a TLS listener needs.
@@ -153,6 +154,7 @@ async fn shake_hands<H: Handle>(
         Tally::count(&tally.handshakes_limited);
         return None;
     }
+    let begun = clock::now_seconds();
     let tls = edge.tls.current();
     let handshake = timeout_at(deadline, tls.acceptor().accept(stream));
     let stream = tokio::select! {
@@ -169,7 +171,7 @@ async fn shake_hands<H: Handle>(
             }
         },
     };
-    let facts = tls.facts(stream.get_ref().1, &edge.tls)?;
+    let facts = tls.facts(stream.get_ref().1, &edge.tls, begun)?;
     tally.handshakes.count(&facts);
     let alpn = facts.alpn;
     let peer = Arc::new(Peer { address, address_source, local, listener: Arc::clone(&edge.name), tls: facts });

@@ -195,7 +195,13 @@ impl Tls {
     }
 
     /// What the handshake settled. `None`: it did not end, or was an authority's, who has seen what it wanted to see.
-    pub(super) fn facts(&self, connection: &ServerConnection, listener: &Arc<ReloadableTls>) -> Option<TlsFacts> {
+    /// It began at `begun`.
+    pub(super) fn facts(
+        &self,
+        connection: &ServerConnection,
+        listener: &Arc<ReloadableTls>,
+        begun: UnixSeconds,
+    ) -> Option<TlsFacts> {
         if connection.alpn_protocol() == Some(ACME_TLS) {
             return None;
         }
@@ -210,7 +216,10 @@ impl Tls {
         let server_name = connection.server_name();
         // Of this handshake, or of the one that is resumed. One that cannot be read is no reason to be taken for nobody.
         let client = match connection.peer_certificates() {
-            Some(chain) => Some(Arc::new(ShownCertificate::read(chain, &self.clients, listener)?)),
+            Some(chain) => {
+                let shown = ShownCertificate::read(chain, resumption, &self.clients, listener, begun)?;
+                Some(Arc::new(shown))
+            }
             None => None,
         };
         Some(TlsFacts {

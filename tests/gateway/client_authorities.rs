@@ -1,10 +1,12 @@
 //! Whose client certificates hold, and until when: lists of revoked ones, authorities, and the time of both.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::client_certificates::{PROFILE, WORKSPACE, beside, contact};
 use crate::support::gateway::write_whole;
-use crate::support::tls_client::{Authority, Identity, TLS12, TLS13, TlsClient};
+use crate::support::tls_client::{Authority, Identity, TLS12, TLS13, TlsClient, end};
+use crate::support::token::now;
 use crate::support::{Setup, TestGateway, TestUpstream};
 
 const NAME: &str = "spiffe://acme/backend";
@@ -76,4 +78,39 @@ async fn of_two_lists_of_an_authority_the_newer_counts_wherever_it_stands() {
         assert!(world.serves(&kept).await);
     }
     assert!(world.upstream.received().len() >= 8);
+}
+
+#[tokio::test]
+async fn no_request_outlives_the_list_or_the_authority_between() {
+    const LIFE: i64 = 9;
+    let authority = Authority::new("Acme's servers");
+    let ends = now() + LIFE;
+    let between = authority.below("Acme's backends", |params| end(params, ends));
+    let (direct, indirect) = (authority.issue(1, &[NAME]), between.issue(2, &[NAME]));
+    let list = authority.revoked_until(1, &[], ends);
+    let listed = World::start(LISTED, &authority.ca_pem, &list).await;
+    let unlisted = World::start(UNLISTED, &authority.ca_pem, &list).await;
+    let mut open = Vec::new();
+    for (world, identity, outcome) in
+        [(&listed, &direct, "client_certificate_withdrawn"), (&unlisted, &indirect, "client_certificate_expired")]
+    {
+        for version in [&TLS12, &TLS13] {
+            let client = TlsClient::new(&world.gateway.ca_pem, version, Some(identity));
+            let (mut connection, _) = client.connect(world.gateway.address).await.expect("a connection");
+            assert_eq!(connection.send(contact()).await.status, 200);
+            open.push((world, client, connection, outcome));
+        }
+    }
+    assert!(now() < ends, "time for a first request");
+    tokio::time::sleep(Duration::from_secs(u64::try_from(ends + 2 - now()).unwrap_or(0))).await;
+    for (served, (world, client, connection, outcome)) in [2, 4, 2, 4].into_iter().zip(&mut open) {
+        assert_eq!(connection.send(contact()).await.status, 403, "a connection of before: {outcome}");
+        let (mut again, resumed) = client.connect(world.gateway.address).await.expect("a connection");
+        assert!(resumed);
+        assert_eq!(again.send(contact()).await.status, 403, "a session of before: {outcome}");
+        let records = world.gateway.records(served + 2);
+        assert!(records[served..].iter().all(|record| record["outcome"] == *outcome), "{records:?}");
+    }
+    assert!(!listed.serves(&direct).await && !unlisted.serves(&indirect).await);
+    assert_eq!((listed.upstream.received().len(), unlisted.upstream.received().len()), (2, 2));
 }
