@@ -10,22 +10,22 @@ use std::time::Duration;
 
 use aws_lc_rs::digest;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{CertificateError, Error, RootCertStore};
+use rustls::{CertificateError, Error};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::client_authority::{ClientAuthority, NoAuthority};
 use super::client_certificate::ClientCertificateRefusal;
 use super::client_lists::{self, ClientListsError};
+use super::client_verifier::ClientVerifier;
 use super::pem_file::{self, PemFileError};
-use super::tls::provider;
 use crate::clock::UnixSeconds;
 use crate::policy::{ClientCertificates, Demand};
 
 /// The authorities of one listener, ready to verify with.
 #[derive(Clone)]
 pub struct ClientAuthorities {
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    verifier: Option<Arc<ClientVerifier>>,
     digest: Vec<u8>,
     /// When each list of revoked certificates is out of date.
     lists: Vec<UnixSeconds>,
@@ -38,12 +38,12 @@ pub enum ClientAuthoritiesError {
     File(#[from] PemFileError),
     #[error("`{}` holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)", .0.display())]
     NoAuthority(PathBuf),
-    #[error("certificate {position} of `{}` is no authority", path.display())]
-    Authority { path: PathBuf, position: usize, source: rustls::Error },
+    #[error("certificate {position} of `{}` is no authority: {why}", path.display())]
+    Authority { path: PathBuf, position: usize, why: NoAuthority },
     #[error(transparent)]
     List(#[from] ClientListsError),
-    #[error("the lists of revoked certificates cannot be read")]
-    Lists(#[source] rustls::server::VerifierBuilderError),
+    #[error("the lists of revoked certificates cannot be used: {0}")]
+    Lists(rustls::server::VerifierBuilderError),
 }
 
 impl ClientAuthorities {
@@ -58,7 +58,7 @@ impl ClientAuthorities {
     /// # Errors
     ///
     /// The first file that cannot be used.
-    pub fn load(settings: &ClientCertificates) -> Result<Self, ClientAuthoritiesError> {
+    pub fn load(settings: &ClientCertificates, now: UnixSeconds) -> Result<Self, ClientAuthoritiesError> {
         let ClientCertificates::Asked { demand, ca, crl } = settings else { return Ok(Self::none()) };
         let mut context = digest::Context::new(&digest::SHA256);
         let mut tell = |kind: &[u8], der: &[u8]| {
@@ -66,19 +66,17 @@ impl ClientAuthorities {
             context.update(&(der.len() as u64).to_be_bytes());
             context.update(der);
         };
-        let mut roots = RootCertStore::empty();
+        let mut authorities = Vec::new();
         for path in ca {
-            let authorities: Vec<CertificateDer<'static>> = pem_file::read(path)?;
-            if authorities.is_empty() {
+            let of_file: Vec<CertificateDer<'static>> = pem_file::read(path)?;
+            if of_file.is_empty() {
                 return Err(ClientAuthoritiesError::NoAuthority(path.clone()));
             }
-            for (position, authority) in (1..).zip(authorities) {
+            for (position, authority) in (1..).zip(of_file) {
                 tell(b"authority", &authority);
-                roots.add(authority).map_err(|source| ClientAuthoritiesError::Authority {
-                    path: path.clone(),
-                    position,
-                    source,
-                })?;
+                let authority = ClientAuthority::read(authority)
+                    .map_err(|why| ClientAuthoritiesError::Authority { path: path.clone(), position, why })?;
+                authorities.push(authority);
             }
         }
         let lists = client_lists::load(crl)?;
@@ -87,13 +85,6 @@ impl ClientAuthorities {
         }
         let lists_end = lists.iter().map(|list| list.ends).collect();
         let lists = lists.into_iter().map(|list| list.der);
-        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()))
-            .with_crls(lists)
-            .enforce_revocation_expiration();
-        let builder = match demand {
-            Demand::Required => builder,
-            Demand::Optional => builder.allow_unauthenticated(),
-        };
         tell(
             b"demand",
             match demand {
@@ -101,8 +92,9 @@ impl ClientAuthorities {
                 Demand::Optional => b"optional",
             },
         );
-        let verifier = builder.build().map_err(ClientAuthoritiesError::Lists)?;
-        Ok(Self { verifier: Some(verifier), digest: context.finish().as_ref().to_vec(), lists: lists_end })
+        let verifier =
+            ClientVerifier::new(authorities, lists.collect(), *demand, now).map_err(ClientAuthoritiesError::Lists)?;
+        Ok(Self { verifier: Some(Arc::new(verifier)), digest: context.finish().as_ref().to_vec(), lists: lists_end })
     }
 
     /// When the first of the lists of revoked certificates is out of date: from then on nobody's certificate holds whom it is about.
@@ -111,8 +103,8 @@ impl ClientAuthorities {
         self.lists.iter().min().copied()
     }
 
-    pub(super) fn verifier(&self) -> Option<&Arc<dyn ClientCertVerifier>> {
-        self.verifier.as_ref()
+    pub(super) fn verifier(&self) -> Option<Arc<dyn ClientCertVerifier>> {
+        self.verifier.clone().map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
     }
 
     /// Whether clients are asked for a certificate at all.
@@ -143,12 +135,13 @@ impl ClientAuthorities {
         }
     }
 
-    /// The first second after `now` in which a chain could be judged otherwise than at `now`: the time of a certificate is over, or a list
-    /// is out of date. Which certificates of the chain lead to an authority is not known here, so that all count.
+    /// The first second after `now` in which a chain could be judged otherwise than at `now`: the time of a certificate or of an
+    /// authority is over, or a list is out of date. Which certificates of the chain lead to an authority is not known here, so that all count.
     pub(super) fn stands_until(&self, chain: &[CertificateDer<'_>], now: UnixSeconds) -> UnixSeconds {
         let certificates = chain.iter().flat_map(changes);
-        let changes = certificates.chain(self.lists.iter().copied()).filter(|change| *change > now);
-        changes.min().unwrap_or(UnixSeconds(i64::MAX))
+        let authorities = self.verifier.as_ref().and_then(|verifier| verifier.changes(now));
+        let changes = certificates.chain(self.lists.iter().copied()).chain(authorities);
+        changes.filter(|change| *change > now).min().unwrap_or(UnixSeconds(i64::MAX))
     }
 
     /// What tells these authorities, and what they have taken back, from all others.
@@ -175,9 +168,19 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
-    use rcgen::{CertificateParams, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose};
 
     use super::*;
+
+    const NOW: UnixSeconds = UnixSeconds(1_795_000_000);
+
+    /// A certificate of an authority in PEM, signed by itself.
+    fn authority(change: impl FnOnce(&mut CertificateParams)) -> String {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate").pem()
+    }
 
     fn settings(ca: &Path, crl: Option<&Path>) -> ClientCertificates {
         ClientCertificates::Asked {
@@ -196,14 +199,14 @@ mod tests {
             path
         };
         let key = KeyPair::generate().expect("a key");
-        let pem = CertificateParams::default().self_signed(&key).expect("a certificate").pem();
+        let pem = authority(|_| {});
         let (good, empty) = (file("ca.pem", &pem), file("empty.pem", ""));
         let key = file("key.pem", &key.serialize_pem());
         let garbage = file("garbage.pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
         let broken = file("broken.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
         let absent = directory.path().join("absent.pem");
         let check = |ca: &Path, crl: Option<&Path>, expected: &str| {
-            let loaded = ClientAuthorities::load(&settings(ca, crl));
+            let loaded = ClientAuthorities::load(&settings(ca, crl), NOW);
             let words = loaded.map_or_else(|error| error.to_string(), |_| "fine".to_owned());
             assert!(words.contains(expected), "{words}");
         };
@@ -213,26 +216,34 @@ mod tests {
         check(&garbage, None, "is not PEM");
         check(&broken, None, "certificate 1 of");
         check(&absent, None, "cannot read");
+        let others = [
+            authority(|params| params.is_ca = IsCa::NoCa),
+            authority(|params| params.is_ca = IsCa::ExplicitNoCa),
+            authority(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign]),
+        ];
+        for other in others {
+            check(&file("other.pem", &format!("{pem}{other}")), None, "certificate 2 of");
+        }
+        let usages = vec![KeyUsagePurpose::KeyCertSign];
+        check(&file("signs.pem", &authority(|params| params.key_usages = usages)), None, "fine");
         check(&good, Some(&good), "holds no list of revoked certificates in PEM");
         check(&good, Some(&absent), "cannot read");
         let list = file("broken.crl", "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
         check(&good, Some(&list), "list 1 of");
-        assert!(ClientAuthorities::load(&ClientCertificates::Off).expect("nothing to read").verifier().is_none());
+        assert!(ClientAuthorities::load(&ClientCertificates::Off, NOW).expect("nothing to read").verifier().is_none());
     }
 
     #[test]
     fn another_demand_or_another_authority_is_told_apart() {
         let directory = tempfile::tempdir().expect("a directory");
         let files = ["one.pem", "other.pem"].map(|name| {
-            let key = KeyPair::generate().expect("a key");
             let path = directory.path().join(name);
-            fs::write(&path, CertificateParams::default().self_signed(&key).expect("a certificate").pem())
-                .expect("written");
+            fs::write(&path, authority(|_| {})).expect("written");
             path
         });
         let of = |demand, ca: &[PathBuf]| {
             let settings = ClientCertificates::Asked { demand, ca: ca.to_vec(), crl: Vec::new() };
-            ClientAuthorities::load(&settings).expect("loaded").digest().to_vec()
+            ClientAuthorities::load(&settings, NOW).expect("loaded").digest().to_vec()
         };
         let digests = [
             of(Demand::Required, &files[..1]),

@@ -32,8 +32,10 @@ pub(super) fn load_offer(
     let certificates = load_certificates(settings, shown)?;
     grades::admit(&settings.name, &certificates, gateway)?;
     let failed = |source| StartError::Offer { name: settings.name.clone(), source };
-    let clients = ClientAuthorities::load(&settings.tls.client_certificates).map_err(|error| failed(error.into()))?;
-    if clients.lists_end().is_some_and(|ends| ends < clock::now_seconds()) {
+    let now = clock::now_seconds();
+    let clients =
+        ClientAuthorities::load(&settings.tls.client_certificates, now).map_err(|error| failed(error.into()))?;
+    if clients.lists_end().is_some_and(|ends| ends <= now) {
         let listener = &settings.name;
         tracing::error!(
             listener,
@@ -43,7 +45,7 @@ pub(super) fn load_offer(
     let tickets = match &settings.tls.tickets {
         Some(path) => {
             let secrets = TicketSecrets::load(path).map_err(|error| failed(error.into()))?;
-            if secrets.age_seconds(clock::now_seconds()) > SECRET_SECONDS_MAX {
+            if secrets.age_seconds(now) > SECRET_SECONDS_MAX {
                 let (file, days) = (path.display(), SECRET_SECONDS_MAX / (24 * 60 * 60));
                 tracing::warn!(%file, "the first secret for session tickets is older than {days} days: put a new one above it");
             }

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, IsCa};
+
 use crate::client_certificates::{PROFILE, WORKSPACE, beside, contact};
 use crate::support::gateway::write_whole;
-use crate::support::tls_client::{Authority, Identity, TLS12, TLS13, TlsClient, end};
+use crate::support::tls_client::{Authority, Identity, TLS12, TLS13, TlsClient, begin, end};
 use crate::support::token::now;
 use crate::support::{Setup, TestGateway, TestUpstream};
 
@@ -113,4 +115,61 @@ async fn no_request_outlives_the_list_or_the_authority_between() {
     }
     assert!(!listed.serves(&direct).await && !unlisted.serves(&indirect).await);
     assert_eq!((listed.upstream.received().len(), unlisted.upstream.received().len()), (2, 2));
+}
+
+#[tokio::test]
+async fn the_certificate_of_a_client_is_no_authority() {
+    let own = Authority::new("Acme's servers");
+    let mut world = World::start(UNLISTED, &own.ca_pem, "").await;
+    for is_ca in [IsCa::NoCa, IsCa::ExplicitNoCa] {
+        let partner = Authority::with("a partner's server", |params| {
+            params.is_ca = is_ca;
+            params.key_usages = Vec::new();
+        });
+        write_whole(&world.ca, &format!("{}{}", own.ca_pem, partner.ca_pem));
+        world.gateway.await_log("policy_reload_failed");
+        let status = world.gateway.admin_get("/status");
+        assert!(status.contains("certificate 2 of") && status.contains("sha256:"), "{status}");
+        assert!(!world.serves(&partner.issue(1, &[NAME])).await);
+    }
+    assert!(world.serves(&own.issue(2, &[NAME])).await);
+}
+
+#[tokio::test]
+async fn an_authority_issues_while_its_time_is_and_for_as_many_below_it_as_it_says() {
+    let begins = now() + 8;
+    let ends = begins + 8;
+    let short = Authority::with("Short", |params| end(params, ends));
+    let late = Authority::with("Late", |params| begin(params, begins));
+    let shallow = Authority::with("Shallow", |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0)));
+    let below = |authority: &Authority, name: &str| authority.below(name, |_| {});
+    let one = Authority::with("One", |params| params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1)));
+    let (first, unlimited) = (below(&one, "First"), Authority::new("Unlimited"));
+    let ca_pem = [&short, &late, &shallow, &one, &unlimited].map(|authority| authority.ca_pem.as_str()).concat();
+    let world = World::start(UNLISTED, &ca_pem, "").await;
+    let of_late = late.issue(1, &[NAME]);
+    assert!(!world.serves(&of_late).await, "its time is to come");
+    let of_short = short.issue(2, &[NAME]);
+    let client = TlsClient::new(&world.gateway.ca_pem, &TLS13, Some(&of_short));
+    let (mut open, _) = client.connect(world.gateway.address).await.expect("a connection");
+    assert_eq!(open.send(contact()).await.status, 200);
+    assert!(world.serves(&of_short).await);
+    assert!(world.serves(&shallow.issue(3, &[NAME])).await);
+    assert!(!world.serves(&below(&shallow, "Below").issue(4, &[NAME])).await, "nobody may stand below");
+    assert!(world.serves(&first.issue(5, &[NAME])).await);
+    assert!(!world.serves(&below(&first, "Second").issue(6, &[NAME])).await, "one may stand below");
+    assert!(world.serves(&below(&below(&unlimited, "Third"), "Fourth").issue(7, &[NAME])).await);
+    // Many clients show the authority too, and what belongs to nothing.
+    let mut whole = first.issue(8, &[NAME]);
+    whole.chain_pem = format!("{}{}{}", whole.chain_pem, short.ca_pem, one.ca_pem);
+    assert!(world.serves(&whole).await);
+    let mut whole = first.issue(9, &[NAME]);
+    whole.chain_pem = format!("{}{}", whole.chain_pem, below(&unlimited, "Another").ca_pem);
+    assert!(world.serves(&whole).await);
+    tokio::time::sleep(Duration::from_secs(u64::try_from(begins + 1 - now()).unwrap_or(0))).await;
+    assert!(world.serves(&of_late).await);
+    tokio::time::sleep(Duration::from_secs(u64::try_from(ends + 2 - now()).unwrap_or(0))).await;
+    assert!(!world.serves(&of_short).await);
+    assert_eq!(open.send(contact()).await.status, 403);
+    assert!(world.serves(&of_late).await);
 }

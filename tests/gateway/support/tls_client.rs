@@ -59,7 +59,12 @@ impl TlsClient {
     }
 }
 
-/// So many seconds after 1970.
+/// Lets a certificate begin so many seconds after 1970.
+pub fn begin(params: &mut CertificateParams, at: i64) {
+    params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(at.unsigned_abs());
+}
+
+/// Lets a certificate end so many seconds after 1970.
 pub fn end(params: &mut CertificateParams, at: i64) {
     params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(at.unsigned_abs());
 }
