@@ -74,8 +74,11 @@ impl ClientAuthorities {
             }
             for (position, authority) in (1..).zip(of_file) {
                 tell(b"authority", &authority);
-                let authority = ClientAuthority::read(authority)
-                    .map_err(|why| ClientAuthoritiesError::Authority { path: path.clone(), position, why })?;
+                let authority = ClientAuthority::read(authority).map_err(|why| ClientAuthoritiesError::Authority {
+                    path: path.clone(),
+                    position,
+                    why,
+                })?;
                 authorities.push(authority);
             }
         }
@@ -110,6 +113,11 @@ impl ClientAuthorities {
     /// Whether clients are asked for a certificate at all.
     pub(super) fn are_asked(&self) -> bool {
         self.verifier.is_some()
+    }
+
+    /// Whether nobody is served without a certificate.
+    pub(super) fn are_demanded(&self) -> bool {
+        self.verifier.as_ref().is_some_and(|verifier| verifier.client_auth_mandatory())
     }
 
     /// Whether a chain that a client has shown holds at `now`.

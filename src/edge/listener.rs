@@ -17,7 +17,7 @@ use super::drain::Drain;
 use super::peer::{Alpn, Handle, Peer};
 use super::proxy_protocol;
 use super::runtimes::Runtimes;
-use super::tls::ReloadableTls;
+use super::tls::{self, ReloadableTls};
 use crate::clock;
 use crate::policy::{Limits, ProxyProtocol};
 
@@ -155,12 +155,11 @@ async fn shake_hands<H: Handle>(
         return None;
     }
     let begun = clock::now_seconds();
-    let tls = edge.tls.current();
-    let handshake = timeout_at(deadline, tls.acceptor().accept(stream));
-    let stream = tokio::select! {
+    let handshake = timeout_at(deadline, tls::shake_hands(&edge.tls, stream));
+    let (tls, stream) = tokio::select! {
         () = edge.drain.begun() => return None,
         result = handshake => match result {
-            Ok(Ok(stream)) => stream,
+            Ok(Ok(shaken)) => shaken,
             Ok(Err(_)) => {
                 Tally::count(&tally.handshakes_failed);
                 return None;

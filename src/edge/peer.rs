@@ -11,6 +11,7 @@ use super::certificate_names::CertificateNames;
 use super::client_address::{AddressSource, ClientAddress};
 use super::client_certificate::{ClientCertificate, ClientCertificateRefusal};
 use super::shown_certificate::ShownCertificate;
+use super::tls::ReloadableTls;
 use crate::clock::UnixSeconds;
 
 /// What is known of a connection. One value serves all its requests.
@@ -50,6 +51,8 @@ pub struct TlsFacts {
     pub certificate: Arc<CertificateNames>,
     /// The certificate that the client showed, where it was asked for one.
     pub client: Option<Arc<ShownCertificate>>,
+    /// The listener, with what it asks of clients now.
+    pub asking: Arc<ReloadableTls>,
 }
 
 impl TlsFacts {
@@ -57,10 +60,12 @@ impl TlsFacts {
     ///
     /// # Errors
     ///
-    /// A connection, or a session that was resumed, outlives no certificate: it has ended, or its authority has taken it back.
+    /// A connection, or a session that was resumed, outlives no certificate: it has ended, or its authority has taken it back. Nor does one
+    /// without any outlive that the listener serves such.
     pub fn client(&self, now: UnixSeconds) -> Result<Option<&ClientCertificate>, ClientCertificateRefusal> {
         match &self.client {
             Some(client) => client.holds(now),
+            None if self.asking.demands_certificates() => Err(ClientCertificateRefusal::Demanded),
             None => Ok(None),
         }
     }

@@ -3,16 +3,18 @@
 //! TLS 1.3, and 1.2 with ephemeral keys and authenticated encryption; post-quantum key agreement first. No early data: an update that can be
 //! replayed is not an update (RFC 8446 §8). rustls is named nowhere else but in [`super::certificates`].
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
-use tokio_rustls::TlsAcceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::{StartHandshake, TlsStream};
 
 use super::certificates::{Certificate, Certificates};
 use super::challenges::{self, ACME_TLS, Challenges};
@@ -122,9 +124,25 @@ impl ReloadableTls {
         self.current.load().clients.clone()
     }
 
-    pub(super) fn current(&self) -> Arc<Tls> {
+    /// Whether nobody is served here without a certificate now.
+    pub(super) fn demands_certificates(&self) -> bool {
+        self.current.load().clients.are_demanded()
+    }
+
+    fn current(&self) -> Arc<Tls> {
         self.current.load_full()
     }
+}
+
+/// A handshake with what is shown and asked when the client has said hello: a connection may have waited for that since long before.
+pub(super) async fn shake_hands<S>(listener: &ReloadableTls, stream: S) -> io::Result<(Arc<Tls>, TlsStream<S>)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let greeted: StartHandshake<S> = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let tls = listener.current();
+    let stream = greeted.into_stream(Arc::clone(&tls.config)).await?;
+    Ok((tls, stream))
 }
 
 impl fmt::Debug for Tls {
@@ -190,10 +208,6 @@ impl Tls {
         Ok(Self { config: Arc::new(config), certificates, tickets, clients })
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.config))
-    }
-
     /// What the handshake settled. `None`: it did not end, or was an authority's, who has seen what it wanted to see.
     /// It began at `begun`.
     pub(super) fn facts(
@@ -230,6 +244,7 @@ impl Tls {
             server_name: server_name.map(Arc::from),
             certificate: Arc::clone(self.certificates.find(server_name)?.names()),
             client,
+            asking: Arc::clone(listener),
         })
     }
 }

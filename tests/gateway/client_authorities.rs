@@ -4,12 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rcgen::{BasicConstraints, IsCa};
+use serde_json::json;
+use tokio::net::TcpStream;
 
-use crate::client_certificates::{PROFILE, WORKSPACE, beside, contact};
+use crate::client_certificates::{PROFILE, WORKSPACE, beside, contact, update, with};
 use crate::support::gateway::write_whole;
 use crate::support::tls_client::{Authority, Identity, TLS12, TLS13, TlsClient, begin, end};
 use crate::support::token::now;
-use crate::support::{Setup, TestGateway, TestUpstream};
+use crate::support::{Setup, TestGateway, TestUpstream, Token};
 
 const NAME: &str = "spiffe://acme/backend";
 
@@ -172,4 +174,37 @@ async fn an_authority_issues_while_its_time_is_and_for_as_many_below_it_as_it_sa
     assert!(!world.serves(&of_short).await);
     assert_eq!(open.send(contact()).await.status, 403);
     assert!(world.serves(&of_late).await);
+}
+
+#[tokio::test]
+async fn where_certificates_are_demanded_by_now_a_connection_of_before_without_one_is_over() {
+    let authority = Authority::new("Acme's servers");
+    let asked = |mode: &str| UNLISTED.replace("required", mode);
+    for before in [asked("optional"), "client_certificates = { mode = \"off\" }".to_owned()] {
+        let mut world = World::start(&before, &authority.ca_pem, "").await;
+        let token = Token::of(&json!({"sub": "user-42", "exp": now() + 600}).to_string()).text();
+        let request = || {
+            let request = update(&json!({"nickname": "bob"}));
+            with(with(request, "origin", "https://app.acme.example"), "authorization", &format!("Bearer {token}"))
+        };
+        let waiting = TcpStream::connect(world.gateway.address).await.expect("a connection");
+        let (mut first, mut second) = (world.gateway.http1().await, world.gateway.http2().await);
+        for client in [&mut first, &mut second] {
+            assert_eq!(client.send(request()).await.status, 200);
+        }
+        let policy = world.gateway.setup.policies().join("gateway.toml");
+        let text = std::fs::read_to_string(&policy).expect("text");
+        write_whole(&policy, &text.replace(&before, &asked("required")));
+        world.gateway.await_log("policy_reloaded");
+        let answer = first.send(request()).await;
+        assert_eq!((answer.status.as_u16(), &answer.headers["connection"]), (403, &"close".parse().expect("a value")));
+        assert_eq!(second.send(request()).await.status, 403);
+        let records = world.gateway.records(4);
+        assert!(records[2..].iter().all(|record| record["outcome"] == "client_certificate_missing"), "{records:?}");
+        assert!(first.try_send(request()).await.is_err(), "it is closed");
+        let stranger = TlsClient::new(&world.gateway.ca_pem, &TLS12, None);
+        assert!(stranger.connect_over(waiting).await.is_err(), "a socket of before");
+        assert!(world.serves(&authority.issue(1, &[NAME])).await);
+        assert_eq!(world.upstream.received().len(), 4);
+    }
 }

@@ -118,12 +118,12 @@ pub fn contact() -> Request<String> {
     request.body(r#"{"plan":"pro"}"#.to_owned()).expect("a request")
 }
 
-fn update(body: &serde_json::Value) -> Request<String> {
+pub fn update(body: &serde_json::Value) -> Request<String> {
     let request = Request::patch("/users/user-42").header("content-type", "application/json");
     request.body(body.to_string()).expect("a request")
 }
 
-fn with(mut request: Request<String>, name: &'static str, value: &str) -> Request<String> {
+pub fn with(mut request: Request<String>, name: &'static str, value: &str) -> Request<String> {
     request.headers_mut().insert(name, value.parse().expect("a header"));
     request
 }

@@ -50,7 +50,11 @@ impl TlsClient {
 
     /// A new connection, and whether it resumes a session.
     pub async fn connect(&self, address: SocketAddr) -> std::io::Result<(Client, bool)> {
-        let stream = TcpStream::connect(address).await?;
+        self.connect_over(TcpStream::connect(address).await?).await
+    }
+
+    /// The same, over a socket that is there.
+    pub async fn connect_over(&self, stream: TcpStream) -> std::io::Result<(Client, bool)> {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await?;
