@@ -6,6 +6,7 @@
 pub mod allowance;
 pub mod at_once;
 pub mod body;
+pub mod certificate_fault;
 pub mod certificate_names;
 pub mod certificates;
 pub mod challenges;
@@ -51,6 +52,7 @@ mod turns;
 mod wire;
 
 pub use body::{Body, BoxError};
+pub use certificate_fault::CertificateFault;
 pub use client_address::{AddressSource, ClientAddress};
 pub use client_certificate::{ClientCertificate, ClientCertificateRefusal};
 pub use connections::Connections;

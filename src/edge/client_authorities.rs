@@ -16,7 +16,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::client_authority::{ClientAuthority, NoAuthority};
 use super::client_certificate::ClientCertificateRefusal;
-use super::client_lists::{self, ClientListsError};
+use super::client_lists::{self, ClientListsError, Place};
 use super::client_verifier::ClientVerifier;
 use super::pem_file::{self, PemFileError};
 use crate::clock::UnixSeconds;
@@ -28,7 +28,23 @@ pub struct ClientAuthorities {
     verifier: Option<Arc<ClientVerifier>>,
     digest: Vec<u8>,
     /// When each list of revoked certificates is out of date.
-    lists: Vec<UnixSeconds>,
+    lists: Arc<[UnixSeconds]>,
+    remarks: Arc<[Remark]>,
+}
+
+/// What is no mistake, and keeps somebody out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Remark {
+    #[error("certificate {position} of `{}` has ended: nobody of this authority is let in", path.display())]
+    AuthorityEnded { path: PathBuf, position: usize },
+    #[error("the time of certificate {position} of `{}` is to come: nobody of this authority is let in until then", path.display())]
+    AuthorityToCome { path: PathBuf, position: usize },
+    #[error("`crl` has no list of the authority that is certificate {position} of `{}`: nobody whom it has issued one is let in", path.display())]
+    AuthorityUnlisted { path: PathBuf, position: usize },
+    #[error("{0} is of nobody in `ca`: it counts for an authority below those alone")]
+    ListOfOthers(Place),
+    #[error("{0} is out of date: nobody of its authority is let in")]
+    ListEnded(Place),
 }
 
 /// Why clients cannot be asked for certificates.
@@ -50,7 +66,7 @@ impl ClientAuthorities {
     /// None: clients are not asked.
     #[must_use]
     pub fn none() -> Self {
-        Self { verifier: None, digest: Vec::new(), lists: Vec::new() }
+        Self { verifier: None, digest: Vec::new(), lists: [].into(), remarks: [].into() }
     }
 
     /// Reads what the policy names.
@@ -66,7 +82,8 @@ impl ClientAuthorities {
             context.update(&(der.len() as u64).to_be_bytes());
             context.update(der);
         };
-        let mut authorities = Vec::new();
+        let lists = &client_lists::load(crl)?;
+        let (mut authorities, mut remarks) = (Vec::new(), Vec::new());
         for path in ca {
             let of_file: Vec<CertificateDer<'static>> = pem_file::read(path)?;
             if of_file.is_empty() {
@@ -79,15 +96,26 @@ impl ClientAuthorities {
                     position,
                     why,
                 })?;
+                if authority.ends < now {
+                    remarks.push(Remark::AuthorityEnded { path: path.clone(), position });
+                } else if now < authority.begins {
+                    remarks.push(Remark::AuthorityToCome { path: path.clone(), position });
+                }
+                if !lists.is_empty() && !lists.iter().any(|list| list.scope.issuer == authority.subject) {
+                    remarks.push(Remark::AuthorityUnlisted { path: path.clone(), position });
+                }
                 authorities.push(authority);
             }
         }
-        let lists = client_lists::load(crl)?;
-        for list in &lists {
+        for list in lists {
             tell(b"revoked", &list.der);
+            if !authorities.iter().any(|authority| authority.subject == list.scope.issuer) {
+                remarks.push(Remark::ListOfOthers(list.place.clone()));
+            }
+            if list.ends <= now {
+                remarks.push(Remark::ListEnded(list.place.clone()));
+            }
         }
-        let lists_end = lists.iter().map(|list| list.ends).collect();
-        let lists = lists.into_iter().map(|list| list.der);
         tell(
             b"demand",
             match demand {
@@ -95,9 +123,26 @@ impl ClientAuthorities {
                 Demand::Optional => b"optional",
             },
         );
-        let verifier =
-            ClientVerifier::new(authorities, lists.collect(), *demand, now).map_err(ClientAuthoritiesError::Lists)?;
-        Ok(Self { verifier: Some(Arc::new(verifier)), digest: context.finish().as_ref().to_vec(), lists: lists_end })
+        let ders = lists.iter().map(|list| list.der.clone()).collect();
+        let verifier = ClientVerifier::new(authorities, ders, *demand, now).map_err(ClientAuthoritiesError::Lists)?;
+        Ok(Self {
+            verifier: Some(Arc::new(verifier)),
+            digest: context.finish().as_ref().to_vec(),
+            lists: lists.iter().map(|list| list.ends).collect(),
+            remarks: remarks.into(),
+        })
+    }
+
+    /// What an operator should know of what was read.
+    #[must_use]
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
+    }
+
+    /// The last second of the authority that ends first.
+    #[must_use]
+    pub fn authorities_end(&self) -> Option<UnixSeconds> {
+        self.verifier.as_ref().and_then(|verifier| verifier.ends())
     }
 
     /// When the first of the lists of revoked certificates is out of date: from then on nobody's certificate holds whom it is about.

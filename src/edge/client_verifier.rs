@@ -58,6 +58,11 @@ impl ClientVerifier {
         self.authorities.iter().flat_map(ClientAuthority::changes).filter(|change| *change > now).min()
     }
 
+    /// The last second of the authority that ends first.
+    pub(super) fn ends(&self) -> Option<UnixSeconds> {
+        self.authorities.iter().map(|authority| authority.ends).min()
+    }
+
     fn in_force(&self, now: UnixSeconds) -> Result<Arc<InForce>, Error> {
         let mut in_force = self.in_force.lock().unwrap_or_else(PoisonError::into_inner);
         if now < in_force.from || now >= in_force.until {

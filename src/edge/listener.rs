@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::certificate_fault::CertificateFault;
 use super::connection::{Answer, Answering, Protocols, Serving};
 use super::connections::{Connections, Permit, Tally};
 use super::drain::Drain;
@@ -160,8 +161,11 @@ async fn shake_hands<H: Handle>(
         () = edge.drain.begun() => return None,
         result = handshake => match result {
             Ok(Ok(shaken)) => shaken,
-            Ok(Err(_)) => {
+            Ok(Err(error)) => {
                 Tally::count(&tally.handshakes_failed);
+                if let Some(fault) = CertificateFault::of(&error) {
+                    edge.handler.certificate_refused(&edge.name, address.ip(), fault);
+                }
                 return None;
             }
             Err(_) => {

@@ -7,6 +7,7 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use super::body::Body;
+use super::certificate_fault::CertificateFault;
 use super::certificate_names::CertificateNames;
 use super::client_address::{AddressSource, ClientAddress};
 use super::client_certificate::{ClientCertificate, ClientCertificateRefusal};
@@ -127,6 +128,9 @@ pub trait Handle: Send + Sync + 'static {
     fn admits_handshake(&self, _address: IpAddr) -> bool {
         true
     }
+
+    /// Hears that a handshake with `listener` ended because of the client's certificate.
+    fn certificate_refused(&self, _listener: &str, _client: IpAddr, _fault: CertificateFault) {}
 
     /// `Strict-Transport-Security` for the few answers that the edge gives itself, to heads that never became a request.
     fn strict_transport_security(&self) -> Option<HeaderValue> {

@@ -119,6 +119,12 @@ impl ReloadableTls {
         self.current.load().clients.lists_end()
     }
 
+    /// The last second of the authority of client certificates that ends first, where there are any: for the gauge.
+    #[must_use]
+    pub fn authorities_end(&self) -> Option<UnixSeconds> {
+        self.current.load().clients.authorities_end()
+    }
+
     /// Who may issue the certificates of clients now.
     pub(super) fn clients(&self) -> ClientAuthorities {
         self.current.load().clients.clone()

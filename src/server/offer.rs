@@ -35,12 +35,8 @@ pub(super) fn load_offer(
     let now = clock::now_seconds();
     let clients =
         ClientAuthorities::load(&settings.tls.client_certificates, now).map_err(|error| failed(error.into()))?;
-    if clients.lists_end().is_some_and(|ends| ends <= now) {
-        let listener = &settings.name;
-        tracing::error!(
-            listener,
-            "a list of revoked client certificates is out of date: nobody of its authority is let in"
-        );
+    for remark in clients.remarks() {
+        tracing::warn!(listener = settings.name, "client_certificates: {remark}");
     }
     let tickets = match &settings.tls.tickets {
         Some(path) => {

@@ -208,3 +208,50 @@ async fn where_certificates_are_demanded_by_now_a_connection_of_before_without_o
         assert_eq!(world.upstream.received().len(), 4);
     }
 }
+
+#[tokio::test]
+async fn an_operator_is_told_why_clients_are_not_let_in() {
+    let (authority, other, ended) = (
+        Authority::new("Acme's servers"),
+        Authority::new("without a list"),
+        Authority::with("ended", |params| end(params, now() - 60)),
+    );
+    let lost = authority.issue(1, &[NAME]);
+    let late = authority.issue_until(2, &[NAME], now() - 60);
+    let crl_pem = format!("{}{}", authority.revoked(1, &[&lost]), ended.revoked(1, &[]));
+    let ca_pem = [&authority, &other, &ended].map(|authority| authority.ca_pem.as_str()).concat();
+    let mut world = World::start(LISTED, &ca_pem, &crl_pem).await;
+    let strangers = Authority::new("a stranger");
+    for (identity, reason) in [
+        (&lost, "revoked"),
+        (&late, "ended"),
+        (&other.issue(3, &[NAME]), "no_list"),
+        (&ended.issue(4, &[NAME]), "ended"),
+        (&strangers.issue(5, &[NAME]), "unknown_authority"),
+    ] {
+        assert!(!world.serves(identity).await, "{reason}");
+    }
+    for (reason, count) in [("revoked", 2), ("ended", 4), ("no_list", 2), ("unknown_authority", 2)] {
+        world.gateway.await_metric(&format!(
+            "countersign_client_certificates_refused_total{{listener=\"public\",reason=\"{reason}\"}} {count}"
+        ));
+    }
+    assert!(!world.gateway.admin_get("/status").contains("client_list_ended"));
+    assert!(world.gateway.admin_get("/status").contains("client_authority_ended"));
+    write_whole(&world.ca, &authority.ca_pem);
+    write_whole(&world.crl, &authority.revoked_until(2, &[], now() - 60));
+    world.gateway.await_log("policy_reloaded");
+    assert!(!world.serves(&authority.issue(6, &[NAME])).await);
+    let status = world.gateway.admin_get("/status");
+    assert!(status.contains("client_list_ended") && !status.contains("client_authority_ended"), "{status}");
+    world
+        .gateway
+        .await_metric("countersign_client_certificates_refused_total{listener=\"public\",reason=\"list_ended\"} 2");
+    let log = world.gateway.log();
+    let told = |text: &str| assert!(log.contains(text), "no {text} in {log}");
+    told("`crl` has no list of the authority that is certificate 2 of");
+    told("certificate 3 of");
+    told("list 1 of");
+    told("client_certificate_refused: its authority has taken it back");
+    assert_eq!(log.matches("client_certificate_refused: its authority has taken it back").count(), 1, "{log}");
+}
