@@ -49,7 +49,7 @@ use crate::edge::origin::OriginRefusal;
 use crate::edge::rates::Rates;
 use crate::edge::read_body::read_body;
 use crate::edge::room::{Held, Room};
-use crate::edge::{Body, ClientAddress, Handle, Peer, body};
+use crate::edge::{Body, CertificateFault, ClientAddress, Handle, Peer, body};
 use crate::epoch::{Epoch, Epochs, Tenant};
 use crate::observe::{Metrics, OperationMetrics};
 use crate::policy::Limits;
@@ -113,6 +113,12 @@ impl Handle for Gateway {
 
     fn admits_handshake(&self, address: IpAddr) -> bool {
         self.rates.admits_handshake(&self.epochs.current().gateway.rates, address, self.rates.now())
+    }
+
+    fn certificate_refused(&self, listener: &str, client: IpAddr, fault: CertificateFault) {
+        let reason = fault.as_str();
+        let Some(unsaid) = self.metrics.client_refused(listener, reason, Instant::now().into_std()) else { return };
+        tracing::warn!(listener, %client, reason, unsaid, "client_certificate_refused: {}", fault.words());
     }
 
     fn strict_transport_security(&self) -> Option<HeaderValue> {

@@ -10,6 +10,7 @@ mod metrics;
 mod orders;
 mod outside;
 mod readings;
+mod refused_clients;
 mod refused_origins;
 mod shared_tokens;
 mod tls_readings;
@@ -27,7 +28,7 @@ pub use readings::{
 };
 pub use refused_origins::{ORIGINS_MAX, ORIGINS_PER_WORKSPACE_MAX, RefusedOrigin, RefusedOrigins};
 pub use shared_tokens::{ADDRESSES_MAX, ALONE_SECONDS, TOKENS_WATCHED_MAX, WATCHED_SECONDS_MAX};
-pub use tls_readings::{HandshakeReading, ListReading, StapleReading, TicketReading, TlsReading};
+pub use tls_readings::{AuthorityReading, HandshakeReading, ListReading, StapleReading, TicketReading, TlsReading};
 pub use upstream_health::{Failing, UpstreamHealth, UpstreamReading};
 pub use usage::{LONG_LIFE_SECONDS, TokenRisk, Upheld};
 pub use usage_report::{KeyReport, Kinds, Risks, UsageReport, WebhooksReport, WorkspaceReport};

@@ -143,10 +143,7 @@ impl Rejection {
             Rejection::Fetch(FetchRefusal::Mode) => "fetch_mode",
             Rejection::Fetch(FetchRefusal::Dest) => "fetch_dest",
             Rejection::ServerOnly => "server_only",
-            Rejection::ClientCertificate(ClientCertificateRefusal::Missing) => "client_certificate_missing",
-            Rejection::ClientCertificate(ClientCertificateRefusal::Unlisted) => "client_certificate_unlisted",
-            Rejection::ClientCertificate(ClientCertificateRefusal::Expired) => "client_certificate_expired",
-            Rejection::ClientCertificate(ClientCertificateRefusal::Withdrawn) => "client_certificate_withdrawn",
+            Rejection::ClientCertificate(refusal) => client_certificate_code(*refusal),
             Rejection::Webhook(error) => webhook_code(*error),
             Rejection::Body(BodyError::TooLarge) => "body_too_large",
             Rejection::Body(BodyError::Timeout) => "body_timeout",
@@ -406,7 +403,7 @@ impl Rejection {
         }
     }
 
-    /// Whether the connection cannot be trusted to begin the next request where we think it does.
+    /// Whether the connection cannot be trusted to begin the next request where we think it does, or has no next one that would be served.
     #[must_use]
     pub fn ends_connection(&self) -> bool {
         match self {
@@ -436,6 +433,8 @@ impl Rejection {
             Rejection::Upstream(
                 UpstreamError::RequestBodyTooLong | UpstreamError::ClientBody | UpstreamError::ClientBodyTimeout,
             ) => true,
+            // On a new one a client can show what is missing.
+            Rejection::ClientCertificate(ClientCertificateRefusal::Demanded) => true,
             Rejection::RouteUnknown
             | Rejection::Rate(_)
             | Rejection::AtOnce(_)
@@ -444,7 +443,12 @@ impl Rejection {
             | Rejection::AddressNotAllowed
             | Rejection::Fetch(_)
             | Rejection::ServerOnly
-            | Rejection::ClientCertificate(_)
+            | Rejection::ClientCertificate(
+                ClientCertificateRefusal::Missing
+                | ClientCertificateRefusal::Unlisted
+                | ClientCertificateRefusal::Expired
+                | ClientCertificateRefusal::Withdrawn,
+            )
             | Rejection::Webhook(_)
             | Rejection::Envelope(_)
             | Rejection::WorkspaceUnknown
@@ -512,6 +516,15 @@ fn hygiene_code(error: HygieneError) -> &'static str {
         HygieneError::TooManyHeaders => "too_many_headers",
         HygieneError::HeadTooLarge => "head_too_large",
         HygieneError::Version => "http_version",
+    }
+}
+
+fn client_certificate_code(refusal: ClientCertificateRefusal) -> &'static str {
+    match refusal {
+        ClientCertificateRefusal::Missing | ClientCertificateRefusal::Demanded => "client_certificate_missing",
+        ClientCertificateRefusal::Unlisted => "client_certificate_unlisted",
+        ClientCertificateRefusal::Expired => "client_certificate_expired",
+        ClientCertificateRefusal::Withdrawn => "client_certificate_withdrawn",
     }
 }
 

@@ -8,8 +8,8 @@ use super::state::{EpochFacts, Readiness, ReloadFacts, WorkspaceFacts, rfc3339};
 use crate::audit::Numbers;
 use crate::clock::UnixSeconds;
 use crate::observe::{
-    CertificateReading, ConnectionsReading, DomainReading, Failing, GradeReading, KeySetReading, Metrics, OrderReading,
-    RefusedOrigin, ReloadResult, StateReading, UpstreamReading,
+    AuthorityReading, CertificateReading, ConnectionsReading, DomainReading, Failing, GradeReading, KeySetReading,
+    ListReading, Metrics, OrderReading, RefusedOrigin, ReloadResult, StateReading, UpstreamReading,
 };
 use crate::policy::{Origin, TrustedDomain};
 
@@ -146,7 +146,21 @@ fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateRe
             raise("certificate_ends", format!("the certificate `{}` ends in {days}", certificate.name));
         }
     }
-    for certificate in seen.metrics.tls().staples.iter().filter(|staple| staple.is_revoked) {
+    let now = UnixSeconds::of(seen.now);
+    let tls = seen.metrics.tls();
+    for ListReading { listener, ends } in &tls.lists {
+        if *ends <= now {
+            let words = format!("a list of revoked client certificates of the listener `{listener}` is out of date: ");
+            raise("client_list_ended", words + "nobody whom it is about is let in");
+        }
+    }
+    for AuthorityReading { listener, ends } in &tls.authorities {
+        if *ends < now {
+            let words = format!("an authority of client certificates of the listener `{listener}` has ended: ");
+            raise("client_authority_ended", words + "nobody of it is let in");
+        }
+    }
+    for certificate in tls.staples.iter().filter(|staple| staple.is_revoked) {
         raise(
             "certificate_revoked",
             format!("its issuer has taken the certificate `{}` back", certificate.certificate),

@@ -196,7 +196,7 @@ impl AdminState {
 
     pub(super) fn status(&self, now: SystemTime) -> Status {
         let epoch = self.epoch.load_full();
-        let TlsReading { tickets, staples, handshakes: _, lists: _ } = self.metrics.tls();
+        let TlsReading { tickets, staples, handshakes: _, lists: _, authorities: _ } = self.metrics.tls();
         let audit = self.recorder.numbers();
         let Numbers { written, lost, disk_errors } = audit;
         let overview = Overview::of(&Seen {

@@ -4,54 +4,69 @@
 //! cannot be known is not good.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
-use rustls::RootCertStore;
-use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
+use rustls::{CertificateError, Error};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::regular_file::{self, PEM_BYTES_MAX};
-use super::tls::provider;
+use super::client_authority::{ClientAuthority, NoAuthority};
+use super::client_certificate::ClientCertificateRefusal;
+use super::client_lists::{self, ClientListsError, Place};
+use super::client_verifier::ClientVerifier;
+use super::pem_blocks::{self, PemFileError};
 use crate::clock::UnixSeconds;
 use crate::policy::{ClientCertificates, Demand};
 
 /// The authorities of one listener, ready to verify with.
 #[derive(Clone)]
 pub struct ClientAuthorities {
-    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    verifier: Option<Arc<ClientVerifier>>,
     digest: Vec<u8>,
-    /// When the first of the lists of revoked certificates is out of date.
-    lists_end: Option<UnixSeconds>,
+    /// When each list of revoked certificates is out of date.
+    lists: Arc<[UnixSeconds]>,
+    remarks: Arc<[Remark]>,
+}
+
+/// What is no mistake, and keeps somebody out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Remark {
+    #[error("certificate {position} of `{}` has ended: nobody of this authority is let in", path.display())]
+    AuthorityEnded { path: PathBuf, position: usize },
+    #[error("the time of certificate {position} of `{}` is to come: nobody of this authority is let in until then", path.display())]
+    AuthorityToCome { path: PathBuf, position: usize },
+    #[error("`crl` has no list of the authority that is certificate {position} of `{}`: nobody whom it has issued one is let in", path.display())]
+    AuthorityUnlisted { path: PathBuf, position: usize },
+    #[error("{0} is of nobody in `ca`: it counts for an authority below those alone")]
+    ListOfOthers(Place),
+    #[error("{0} is out of date: nobody of its authority is let in")]
+    ListEnded(Place),
 }
 
 /// Why clients cannot be asked for certificates.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientAuthoritiesError {
-    #[error("cannot read `{}`: {source}", path.display())]
-    Read { path: PathBuf, source: std::io::Error },
-    #[error("`{}` is not PEM", path.display())]
-    Pem { path: PathBuf, source: pem::Error },
+    #[error(transparent)]
+    File(#[from] PemFileError),
     #[error("`{}` holds no certificate in PEM (`-----BEGIN CERTIFICATE-----`)", .0.display())]
     NoAuthority(PathBuf),
-    #[error("certificate {position} of `{}` is no authority", path.display())]
-    Authority { path: PathBuf, position: usize, source: rustls::Error },
-    #[error("`{}` holds no list of revoked certificates in PEM (`-----BEGIN X509 CRL-----`)", .0.display())]
-    NoList(PathBuf),
-    #[error("the lists of revoked certificates cannot be read")]
-    Lists(#[source] rustls::server::VerifierBuilderError),
+    #[error("certificate {position} of `{}` is no authority: {why}", path.display())]
+    Authority { path: PathBuf, position: usize, why: NoAuthority },
+    #[error(transparent)]
+    List(#[from] ClientListsError),
+    #[error("the lists of revoked certificates cannot be used: {0}")]
+    Lists(rustls::server::VerifierBuilderError),
 }
 
 impl ClientAuthorities {
     /// None: clients are not asked.
     #[must_use]
     pub fn none() -> Self {
-        Self { verifier: None, digest: Vec::new(), lists_end: None }
+        Self { verifier: None, digest: Vec::new(), lists: [].into(), remarks: [].into() }
     }
 
     /// Reads what the policy names.
@@ -59,7 +74,7 @@ impl ClientAuthorities {
     /// # Errors
     ///
     /// The first file that cannot be used.
-    pub fn load(settings: &ClientCertificates) -> Result<Self, ClientAuthoritiesError> {
+    pub fn load(settings: &ClientCertificates, now: UnixSeconds) -> Result<Self, ClientAuthoritiesError> {
         let ClientCertificates::Asked { demand, ca, crl } = settings else { return Ok(Self::none()) };
         let mut context = digest::Context::new(&digest::SHA256);
         let mut tell = |kind: &[u8], der: &[u8]| {
@@ -67,40 +82,40 @@ impl ClientAuthorities {
             context.update(&(der.len() as u64).to_be_bytes());
             context.update(der);
         };
-        let mut roots = RootCertStore::empty();
+        let lists = &client_lists::load(crl)?;
+        let (mut authorities, mut remarks) = (Vec::new(), Vec::new());
         for path in ca {
-            let authorities: Vec<CertificateDer<'static>> = read(path)?;
-            if authorities.is_empty() {
+            let of_file: Vec<CertificateDer<'static>> = pem_blocks::read(path)?;
+            if of_file.is_empty() {
                 return Err(ClientAuthoritiesError::NoAuthority(path.clone()));
             }
-            for (position, authority) in (1..).zip(authorities) {
+            for (position, authority) in (1..).zip(of_file) {
                 tell(b"authority", &authority);
-                roots.add(authority).map_err(|source| ClientAuthoritiesError::Authority {
+                let authority = ClientAuthority::read(authority).map_err(|why| ClientAuthoritiesError::Authority {
                     path: path.clone(),
                     position,
-                    source,
+                    why,
                 })?;
+                if authority.ends < now {
+                    remarks.push(Remark::AuthorityEnded { path: path.clone(), position });
+                } else if now < authority.begins {
+                    remarks.push(Remark::AuthorityToCome { path: path.clone(), position });
+                }
+                if !lists.is_empty() && !lists.iter().any(|list| list.scope.issuer == authority.subject) {
+                    remarks.push(Remark::AuthorityUnlisted { path: path.clone(), position });
+                }
+                authorities.push(authority);
             }
         }
-        let mut lists: Vec<CertificateRevocationListDer<'static>> = Vec::new();
-        for path in crl {
-            let of_file: Vec<CertificateRevocationListDer<'static>> = read(path)?;
-            if of_file.is_empty() {
-                return Err(ClientAuthoritiesError::NoList(path.clone()));
+        for list in lists {
+            tell(b"revoked", &list.der);
+            if !authorities.iter().any(|authority| authority.subject == list.scope.issuer) {
+                remarks.push(Remark::ListOfOthers(list.place.clone()));
             }
-            for list in &of_file {
-                tell(b"revoked", list);
+            if list.ends <= now {
+                remarks.push(Remark::ListEnded(list.place.clone()));
             }
-            lists.extend(of_file);
         }
-        let lists_end = lists.iter().filter_map(|list| ends(list)).min();
-        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider()))
-            .with_crls(lists)
-            .enforce_revocation_expiration();
-        let builder = match demand {
-            Demand::Required => builder,
-            Demand::Optional => builder.allow_unauthenticated(),
-        };
         tell(
             b"demand",
             match demand {
@@ -108,18 +123,36 @@ impl ClientAuthorities {
                 Demand::Optional => b"optional",
             },
         );
-        let verifier = builder.build().map_err(ClientAuthoritiesError::Lists)?;
-        Ok(Self { verifier: Some(verifier), digest: context.finish().as_ref().to_vec(), lists_end })
+        let ders = lists.iter().map(|list| list.der.clone()).collect();
+        let verifier = ClientVerifier::new(authorities, ders, *demand, now).map_err(ClientAuthoritiesError::Lists)?;
+        Ok(Self {
+            verifier: Some(Arc::new(verifier)),
+            digest: context.finish().as_ref().to_vec(),
+            lists: lists.iter().map(|list| list.ends).collect(),
+            remarks: remarks.into(),
+        })
+    }
+
+    /// What an operator should know of what was read.
+    #[must_use]
+    pub fn remarks(&self) -> &[Remark] {
+        &self.remarks
+    }
+
+    /// The last second of the authority that ends first.
+    #[must_use]
+    pub fn authorities_end(&self) -> Option<UnixSeconds> {
+        self.verifier.as_ref().and_then(|verifier| verifier.ends())
     }
 
     /// When the first of the lists of revoked certificates is out of date: from then on nobody's certificate holds whom it is about.
     #[must_use]
     pub fn lists_end(&self) -> Option<UnixSeconds> {
-        self.lists_end
+        self.lists.iter().min().copied()
     }
 
-    pub(super) fn verifier(&self) -> Option<&Arc<dyn ClientCertVerifier>> {
-        self.verifier.as_ref()
+    pub(super) fn verifier(&self) -> Option<Arc<dyn ClientCertVerifier>> {
+        self.verifier.clone().map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
     }
 
     /// Whether clients are asked for a certificate at all.
@@ -127,11 +160,41 @@ impl ClientAuthorities {
         self.verifier.is_some()
     }
 
-    /// Whether a chain that a client has shown holds.
-    pub(super) fn verify(&self, chain: &[CertificateDer<'_>], now: UnixSeconds) -> bool {
-        let (Some(verifier), Some((own, others))) = (&self.verifier, chain.split_first()) else { return false };
+    /// Whether nobody is served without a certificate.
+    pub(super) fn are_demanded(&self) -> bool {
+        self.verifier.as_ref().is_some_and(|verifier| verifier.client_auth_mandatory())
+    }
+
+    /// Whether a chain that a client has shown holds at `now`.
+    ///
+    /// # Errors
+    ///
+    /// Its time is over, or it does not hold for another reason.
+    pub(super) fn verify(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: UnixSeconds,
+    ) -> Result<(), ClientCertificateRefusal> {
+        let (Some(verifier), Some((own, others))) = (&self.verifier, chain.split_first()) else {
+            return Err(ClientCertificateRefusal::Withdrawn);
+        };
         let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(now.0).unwrap_or(0)));
-        verifier.verify_client_cert(own, others, now).is_ok()
+        match verifier.verify_client_cert(own, others, now) {
+            Ok(_) => Ok(()),
+            Err(Error::InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. })) => {
+                Err(ClientCertificateRefusal::Expired)
+            }
+            Err(_) => Err(ClientCertificateRefusal::Withdrawn),
+        }
+    }
+
+    /// The first second after `now` in which a chain could be judged otherwise than at `now`: the time of a certificate or of an
+    /// authority is over, or a list is out of date. Which certificates of the chain lead to an authority is not known here, so that all count.
+    pub(super) fn stands_until(&self, chain: &[CertificateDer<'_>], now: UnixSeconds) -> UnixSeconds {
+        let certificates = chain.iter().flat_map(changes);
+        let authorities = self.verifier.as_ref().and_then(|verifier| verifier.changes(now));
+        let changes = certificates.chain(self.lists.iter().copied()).chain(authorities);
+        changes.filter(|change| *change > now).min().unwrap_or(UnixSeconds(i64::MAX))
     }
 
     /// What tells these authorities, and what they have taken back, from all others.
@@ -140,17 +203,11 @@ impl ClientAuthorities {
     }
 }
 
-fn ends(list: &CertificateRevocationListDer<'_>) -> Option<UnixSeconds> {
-    let (_, list) = CertificateRevocationList::from_der(list).ok()?;
-    Some(UnixSeconds(list.next_update()?.timestamp()))
-}
-
-fn read<T: PemObject>(path: &Path) -> Result<Vec<T>, ClientAuthoritiesError> {
-    let unread = |source| ClientAuthoritiesError::Read { path: path.to_owned(), source };
-    let bytes = regular_file::read(path, PEM_BYTES_MAX).map_err(unread)?;
-    T::pem_slice_iter(&bytes)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|source| ClientAuthoritiesError::Pem { path: path.to_owned(), source })
+/// The seconds in which the time of a certificate begins, and is over. One that cannot be read leads nowhere.
+fn changes(der: &CertificateDer<'_>) -> Vec<UnixSeconds> {
+    let Ok((_, certificate)) = X509Certificate::from_der(der) else { return Vec::new() };
+    let validity = certificate.validity();
+    vec![UnixSeconds(validity.not_before.timestamp()), UnixSeconds(validity.not_after.timestamp().saturating_add(1))]
 }
 
 impl fmt::Debug for ClientAuthorities {
@@ -162,10 +219,21 @@ impl fmt::Debug for ClientAuthorities {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
-    use rcgen::{CertificateParams, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, KeyUsagePurpose};
 
     use super::*;
+
+    const NOW: UnixSeconds = UnixSeconds(1_795_000_000);
+
+    /// A certificate of an authority in PEM, signed by itself.
+    fn authority(change: impl FnOnce(&mut CertificateParams)) -> String {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut params);
+        params.self_signed(&KeyPair::generate().expect("a key")).expect("a certificate").pem()
+    }
 
     fn settings(ca: &Path, crl: Option<&Path>) -> ClientCertificates {
         ClientCertificates::Asked {
@@ -184,14 +252,14 @@ mod tests {
             path
         };
         let key = KeyPair::generate().expect("a key");
-        let pem = CertificateParams::default().self_signed(&key).expect("a certificate").pem();
+        let pem = authority(|_| {});
         let (good, empty) = (file("ca.pem", &pem), file("empty.pem", ""));
         let key = file("key.pem", &key.serialize_pem());
         let garbage = file("garbage.pem", "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n");
         let broken = file("broken.pem", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n");
         let absent = directory.path().join("absent.pem");
         let check = |ca: &Path, crl: Option<&Path>, expected: &str| {
-            let loaded = ClientAuthorities::load(&settings(ca, crl));
+            let loaded = ClientAuthorities::load(&settings(ca, crl), NOW);
             let words = loaded.map_or_else(|error| error.to_string(), |_| "fine".to_owned());
             assert!(words.contains(expected), "{words}");
         };
@@ -201,26 +269,34 @@ mod tests {
         check(&garbage, None, "is not PEM");
         check(&broken, None, "certificate 1 of");
         check(&absent, None, "cannot read");
+        let others = [
+            authority(|params| params.is_ca = IsCa::NoCa),
+            authority(|params| params.is_ca = IsCa::ExplicitNoCa),
+            authority(|params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign]),
+        ];
+        for other in others {
+            check(&file("other.pem", &format!("{pem}{other}")), None, "certificate 2 of");
+        }
+        let usages = vec![KeyUsagePurpose::KeyCertSign];
+        check(&file("signs.pem", &authority(|params| params.key_usages = usages)), None, "fine");
         check(&good, Some(&good), "holds no list of revoked certificates in PEM");
         check(&good, Some(&absent), "cannot read");
         let list = file("broken.crl", "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n");
-        check(&good, Some(&list), "the lists of revoked certificates cannot be read");
-        assert!(ClientAuthorities::load(&ClientCertificates::Off).expect("nothing to read").verifier().is_none());
+        check(&good, Some(&list), "list 1 of");
+        assert!(ClientAuthorities::load(&ClientCertificates::Off, NOW).expect("nothing to read").verifier().is_none());
     }
 
     #[test]
     fn another_demand_or_another_authority_is_told_apart() {
         let directory = tempfile::tempdir().expect("a directory");
         let files = ["one.pem", "other.pem"].map(|name| {
-            let key = KeyPair::generate().expect("a key");
             let path = directory.path().join(name);
-            fs::write(&path, CertificateParams::default().self_signed(&key).expect("a certificate").pem())
-                .expect("written");
+            fs::write(&path, authority(|_| {})).expect("written");
             path
         });
         let of = |demand, ca: &[PathBuf]| {
             let settings = ClientCertificates::Asked { demand, ca: ca.to_vec(), crl: Vec::new() };
-            ClientAuthorities::load(&settings).expect("loaded").digest().to_vec()
+            ClientAuthorities::load(&settings, NOW).expect("loaded").digest().to_vec()
         };
         let digests = [
             of(Demand::Required, &files[..1]),

@@ -29,6 +29,9 @@ const NAMES_MAX: usize = 64;
 pub enum ClientCertificateRefusal {
     #[error("no client certificate")]
     Missing,
+    /// Since the connection began.
+    #[error("no client certificate, and the listener demands one by now")]
+    Demanded,
     #[error("the client certificate is none of the workspace's servers'")]
     Unlisted,
     #[error("the client certificate has ended since the connection began")]

@@ -11,13 +11,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::certificate_fault::CertificateFault;
 use super::connection::{Answer, Answering, Protocols, Serving};
 use super::connections::{Connections, Permit, Tally};
 use super::drain::Drain;
 use super::peer::{Alpn, Handle, Peer};
 use super::proxy_protocol;
 use super::runtimes::Runtimes;
-use super::tls::ReloadableTls;
+use super::tls::{self, ReloadableTls};
+use crate::clock;
 use crate::policy::{Limits, ProxyProtocol};
 
 /// What a TLS listener needs.
@@ -153,14 +155,17 @@ async fn shake_hands<H: Handle>(
         Tally::count(&tally.handshakes_limited);
         return None;
     }
-    let tls = edge.tls.current();
-    let handshake = timeout_at(deadline, tls.acceptor().accept(stream));
-    let stream = tokio::select! {
+    let begun = clock::now_seconds();
+    let handshake = timeout_at(deadline, tls::shake_hands(&edge.tls, stream));
+    let (tls, stream) = tokio::select! {
         () = edge.drain.begun() => return None,
         result = handshake => match result {
-            Ok(Ok(stream)) => stream,
-            Ok(Err(_)) => {
+            Ok(Ok(shaken)) => shaken,
+            Ok(Err(error)) => {
                 Tally::count(&tally.handshakes_failed);
+                if let Some(fault) = CertificateFault::of(&error) {
+                    edge.handler.certificate_refused(&edge.name, address.ip(), fault);
+                }
                 return None;
             }
             Err(_) => {
@@ -169,7 +174,7 @@ async fn shake_hands<H: Handle>(
             }
         },
     };
-    let facts = tls.facts(stream.get_ref().1, &edge.tls)?;
+    let facts = tls.facts(stream.get_ref().1, &edge.tls, begun)?;
     tally.handshakes.count(&facts);
     let alpn = facts.alpn;
     let peer = Arc::new(Peer { address, address_source, local, listener: Arc::clone(&edge.name), tls: facts });

@@ -7,10 +7,12 @@ use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 
 use super::body::Body;
+use super::certificate_fault::CertificateFault;
 use super::certificate_names::CertificateNames;
 use super::client_address::{AddressSource, ClientAddress};
 use super::client_certificate::{ClientCertificate, ClientCertificateRefusal};
 use super::shown_certificate::ShownCertificate;
+use super::tls::ReloadableTls;
 use crate::clock::UnixSeconds;
 
 /// What is known of a connection. One value serves all its requests.
@@ -50,6 +52,8 @@ pub struct TlsFacts {
     pub certificate: Arc<CertificateNames>,
     /// The certificate that the client showed, where it was asked for one.
     pub client: Option<Arc<ShownCertificate>>,
+    /// The listener, with what it asks of clients now.
+    pub asking: Arc<ReloadableTls>,
 }
 
 impl TlsFacts {
@@ -57,10 +61,12 @@ impl TlsFacts {
     ///
     /// # Errors
     ///
-    /// A connection, or a session that was resumed, outlives no certificate: it has ended, or its authority has taken it back.
+    /// A connection, or a session that was resumed, outlives no certificate: it has ended, or its authority has taken it back. Nor does one
+    /// without any outlive that the listener serves such.
     pub fn client(&self, now: UnixSeconds) -> Result<Option<&ClientCertificate>, ClientCertificateRefusal> {
         match &self.client {
             Some(client) => client.holds(now),
+            None if self.asking.demands_certificates() => Err(ClientCertificateRefusal::Demanded),
             None => Ok(None),
         }
     }
@@ -122,6 +128,9 @@ pub trait Handle: Send + Sync + 'static {
     fn admits_handshake(&self, _address: IpAddr) -> bool {
         true
     }
+
+    /// Hears that a handshake with `listener` ended because of the client's certificate.
+    fn certificate_refused(&self, _listener: &str, _client: IpAddr, _fault: CertificateFault) {}
 
     /// `Strict-Transport-Security` for the few answers that the edge gives itself, to heads that never became a request.
     fn strict_transport_security(&self) -> Option<HeaderValue> {

@@ -1,6 +1,8 @@
-//! A client's certificate on its connection: verified in the handshake, and again when authorities or lists of revoked certificates change.
+//! A client's certificate on its connection: verified in the handshake, and again when authorities or lists of revoked certificates change,
+//! or time changes what they say.
 //!
-//! A server keeps its connections for days. What was taken back counts on them from the next request on, as it does for new ones.
+//! A server keeps its connections for days. What was taken back counts on them from the next request on, as it does for new ones; so does a
+//! list that is out of date, or the end of an authority between.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,6 +11,7 @@ use rustls::pki_types::CertificateDer;
 
 use super::client_authorities::ClientAuthorities;
 use super::client_certificate::{ClientCertificate, ClientCertificateRefusal};
+use super::peer::Resumption;
 use super::tls::ReloadableTls;
 use crate::clock::UnixSeconds;
 
@@ -21,24 +24,33 @@ pub struct ShownCertificate {
     last: Mutex<Verified>,
 }
 
-/// What came of it the last time, and with which authorities.
+/// What came of it the last time, with which authorities, and the first second in which something else may come of it.
 struct Verified {
     authorities: Vec<u8>,
-    holds: bool,
+    until: UnixSeconds,
+    outcome: Result<(), ClientCertificateRefusal>,
 }
 
 impl ShownCertificate {
-    /// What the handshake has verified with `authorities`, of this connection or of the one that it resumes. `None`: it cannot be read.
+    /// What a handshake that began at `begun` has verified with `authorities`, or the one that it resumes some time ago. `None`: it cannot be
+    /// read.
     pub(super) fn read(
         chain: &[CertificateDer<'static>],
+        resumption: Resumption,
         authorities: &ClientAuthorities,
         listener: &Arc<ReloadableTls>,
+        begun: UnixSeconds,
     ) -> Option<Self> {
+        let until = match resumption {
+            Resumption::Full => authorities.stands_until(chain, begun),
+            // That was long ago: the first request will tell.
+            Resumption::Resumed => UnixSeconds(i64::MIN),
+        };
         Some(Self {
             certificate: ClientCertificate::read(chain.first()?)?,
             chain: chain.to_vec(),
             listener: Arc::clone(listener),
-            last: Mutex::new(Verified { authorities: authorities.digest().to_vec(), holds: true }),
+            last: Mutex::new(Verified { authorities: authorities.digest().to_vec(), until, outcome: Ok(()) }),
         })
     }
 
@@ -62,11 +74,14 @@ impl ShownCertificate {
             return Ok(None);
         }
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.authorities != authorities.digest() {
-            let holds = authorities.verify(&self.chain, now);
-            *last = Verified { authorities: authorities.digest().to_vec(), holds };
+        if now >= last.until || last.authorities != authorities.digest() {
+            *last = Verified {
+                authorities: authorities.digest().to_vec(),
+                until: authorities.stands_until(&self.chain, now),
+                outcome: authorities.verify(&self.chain, now),
+            };
         }
-        if last.holds { Ok(Some(&self.certificate)) } else { Err(ClientCertificateRefusal::Withdrawn) }
+        last.outcome.map(|()| Some(&self.certificate))
     }
 }
 

@@ -3,16 +3,18 @@
 //! TLS 1.3, and 1.2 with ephemeral keys and authenticated encryption; post-quantum key agreement first. No early data: an update that can be
 //! replayed is not an update (RFC 8446 §8). rustls is named nowhere else but in [`super::certificates`].
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use arc_swap::ArcSwap;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::{Acceptor, ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
-use tokio_rustls::TlsAcceptor;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::{StartHandshake, TlsStream};
 
 use super::certificates::{Certificate, Certificates};
 use super::challenges::{self, ACME_TLS, Challenges};
@@ -133,14 +135,36 @@ impl ReloadableTls {
         self.current.load().clients.lists_end()
     }
 
+    /// The last second of the authority of client certificates that ends first, where there are any: for the gauge.
+    #[must_use]
+    pub fn authorities_end(&self) -> Option<UnixSeconds> {
+        self.current.load().clients.authorities_end()
+    }
+
     /// Who may issue the certificates of clients now.
     pub(super) fn clients(&self) -> ClientAuthorities {
         self.current.load().clients.clone()
     }
 
-    pub(super) fn current(&self) -> Arc<Tls> {
+    /// Whether nobody is served here without a certificate now.
+    pub(super) fn demands_certificates(&self) -> bool {
+        self.current.load().clients.are_demanded()
+    }
+
+    fn current(&self) -> Arc<Tls> {
         self.current.load_full()
     }
+}
+
+/// A handshake with what is shown and asked when the client has said hello: a connection may have waited for that since long before.
+pub(super) async fn shake_hands<S>(listener: &ReloadableTls, stream: S) -> io::Result<(Arc<Tls>, TlsStream<S>)>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let greeted: StartHandshake<S> = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let tls = listener.current();
+    let stream = greeted.into_stream(Arc::clone(&tls.config)).await?;
+    Ok((tls, stream))
 }
 
 impl fmt::Debug for Tls {
@@ -187,7 +211,7 @@ impl Tls {
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TlsError)?;
         let builder = match clients.verifier() {
-            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
             None => builder.with_no_client_auth(),
         };
         let resolver = ByServerName { certificates: Arc::clone(&certificates), challenges };
@@ -206,12 +230,14 @@ impl Tls {
         Ok(Self { config: Arc::new(config), listener, certificates, tickets, clients })
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(Arc::clone(&self.config))
-    }
-
     /// What the handshake settled. `None`: it did not end, or was an authority's, who has seen what it wanted to see.
-    pub(super) fn facts(&self, connection: &ServerConnection, listener: &Arc<ReloadableTls>) -> Option<TlsFacts> {
+    /// It began at `begun`.
+    pub(super) fn facts(
+        &self,
+        connection: &ServerConnection,
+        listener: &Arc<ReloadableTls>,
+        begun: UnixSeconds,
+    ) -> Option<TlsFacts> {
         if connection.alpn_protocol() == Some(ACME_TLS) {
             return None;
         }
@@ -226,7 +252,10 @@ impl Tls {
         let server_name = connection.server_name();
         // Of this handshake, or of the one that is resumed. One that cannot be read is no reason to be taken for nobody.
         let client = match connection.peer_certificates() {
-            Some(chain) => Some(Arc::new(ShownCertificate::read(chain, &self.clients, listener)?)),
+            Some(chain) => {
+                let shown = ShownCertificate::read(chain, resumption, &self.clients, listener, begun)?;
+                Some(Arc::new(shown))
+            }
             None => None,
         };
         Some(TlsFacts {
@@ -238,6 +267,7 @@ impl Tls {
             // Another that was shown in its place speaks for the same names.
             certificate: Arc::clone(self.certificates.find(server_name)?.names()),
             client,
+            asking: Arc::clone(listener),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -16,6 +17,7 @@ use super::readings::{
     AuditReading, CertificateReading, ConnectionsReading, KeySetReading, RateReading, Readings, ReadingsCollector,
     RoomReading, StateReading,
 };
+use super::refused_clients::RefusedClients;
 use super::refused_origins::RefusedOrigins;
 use super::shared_tokens::SharedTokens;
 use super::tls_readings::{ReadTls, TlsCollector, TlsReading};
@@ -35,6 +37,7 @@ pub struct Metrics {
     pub(super) leaks: Family<LeakLabels, Counter>,
     key_set_fetches: Family<FetchLabels, Counter>,
     ocsp_fetches: Family<FetchLabels, Counter>,
+    refused_clients: RefusedClients,
     tls: Arc<OnceLock<ReadTls>>,
     pub(super) state_failures: Family<WorkspaceLabels, Counter>,
     request_seconds: Family<ClassLabels, Latency, fn() -> Latency>,
@@ -139,6 +142,7 @@ impl Metrics {
             leaks: Family::default(),
             key_set_fetches: Family::default(),
             ocsp_fetches: Family::default(),
+            refused_clients: RefusedClients::default(),
             tls: Arc::default(),
             state_failures: Family::default(),
             request_seconds: Family::new_with_constructor(Latency::of_network),
@@ -166,6 +170,11 @@ impl Metrics {
         registry.register("leaks", "Secrets and private keys in updates, left out", metrics.leaks.clone());
         registry.register("key_set_fetches", "Fetches of sets of keys", metrics.key_set_fetches.clone());
         registry.register("ocsp_fetches", "Questions about certificates by OCSP", metrics.ocsp_fetches.clone());
+        registry.register(
+            "client_certificates_refused",
+            "Handshakes that ended because of the client's certificate",
+            metrics.refused_clients.counts.clone(),
+        );
         registry.register(
             "state_failures",
             "Requests whose proof could not be looked up: the state was full or could not be reached",
@@ -256,6 +265,11 @@ impl Metrics {
     /// Counts a question about a certificate by its result: `ok`, or the stable name of a failure.
     pub fn ocsp_fetched(&self, result: &'static str) {
         self.ocsp_fetches.get_or_create(&FetchLabels { result }).inc();
+    }
+
+    /// Counts a client whose certificate `listener` did not take. Whether a line may tell of it now: then with how many that none told of.
+    pub fn client_refused(&self, listener: &str, reason: &'static str, now: Instant) -> Option<u64> {
+        self.refused_clients.refused(listener, reason, now)
     }
 
     /// How TLS is doing: who knows, is asked at each look. The first to say so stays.

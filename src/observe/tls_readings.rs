@@ -37,6 +37,14 @@ pub struct ListReading {
     pub ends: UnixSeconds,
 }
 
+/// The authorities of client certificates of one listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityReading {
+    pub listener: String,
+    /// The last second of the one that ends first.
+    pub ends: UnixSeconds,
+}
+
 /// What the issuer of one certificate said of it by OCSP, where it can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StapleReading {
@@ -58,6 +66,7 @@ pub struct TlsReading {
     pub tickets: Vec<TicketReading>,
     pub staples: Vec<StapleReading>,
     pub lists: Vec<ListReading>,
+    pub authorities: Vec<AuthorityReading>,
 }
 
 /// Who knows it.
@@ -74,7 +83,7 @@ impl fmt::Debug for TlsCollector {
 
 impl Collector for TlsCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
-        let TlsReading { handshakes, tickets, staples, lists } =
+        let TlsReading { handshakes, tickets, staples, lists, authorities } =
             self.0.get().map_or_else(TlsReading::default, |read| read());
         if !handshakes.is_empty() {
             let help = "TLS handshakes that ended well";
@@ -92,6 +101,10 @@ impl Collector for TlsCollector {
         let help = "Until the first list of revoked client certificates is out of date, and lets nobody in";
         let left = lists.iter().map(|list| (list.listener.as_str(), list.ends.0.saturating_sub(now)));
         encode_gauges(&mut encoder, "client_list_left_seconds", help, "listener", left)?;
+        let help = "Until the first authority of client certificates ends, and lets nobody in";
+        let left =
+            authorities.iter().map(|authority| (authority.listener.as_str(), authority.ends.0.saturating_sub(now)));
+        encode_gauges(&mut encoder, "client_authority_left_seconds", help, "listener", left)?;
         let known = |at: fn(&StapleReading) -> Option<UnixSeconds>| {
             staples.iter().filter_map(move |staple| Some((staple.certificate.as_str(), at(staple)?.0)))
         };
@@ -146,6 +159,7 @@ mod tests {
             tickets: vec![TicketReading { listener: "public".into(), is_shared: true, age_seconds: 17 }],
             staples: vec![staple("a", false), staple("b", true)],
             lists: vec![ListReading { listener: "public".into(), ends: UnixSeconds(0) }],
+            authorities: Vec::new(),
         };
         metrics.read_tls(move || reading.clone());
         metrics.ocsp_fetched("timeout");

@@ -36,18 +36,16 @@ pub(super) fn load_offer(
         tracing::error!(listener, %file, "certificate_ended: clients refuse it; it is shown until its files are others");
     }
     let failed = |source| StartError::Offer { name: settings.name.clone(), source };
-    let clients = ClientAuthorities::load(&settings.tls.client_certificates).map_err(|error| failed(error.into()))?;
-    if clients.lists_end().is_some_and(|ends| ends < clock::now_seconds()) {
-        let listener = &settings.name;
-        tracing::error!(
-            listener,
-            "a list of revoked client certificates is out of date: nobody of its authority is let in"
-        );
+    let now = clock::now_seconds();
+    let clients =
+        ClientAuthorities::load(&settings.tls.client_certificates, now).map_err(|error| failed(error.into()))?;
+    for remark in clients.remarks() {
+        tracing::warn!(listener = settings.name, "client_certificates: {remark}");
     }
     let tickets = match &settings.tls.tickets {
         Some(path) => {
             let secrets = TicketSecrets::load(path).map_err(|error| failed(error.into()))?;
-            if secrets.age_seconds(clock::now_seconds()) > SECRET_SECONDS_MAX {
+            if secrets.age_seconds(now) > SECRET_SECONDS_MAX {
                 let (file, days) = (path.display(), SECRET_SECONDS_MAX / (24 * 60 * 60));
                 tracing::warn!(%file, "the first secret for session tickets is older than {days} days: put a new one above it");
             }

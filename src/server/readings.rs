@@ -11,7 +11,8 @@ use crate::edge::tls::ReloadableTls;
 use crate::epoch::{Epoch, Epochs, Tenant};
 use crate::identity::KeySetState;
 use crate::observe::{
-    ConnectionsReading, HandshakeReading, KeySetReading, ListReading, Metrics, StateReading, TicketReading, TlsReading,
+    AuthorityReading, ConnectionsReading, HandshakeReading, KeySetReading, ListReading, Metrics, StateReading,
+    TicketReading, TlsReading,
 };
 use crate::stapling::Stapler;
 use crate::state::{Numbers, Store};
@@ -112,6 +113,9 @@ pub(super) fn read_tls(
         let lists = shown
             .iter()
             .filter_map(|(name, tls)| Some(ListReading { listener: name.to_string(), ends: tls.lists_end()? }));
+        let authorities = shown.iter().filter_map(|(name, tls)| {
+            Some(AuthorityReading { listener: name.to_string(), ends: tls.authorities_end()? })
+        });
         TlsReading {
             handshakes: handshakes
                 .map(|(version, group, resumption, number)| HandshakeReading { version, group, resumption, number })
@@ -119,6 +123,7 @@ pub(super) fn read_tls(
             tickets: tickets.collect(),
             staples: stapler.readings(),
             lists: lists.collect(),
+            authorities: authorities.collect(),
         }
     });
 }

@@ -13,7 +13,7 @@ use crate::support::token::now;
 use crate::support::{Client, Received, Setup, TestGateway, TestUpstream, Token};
 
 /// A messenger with a call for servers, and an update that pages make.
-const PROFILE: &str = r#"
+pub const PROFILE: &str = r#"
 title = "With a server's API"
 token_reader = "gateway"
 workspace_at = []
@@ -45,7 +45,7 @@ class = "server_api"
 body = "none"
 "#;
 
-const WORKSPACE: &str = r#"
+pub const WORKSPACE: &str = r#"
 profile = "server"
 upstream = "attributes"
 mode = "enforce"
@@ -74,7 +74,7 @@ struct World {
     authority: Authority,
 }
 
-fn beside(setup: &Setup, name: &str) -> PathBuf {
+pub fn beside(setup: &Setup, name: &str) -> PathBuf {
     setup.policies().with_file_name(name)
 }
 
@@ -113,17 +113,17 @@ impl World {
     }
 }
 
-fn contact() -> Request<String> {
+pub fn contact() -> Request<String> {
     let request = Request::put("/contacts/7").header("content-type", "application/json");
     request.body(r#"{"plan":"pro"}"#.to_owned()).expect("a request")
 }
 
-fn update(body: &serde_json::Value) -> Request<String> {
+pub fn update(body: &serde_json::Value) -> Request<String> {
     let request = Request::patch("/users/user-42").header("content-type", "application/json");
     request.body(body.to_string()).expect("a request")
 }
 
-fn with(mut request: Request<String>, name: &'static str, value: &str) -> Request<String> {
+pub fn with(mut request: Request<String>, name: &'static str, value: &str) -> Request<String> {
     request.headers_mut().insert(name, value.parse().expect("a header"));
     request
 }

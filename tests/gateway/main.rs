@@ -14,6 +14,7 @@ mod browser;
 mod carriers;
 mod chatwoot;
 mod client_address;
+mod client_authorities;
 mod client_certificates;
 mod demo;
 mod domains_command;

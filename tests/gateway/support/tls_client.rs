@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
@@ -49,13 +50,27 @@ impl TlsClient {
 
     /// A new connection, and whether it resumes a session.
     pub async fn connect(&self, address: SocketAddr) -> std::io::Result<(Client, bool)> {
-        let stream = TcpStream::connect(address).await?;
+        self.connect_over(TcpStream::connect(address).await?).await
+    }
+
+    /// The same, over a socket that is there.
+    pub async fn connect_over(&self, stream: TcpStream) -> std::io::Result<(Client, bool)> {
         stream.set_nodelay(true)?;
         let name = ServerName::try_from("localhost").expect("a name");
         let stream = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await?;
         let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
         Ok((Client::over_tls(stream, Protocol::Http1).await, resumed))
     }
+}
+
+/// Lets a certificate begin so many seconds after 1970.
+pub fn begin(params: &mut CertificateParams, at: i64) {
+    params.not_before = date_time_ymd(1970, 1, 1) + Duration::from_secs(at.unsigned_abs());
+}
+
+/// Lets a certificate end so many seconds after 1970.
+pub fn end(params: &mut CertificateParams, at: i64) {
+    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(at.unsigned_abs());
 }
 
 /// A client's certificate and key, PEM.
@@ -69,18 +84,40 @@ pub struct Identity {
 /// Somebody who issues certificates to clients.
 pub struct Authority {
     pub ca_pem: String,
+    /// What clients show above their own.
+    above_pem: String,
     issuer: Issuer<'static, KeyPair>,
+}
+
+fn authority_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
 }
 
 impl Authority {
     pub fn new(name: &str) -> Self {
-        let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        Self::with(name, |_| {})
+    }
+
+    /// One whose certificate is another than usual.
+    pub fn with(name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = authority_params(name);
+        change(&mut params);
         let key = KeyPair::generate().expect("a key");
         let ca_pem = params.self_signed(&key).expect("an authority").pem();
-        Self { ca_pem, issuer: Issuer::new(params, key) }
+        Self { ca_pem, above_pem: String::new(), issuer: Issuer::new(params, key) }
+    }
+
+    /// One that this one has made an authority.
+    pub fn below(&self, name: &str, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let mut params = authority_params(name);
+        change(&mut params);
+        let key = KeyPair::generate().expect("a key");
+        let ca_pem = params.signed_by(&key, &self.issuer).expect("an authority").pem();
+        Self { above_pem: format!("{ca_pem}{}", self.above_pem), ca_pem, issuer: Issuer::new(params, key) }
     }
 
     /// A certificate for clients with these names: URIs have a colon.
@@ -97,15 +134,21 @@ impl Authority {
         };
         params.subject_alt_names = names.iter().map(name).collect();
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        params.not_after = date_time_ymd(1970, 1, 1) + std::time::Duration::from_secs(ends.unsigned_abs());
+        end(&mut params, ends);
         params.serial_number = Some(serial.into());
         let key = KeyPair::generate().expect("a key");
         let chain_pem = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        let chain_pem = format!("{chain_pem}{}", self.above_pem);
         Identity { chain_pem, key_pem: key.serialize_pem(), serial: serial.into() }
     }
 
     /// The list of those that it has taken back.
     pub fn revoked(&self, number: u64, identities: &[&Identity]) -> String {
+        self.revoked_until(number, identities, i64::from(u32::MAX))
+    }
+
+    /// The same, that is out of date at `ends`.
+    pub fn revoked_until(&self, number: u64, identities: &[&Identity], ends: i64) -> String {
         let revoked = |identity: &&Identity| RevokedCertParams {
             serial_number: identity.serial.clone(),
             revocation_time: date_time_ymd(2020, 1, 1),
@@ -114,7 +157,7 @@ impl Authority {
         };
         let params = CertificateRevocationListParams {
             this_update: date_time_ymd(2020, 1, 1),
-            next_update: date_time_ymd(2090, 1, 1),
+            next_update: date_time_ymd(1970, 1, 1) + Duration::from_secs(ends.unsigned_abs()),
             crl_number: number.into(),
             issuing_distribution_point: None,
             revoked_certs: identities.iter().map(revoked).collect(),
