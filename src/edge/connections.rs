@@ -84,7 +84,7 @@ impl Connections {
             per_address: PerAddress::default(),
             per_address_max: limits.connections_per_address_max,
             started: Instant::now(),
-            resets: SpentByAddress::new(RESETS_OF_ADDRESS),
+            resets: SpentByAddress::default(),
             tally: Tally::default(),
         })
     }
@@ -159,7 +159,9 @@ impl Permit {
     /// Its address did so too often.
     pub fn spend_reset(&self) -> Result<(), Overspent> {
         match self.address {
-            Some(address) => self.connections.resets.spend(address, self.connections.started.elapsed()),
+            Some(address) => {
+                self.connections.resets.spend(address, RESETS_OF_ADDRESS, self.connections.started.elapsed())
+            }
             // A balancer speaks for itself; what its connection may spend is counted there.
             None => Ok(()),
         }

@@ -82,11 +82,84 @@ async fn coming_back_makes_nobody_innocent() {
     }
     let reached = upstream.received().len();
     assert!(reached <= 1_500, "{reached}, {left} left");
-    // Who resets nothing is served, though a neighbour behind the same address overdid it.
-    let mut client = gateway.http2().await;
-    for _ in 0..5 {
-        assert_eq!(client.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+    // Whoever is elsewhere notices nothing; who shares the address waits some seconds at most.
+    let mut other = elsewhere(&gateway).await;
+    let mut neighbour = gateway.http2().await;
+    assert_eq!(other.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+    served_soon(&mut neighbour).await;
+    for client in [&mut other, &mut neighbour] {
+        for _ in 0..5 {
+            assert_eq!(client.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+        }
     }
+}
+
+async fn elsewhere(gateway: &TestGateway) -> Client {
+    Client::connect_from([127, 0, 0, 9], gateway.address, &gateway.ca_pem).await
+}
+
+/// Asks until it is no longer told to wait.
+async fn served_soon(client: &mut Client) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while client.post_form(PING_PATH, ping_form("{}")).await.status != 200 {
+        assert!(Instant::now() < deadline, "the places stay taken");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An upstream that works long on what comes from here, and not on what comes from [`elsewhere`].
+async fn slow_upstream() -> TestUpstream {
+    TestUpstream::answering(|received| {
+        let is_elsewhere = received.header("x-forwarded-for") == Some("127.0.0.9");
+        let delay = if is_elsewhere { Duration::ZERO } else { Duration::from_secs(600) };
+        (delay, http::Response::new("{}".into()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_closes_the_connection_takes_back_no_more_than_who_resets_its_streams() {
+    for last_words in [&[][..], &frame(GOAWAY, 0, 0, &[0; 8])] {
+        let upstream = slow_upstream().await;
+        let gateway = Setup::acme(upstream.address).start();
+        let mut other = elsewhere(&gateway).await;
+        for _ in 0..40 {
+            let mut client = frames(&gateway).await;
+            let hundred: Vec<u8> =
+                (0..100).flat_map(|number| ping(2 * number + 1)).chain(last_words.to_vec()).collect();
+            assert!(client.send(&hundred).await);
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            drop(client);
+            assert_eq!(other.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+        }
+        let reached = upstream.received().len() - 40;
+        assert!((1..=1_500).contains(&reached), "{reached} of 4000");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_connection_after_connection_is_told_to_wait() {
+    let upstream = slow_upstream().await;
+    let limits = "[limits]\nrequests_at_once_per_address_max = 8\n";
+    let gateway = Setup::acme(upstream.address).gateway(limits).start();
+    let mut left = 0;
+    let refused = loop {
+        let mut client = gateway.http1().await;
+        let request = form_request(PING_PATH, ping_form("{}"));
+        match tokio::time::timeout(Duration::from_millis(100), client.send(request)).await {
+            Ok(answer) => break answer,
+            Err(_) => left += 1,
+        }
+        assert!(left <= 16, "twice the limit");
+        client.leave().await;
+    };
+    assert_eq!(refused.status, 429);
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(refused.header("access-control-allow-origin"), Some("https://app.acme.example"));
+    assert_eq!(upstream.received().len(), left);
+    assert_eq!(elsewhere(&gateway).await.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+    let metrics = gateway.admin_get("/metrics");
+    assert!(metrics.contains(r#"outcome="requests_abandoned""#), "{metrics}");
 }
 
 #[tokio::test]
@@ -270,11 +343,7 @@ async fn who_reads_no_answers_holds_no_more_of_the_upstream_than_its_share() {
     assert_eq!(refused.header("access-control-allow-origin"), Some("https://app.acme.example"));
     // Gone is gone.
     drop(floods);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while same.post_form(PING_PATH, ping_form("{}")).await.status != 200 {
-        assert!(Instant::now() < deadline, "the places stay taken");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    served_soon(&mut same).await;
 }
 
 #[tokio::test]
