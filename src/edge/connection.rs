@@ -170,9 +170,11 @@ impl Protocols {
         let Some((parts, fault)) = parts.and_then(|parts| parts.io.inner().fault().map(|fault| (parts, fault))) else {
             return Box::pin(std::future::ready(()));
         };
+        let is_heard = parts.io.inner().is_heard();
         Tally::count(&self.connections.tally.malformed);
-        // These words must not cut an earlier answer in two.
-        let words = turns.is_quiet().then(|| refuse(fault, parts.service.answer.strict_transport_security()));
+        // These words must not cut an earlier answer in two, nor be a second answer.
+        let words =
+            (turns.is_quiet() && !is_heard).then(|| refuse(fault, parts.service.answer.strict_transport_security()));
         let (mut socket, permit) = parts.io.into_inner().into_parts();
         Box::pin(async move {
             let farewell = async {

@@ -180,6 +180,35 @@ async fn pipelined_requests_are_answered_in_their_order_and_each_once() {
 }
 
 #[tokio::test]
+async fn a_body_that_goes_wrong_has_one_answer() {
+    let (upstream, gateway) = start(|setup| setup).await;
+    let body = ping_form("{}");
+    let begun = |path: &str| {
+        let kind = "Content-Type: application/x-www-form-urlencoded";
+        let head = format!("POST {path} HTTP/1.1\r\n{ORIGIN}{kind}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        format!("{head}{:x}\r\n{body}\r\n", body.len())
+    };
+    let long = format!("0\r\nX: {}\r\n\r\n", "a".repeat(5_000));
+    for (path, status) in [(PING, "400"), ("/elsewhere", "404")] {
+        for bad in ["zz\r\n", "0\n\n", &long] {
+            for pause in [Duration::ZERO, Duration::from_millis(200)] {
+                let mut stream = connect(&gateway).await;
+                stream.write_all(begun(path).as_bytes()).await.expect("sent");
+                stream.flush().await.expect("sent");
+                tokio::time::sleep(pause).await;
+                drop(stream.write_all(bad.as_bytes()).await);
+                let answer = read_until(&mut stream, "never said").await;
+                let statuses = statuses(&answer);
+                // Where all of it came at once nobody has looked at the head.
+                let expected = if pause.is_zero() { ["400", status] } else { [status; 2] };
+                assert!(statuses.len() == 1 && expected.contains(&statuses[0]), "{path} {bad:?} {answer}");
+            }
+        }
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
 async fn a_request_behind_a_refused_body_is_read_where_it_begins_or_not_at_all() {
     let (upstream, gateway) = start(|setup| setup.gateway("[limits]\nbody_bytes_max = \"1 KiB\"\n")).await;
     let long = "x".repeat(2_000);
