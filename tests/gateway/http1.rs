@@ -180,6 +180,38 @@ async fn pipelined_requests_are_answered_in_their_order_and_each_once() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_is_refused_in_our_words_and_counted() {
+    let (upstream, gateway) = start(|setup| setup.gateway("[limits]\nhead_bytes_max = \"256KiB\"\n")).await;
+    let long = "a".repeat(70_000);
+    // Every byte that can be seen, in a path and in a query, and targets of other forms.
+    let visible = (b'!'..=b'~').map(char::from);
+    let targets = visible.flat_map(|byte| [format!("{PING}{byte}"), format!("{PING}?a={byte}")]);
+    let others = ["?x", "@", "a:b:c", "://x", "https:", "https:/x", "https:///x", "https://[::1/x", "http://%5b/"];
+    let targets = targets.chain(others.map(str::to_owned)).chain([format!("{PING}?{long}")]);
+    let close = "Connection: close\r\n";
+    let requests = targets.map(|target| request(&format!("POST {target} HTTP/1.1"), close, &ping_form("{}")));
+    let heads = ["Content-Length: 18446744073709551615", "Content-Length: 18446744073709551614", &format!("{long}: x")]
+        .map(|line| format!("POST {PING} HTTP/1.1\r\n{ORIGIN}{close}{line}\r\n\r\n"));
+    let mut asked = 0;
+    for request in requests.chain(heads) {
+        let answer = ask(&gateway, &request).await;
+        let lower = answer.to_ascii_lowercase();
+        assert_eq!(statuses(&answer).len(), 1, "{request:.200} {answer}");
+        for header in ["strict-transport-security: max-age=", "x-content-type-options: nosniff"] {
+            assert!(lower.contains(header), "{request:.200} {answer}");
+        }
+        asked += 1;
+    }
+    // Each has a record or is counted as what never became a request.
+    let metrics = gateway.admin_get("/metrics");
+    let malformed = metrics.lines().find_map(|line| line.strip_prefix("countersign_connections_malformed_total "));
+    let malformed: usize = malformed.and_then(|count| count.parse().ok()).expect("a count");
+    assert!(malformed > 9, "{malformed}");
+    assert_eq!(gateway.records(asked - malformed).len(), asked - malformed);
+    drop(upstream);
+}
+
+#[tokio::test]
 async fn a_body_that_goes_wrong_has_one_answer() {
     let (upstream, gateway) = start(|setup| setup).await;
     let body = ping_form("{}");
