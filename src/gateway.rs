@@ -84,7 +84,12 @@ pub struct Gateway {
 }
 
 impl Handle for Gateway {
-    async fn handle(self: Arc<Self>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+    // The record begins with the call and not with the first step: a client that closes right behind its request is let go before that.
+    fn handle(
+        self: Arc<Self>,
+        peer: Arc<Peer>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send {
         let epoch = self.epochs.current();
         let client = ClientAddress::find(peer.connection(), request.headers(), epoch.gateway.client_address.as_ref());
         let mut event = self.recorder.begin(Begin {
@@ -100,9 +105,11 @@ impl Handle for Gateway {
             event.client_certificate(client.name());
         }
         let in_flight = self.metrics.in_flight();
-        let mut progress = Progress::default();
-        let outcome = survived(pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress))).await;
-        answer::finish(outcome, &epoch.security_headers, event, progress, in_flight)
+        async move {
+            let mut progress = Progress::default();
+            let outcome = survived(pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress))).await;
+            answer::finish(outcome, &epoch.security_headers, event, progress, in_flight)
+        }
     }
 
     fn admits_handshake(&self, address: IpAddr) -> bool {

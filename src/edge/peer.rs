@@ -111,7 +111,8 @@ impl Resumption {
 
 /// Who answers requests.
 pub trait Handle: Send + Sync + 'static {
-    /// Answers one request. The future is dropped when the client goes away or the drain's deadline passes.
+    /// Answers one request, of which the call takes note. The future is dropped, perhaps before its first step, when the client goes away or
+    /// the drain's deadline passes.
     fn handle(
         self: Arc<Self>,
         peer: Arc<Peer>,
