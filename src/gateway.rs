@@ -116,6 +116,11 @@ impl Handle for Gateway {
         self.rates.admits_handshake(&self.epochs.current().gateway.rates, address, self.rates.now())
     }
 
+    fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        let epoch = self.epochs.current();
+        epoch.gateway.client_address.as_ref().is_some_and(|proxies| proxies.networks.contain(address))
+    }
+
     fn strict_transport_security(&self) -> Option<HeaderValue> {
         Some(self.epochs.current().security_headers.strict_transport_security().clone())
     }

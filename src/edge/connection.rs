@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::body::Body;
 use super::connections::{Connections, Permit, Tally};
 use super::drain::Drain;
-use super::frames::{FrameMeter, HEADER_TABLE_BYTES, RESETS, head_list_bytes_max};
+use super::frames::{FrameMeter, HEADER_TABLE_BYTES, RESETS, RESETS_OF_PROXY, head_list_bytes_max};
 use super::framing::{Fault, StrictReader};
 use super::metered::MeteredWire;
 use super::stalls::until_stalled;
@@ -122,7 +122,8 @@ impl Protocols {
         A: Answer,
     {
         let turns = Turns::new();
-        let meter = FrameMeter::new(self.limits.head_bytes_max, self.limits.headers_max);
+        let resets = if permit.speaks_for_others() { RESETS_OF_PROXY } else { RESETS };
+        let meter = FrameMeter::new(self.limits.head_bytes_max, self.limits.headers_max).allowing_resets(resets);
         let wire = TokioIo::new(MeteredWire::new(stream, meter, permit));
         let service = Service { answer, turns: Arc::clone(&turns), limits: Arc::clone(&self.limits) };
         let mut connection = Box::new(self.http2(&turns).serve_connection(wire, service));

@@ -153,6 +153,9 @@ async fn shake_hands<H: Handle>(
         Tally::count(&tally.handshakes_limited);
         return None;
     }
+    if edge.handler.is_trusted_proxy(address.ip()) {
+        permit.speak_for_others();
+    }
     let tls = edge.tls.current();
     let handshake = timeout_at(deadline, tls.acceptor().accept(stream));
     let stream = tokio::select! {

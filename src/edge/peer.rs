@@ -124,6 +124,11 @@ pub trait Handle: Send + Sync + 'static {
         true
     }
 
+    /// Whether `address` is a proxy's, whose connections carry the requests of others.
+    fn is_trusted_proxy(&self, _address: IpAddr) -> bool {
+        false
+    }
+
     /// `Strict-Transport-Security` for the few answers that the edge gives itself, to heads that never became a request.
     fn strict_transport_security(&self) -> Option<HeaderValue> {
         None

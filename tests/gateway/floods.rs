@@ -163,6 +163,37 @@ async fn who_leaves_connection_after_connection_is_told_to_wait() {
 }
 
 #[tokio::test]
+async fn what_some_clients_of_a_trusted_proxy_leave_ends_nothing_of_the_others() {
+    let proxies = "[client_address]\ntrusted_proxies = [\"127.0.0.1\"]\nheader = \"x-forwarded-for\"\n";
+    let (_upstream, gateway) = start(|setup| setup.gateway(proxies)).await;
+    let mut proxy = frames(&gateway).await;
+    let ask = |stream: u32| {
+        let client = format!("198.51.{}.{}", stream / 200, stream % 200);
+        let fields = [post(PING_PATH), vec![("x-forwarded-for", &*client)]].concat();
+        let body = form(&[("app_id", "abc12345"), ("user_data", "{}")]);
+        [frame(HEADERS, END_HEADERS, stream, &block(&fields)), frame(DATA, END_STREAM, stream, body.as_bytes())]
+            .concat()
+    };
+    for stream in (0..1_200).map(|number| 2 * number + 1) {
+        assert!(proxy.send(&ask(stream)).await, "{stream}");
+        if stream % 10 == 1 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        assert!(proxy.send(&frame(RST_STREAM, 0, stream, &CANCEL)).await, "{stream}");
+    }
+    assert!(proxy.send(&ask(2_401)).await);
+    loop {
+        let frame = proxy.next().await.expect("the connection stays");
+        assert_ne!(frame.kind, GOAWAY, "{}", gateway.admin_get("/metrics"));
+        if frame.kind == HEADERS && frame.stream == 2_401 {
+            // `:status: 200`, by its index.
+            assert_eq!(frame.payload[0], 0x88);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn resets_that_a_client_makes_us_send_count_as_its_own() {
     let (upstream, gateway) = start(|setup| setup).await;
     let mut client = frames(&gateway).await;
