@@ -82,6 +82,7 @@ impl Protocols {
             .timer(TokioTimer::new())
             // The watchdog knows a head from an idle connection, and costs no timer per request.
             .header_read_timeout(None)
+            // Who closes one half has mostly left, and nothing else would tell us so while an answer is made.
             .half_close(false)
             .keep_alive(true)
             // With it hyper buffers answers without limit for a client that does not read.
