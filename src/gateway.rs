@@ -86,7 +86,12 @@ pub struct Gateway {
 }
 
 impl Handle for Gateway {
-    async fn handle(self: Arc<Self>, peer: Arc<Peer>, request: Request<Incoming>) -> Response<Body> {
+    // The record begins with the call and not with the first step: a client that closes right behind its request is let go before that.
+    fn handle(
+        self: Arc<Self>,
+        peer: Arc<Peer>,
+        request: Request<Incoming>,
+    ) -> impl Future<Output = Response<Body>> + Send {
         let epoch = self.epochs.current();
         let client = ClientAddress::find(peer.connection(), request.headers(), epoch.gateway.client_address.as_ref());
         let mut event = self.recorder.begin(Begin {
@@ -102,13 +107,15 @@ impl Handle for Gateway {
             event.client_certificate(client.name());
         }
         let in_flight = self.metrics.in_flight();
-        let mut progress = Progress::default();
         let method = request.method().clone();
-        let outcome = survived(pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress))).await;
-        if outcome.as_ref().is_err_and(admission::is_turned_away) {
-            progress.origin = None;
+        async move {
+            let mut progress = Progress::default();
+            let outcome = survived(pin!(self.pass(&epoch, &peer, request, &mut event, &mut progress))).await;
+            if outcome.as_ref().is_err_and(admission::is_turned_away) {
+                progress.origin = None;
+            }
+            answer::finish(&method, outcome, &epoch.security_headers, event, progress, in_flight)
         }
-        answer::finish(&method, outcome, &epoch.security_headers, event, progress, in_flight)
     }
 
     fn admits_handshake(&self, address: IpAddr) -> bool {
@@ -119,6 +126,11 @@ impl Handle for Gateway {
         let reason = fault.as_str();
         let Some(unsaid) = self.metrics.client_refused(listener, reason, Instant::now().into_std()) else { return };
         tracing::warn!(listener, %client, reason, unsaid, "client_certificate_refused: {}", fault.words());
+    }
+
+    fn is_trusted_proxy(&self, address: IpAddr) -> bool {
+        let epoch = self.epochs.current();
+        epoch.gateway.client_address.as_ref().is_some_and(|proxies| proxies.networks.contain(address))
     }
 
     fn strict_transport_security(&self) -> Option<HeaderValue> {

@@ -77,7 +77,7 @@ pub enum Rejection {
     /// Somebody has asked too often of late.
     #[error(transparent)]
     Rate(#[from] Exceeded),
-    /// The address has too many requests under way.
+    /// The address has too many requests under way, or left too many.
     #[error(transparent)]
     AtOnce(#[from] TooManyAtOnce),
     /// The bodies that are held already leave none.
@@ -151,7 +151,8 @@ impl Rejection {
             Rejection::Body(BodyError::Malformed) => "body_malformed",
             Rejection::Body(BodyError::NoRoom) | Rejection::NoRoom(_) => "no_room",
             Rejection::Rate(exceeded) => rate_code(exceeded.limited),
-            Rejection::AtOnce(_) => "requests_at_once",
+            Rejection::AtOnce(TooManyAtOnce::UnderWay) => "requests_at_once",
+            Rejection::AtOnce(TooManyAtOnce::Abandoned) => "requests_abandoned",
             Rejection::Envelope(error) => envelope_code(*error),
             Rejection::WorkspaceUnknown => "workspace_unknown",
             Rejection::WorkspaceTwice => "workspace_twice",

@@ -40,49 +40,66 @@ impl Spent {
         if spent > most { Err(Overspent) } else { Ok(()) }
     }
 
+    /// Whether the peer has nothing left at `now`.
+    #[must_use]
+    pub fn is_spent(&self, allowance: Allowance, now: Duration) -> bool {
+        let mut next = *self;
+        next.spend(allowance, now).is_err()
+    }
+
     /// The peer did something useful, which gives it so many times back.
     pub fn give_back(&mut self, times: u64) {
         self.thousandths = self.thousandths.saturating_sub(times.saturating_mul(1000));
     }
 }
 
-/// What the peers of all connections have spent of one allowance, by address, in a table that never grows.
+/// What the peers of all connections have spent of an allowance, by address, in a table that never grows.
 ///
 /// Each address has a place in each of two rows, found by keys that nobody else knows. Others may share one of them; only who has overspent in
 /// both is over, so that sharing one with a flood hurts nobody.
 #[derive(Debug)]
 pub struct SpentByAddress {
-    allowance: Allowance,
     rows: [(RandomState, Box<[Mutex<Spent>]>); 2],
 }
 
 /// In each row; a place is 24 bytes.
 const PLACES: usize = 4096;
 
-impl SpentByAddress {
+impl Default for SpentByAddress {
     /// Nobody has spent anything.
-    #[must_use]
-    pub fn new(allowance: Allowance) -> Self {
+    fn default() -> Self {
         let row = || (RandomState::new(), (0..PLACES).map(|_| Mutex::default()).collect());
-        Self { allowance, rows: [row(), row()] }
+        Self { rows: [row(), row()] }
     }
+}
 
-    /// Whoever is at `address` does it once more, at `now`.
+impl SpentByAddress {
+    /// Whoever is at `address`, and has this allowance, does it once more, at `now`.
     ///
     /// # Errors
     ///
     /// [`Overspent`].
-    pub fn spend(&self, address: IpAddr, now: Duration) -> Result<(), Overspent> {
+    pub fn spend(&self, address: IpAddr, allowance: Allowance, now: Duration) -> Result<(), Overspent> {
         let mut result = Err(Overspent);
-        for (keys, places) in &self.rows {
-            let place = usize::try_from(keys.hash_one(address) % PLACES as u64).unwrap_or_default();
-            let Some(place) = places.get(place) else { continue };
+        for place in self.places(address) {
             let mut spent = place.lock().unwrap_or_else(PoisonError::into_inner);
-            if spent.spend(self.allowance, now).is_ok() {
+            if spent.spend(allowance, now).is_ok() {
                 result = Ok(());
             }
         }
         result
+    }
+
+    /// Whether whoever is at `address` has nothing left at `now`.
+    #[must_use]
+    pub fn is_spent(&self, address: IpAddr, allowance: Allowance, now: Duration) -> bool {
+        self.places(address).all(|place| place.lock().unwrap_or_else(PoisonError::into_inner).is_spent(allowance, now))
+    }
+
+    fn places(&self, address: IpAddr) -> impl Iterator<Item = &Mutex<Spent>> {
+        self.rows.iter().filter_map(move |(keys, places)| {
+            places.get(usize::try_from(keys.hash_one(address) % PLACES as u64).unwrap_or_default())
+        })
     }
 }
 
@@ -118,15 +135,19 @@ mod tests {
 
     #[test]
     fn an_address_is_over_by_itself_alone() {
-        let table = SpentByAddress::new(ALLOWANCE);
+        let table = SpentByAddress::default();
         let flood: IpAddr = "192.0.2.1".parse().expect("an address");
-        let spend = |address| table.spend(address, Duration::ZERO);
+        let spend = |address| table.spend(address, ALLOWANCE, Duration::ZERO);
         assert_eq!([spend(flood), spend(flood), spend(flood)], [Ok(()); 3]);
+        assert!(
+            table.is_spent(flood, ALLOWANCE, Duration::ZERO)
+                && !table.is_spent(flood, ALLOWANCE, Duration::from_secs(1))
+        );
         assert_eq!(spend(flood), Err(Overspent));
         // Of some thousand others hardly any shares both its places with the one.
         let others =
             (0..2000_u32).map(|number| IpAddr::from(((0x2001_0db8_u128 << 96) | u128::from(number)).to_be_bytes()));
         assert!(others.filter(|other| spend(*other).is_err()).count() < 20);
-        assert_eq!(table.spend(flood, Duration::from_secs(2)), Ok(()));
+        assert_eq!(table.spend(flood, ALLOWANCE, Duration::from_secs(2)), Ok(()));
     }
 }

@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::body::Body;
 use super::connections::{Connections, Permit, Tally};
 use super::drain::Drain;
-use super::frames::{FrameMeter, HEADER_TABLE_BYTES, RESETS, head_list_bytes_max};
+use super::frames::{FrameMeter, HEADER_TABLE_BYTES, RESETS, RESETS_OF_PROXY, head_list_bytes_max};
 use super::framing::{Fault, StrictReader};
 use super::metered::MeteredWire;
 use super::stalls::until_stalled;
@@ -82,6 +82,7 @@ impl Protocols {
             .timer(TokioTimer::new())
             // The watchdog knows a head from an idle connection, and costs no timer per request.
             .header_read_timeout(None)
+            // Who closes one half has mostly left, and nothing else would tell us so while an answer is made.
             .half_close(false)
             .keep_alive(true)
             // With it hyper buffers answers without limit for a client that does not read.
@@ -122,7 +123,8 @@ impl Protocols {
         A: Answer,
     {
         let turns = Turns::new();
-        let meter = FrameMeter::new(self.limits.head_bytes_max, self.limits.headers_max);
+        let resets = if permit.speaks_for_others() { RESETS_OF_PROXY } else { RESETS };
+        let meter = FrameMeter::new(self.limits.head_bytes_max, self.limits.headers_max).allowing_resets(resets);
         let wire = TokioIo::new(MeteredWire::new(stream, meter, permit));
         let service = Service { answer, turns: Arc::clone(&turns), limits: Arc::clone(&self.limits) };
         let mut connection = Box::new(self.http2(&turns).serve_connection(wire, service));
@@ -170,9 +172,11 @@ impl Protocols {
         let Some((parts, fault)) = parts.and_then(|parts| parts.io.inner().fault().map(|fault| (parts, fault))) else {
             return Box::pin(std::future::ready(()));
         };
+        let is_heard = parts.io.inner().is_heard();
         Tally::count(&self.connections.tally.malformed);
-        // These words must not cut an earlier answer in two.
-        let words = turns.is_quiet().then(|| refuse(fault, parts.service.answer.strict_transport_security()));
+        // These words must not cut an earlier answer in two, nor be a second answer.
+        let words =
+            (turns.is_quiet() && !is_heard).then(|| refuse(fault, parts.service.answer.strict_transport_security()));
         let (mut socket, permit) = parts.io.into_inner().into_parts();
         Box::pin(async move {
             let farewell = async {

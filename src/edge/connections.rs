@@ -72,6 +72,8 @@ pub struct Permit {
     connections: Arc<Connections>,
     /// The address that it counts for. `None`: a balancer's, which has not said whose connection it is.
     address: Option<IpAddr>,
+    /// Whether it is a proxy's, whose clients are others.
+    speaks_for_others: bool,
 }
 
 impl Connections {
@@ -84,7 +86,7 @@ impl Connections {
             per_address: PerAddress::default(),
             per_address_max: limits.connections_per_address_max,
             started: Instant::now(),
-            resets: SpentByAddress::new(RESETS_OF_ADDRESS),
+            resets: SpentByAddress::default(),
             tally: Tally::default(),
         })
     }
@@ -116,7 +118,7 @@ impl Connections {
             self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(ConnectionRefusal::All);
         }
-        Ok(Permit { connections: Arc::clone(self), address: None })
+        Ok(Permit { connections: Arc::clone(self), address: None, speaks_for_others: false })
     }
 }
 
@@ -144,6 +146,17 @@ impl Permit {
         self.address.is_some()
     }
 
+    /// Says that it is a proxy's, whose clients are others and are counted by themselves.
+    pub fn speak_for_others(&mut self) {
+        self.speaks_for_others = true;
+    }
+
+    /// Whether it is.
+    #[must_use]
+    pub fn speaks_for_others(&self) -> bool {
+        self.speaks_for_others
+    }
+
     /// Those among which it is.
     #[must_use]
     pub fn connections(&self) -> &Arc<Connections> {
@@ -159,7 +172,11 @@ impl Permit {
     /// Its address did so too often.
     pub fn spend_reset(&self) -> Result<(), Overspent> {
         match self.address {
-            Some(address) => self.connections.resets.spend(address, self.connections.started.elapsed()),
+            // Its other connections have clients of their own.
+            Some(_) if self.speaks_for_others => Ok(()),
+            Some(address) => {
+                self.connections.resets.spend(address, RESETS_OF_ADDRESS, self.connections.started.elapsed())
+            }
             // A balancer speaks for itself; what its connection may spend is counted there.
             None => Ok(()),
         }

@@ -99,6 +99,9 @@ impl Excess {
 pub const RESETS: Allowance = Allowance { at_once: 300, per_second: 5 };
 /// The same for all connections of one address, behind which there may be an office.
 pub const RESETS_OF_ADDRESS: Allowance = Allowance { at_once: 1_000, per_second: 20 };
+/// The same for a connection of a trusted proxy, on which a hundred browsers leave their pages. What each of its clients leaves is counted for
+/// that client, see [`super::at_once`].
+pub const RESETS_OF_PROXY: Allowance = Allowance { at_once: 30_000, per_second: 500 };
 /// Browsers send one every few seconds, libraries that measure the way one for each answer.
 pub const PINGS: Allowance = Allowance { at_once: 100, per_second: 10 };
 /// Once at the beginning, hardly ever again.
@@ -171,6 +174,7 @@ pub struct FrameMeter {
     /// Whether the header block that comes is one behind a body.
     is_trailers: bool,
     data_bytes: u64,
+    resets_allowed: Allowance,
     resets: Spent,
     pings: Spent,
     settings: Spent,
@@ -210,6 +214,7 @@ impl FrameMeter {
             last_stream: 0,
             is_trailers: false,
             data_bytes: 0,
+            resets_allowed: RESETS,
             resets: Spent::default(),
             pings: Spent::default(),
             settings: Spent::default(),
@@ -217,6 +222,12 @@ impl FrameMeter {
             small_data: Spent::default(),
             idle: Spent::default(),
         }
+    }
+
+    /// The same for a peer that may reset so many streams.
+    #[must_use]
+    pub fn allowing_resets(self, resets_allowed: Allowance) -> Self {
+        Self { resets_allowed, ..self }
     }
 
     /// The last stream that the peer opened.
@@ -270,7 +281,7 @@ impl FrameMeter {
             kind::DATA => self.small_data.spend(SMALL_DATA, now).map_err(|_| Excess::SmallData),
             kind::RST_STREAM => {
                 metered.resets += 1;
-                self.resets.spend(RESETS, now).map_err(|_| Excess::Resets)
+                self.resets.spend(self.resets_allowed, now).map_err(|_| Excess::Resets)
             }
             kind::PING if is_flagged => self.idle.spend(IDLE, now).map_err(|_| Excess::Idle),
             kind::PING => self.pings.spend(PINGS, now).map_err(|_| Excess::Pings),
@@ -324,7 +335,7 @@ impl FrameMeter {
                     // That we want no more of a body whose request is answered is nobody's fault (RFC 9113 §8.1).
                     if self.outgoing_code.bytes == 4 && self.outgoing_code.value != NO_ERROR {
                         metered.resets += 1;
-                        self.resets.spend(RESETS, now).map_err(|_| Excess::Resets)?;
+                        self.resets.spend(self.resets_allowed, now).map_err(|_| Excess::Resets)?;
                     }
                 }
                 Part::Payload(_) => {}

@@ -2,9 +2,12 @@
 //!
 //! hyper mends some of that before anybody sees it: it takes bare line feeds, drops `#fragment`, folds equal lengths into one, and forgets
 //! a length that comes with chunks. Mended requests are what request smuggling is made of, so they are refused here, as bytes (RFC 9112
-//! §2.2, §3, §5, §6.3, §7.1). What passes is a strict subset of what hyper takes, so that both see the same boundaries.
+//! §2.2, §3, §5, §6.3, §7.1). What passes is a strict subset of what hyper takes, so that both see the same boundaries, and so that whatever
+//! is refused is refused by us: hyper's own words would lack our headers, and nobody would count them.
 //!
 //! It knows no socket: it is fed bytes.
+
+use http::Uri;
 
 use super::hygiene::parse_length;
 
@@ -62,6 +65,10 @@ enum State {
 
 /// A chunk's size with its extensions.
 const CHUNK_LINE_BYTES_MAX: usize = 256;
+/// hyper takes no longer name, whatever a head may have.
+const NAME_BYTES_MAX: usize = 65_535;
+/// Nor a longer body: the two numbers above it have a meaning of their own there.
+const BODY_BYTES_MAX: u64 = u64::MAX - 2;
 /// Nobody reads trailers.
 const TRAILER_BYTES_MAX: usize = 4096;
 
@@ -226,7 +233,7 @@ impl StrictReader {
             }
             let (name, value) = read_header(line.ok_or(Fault::LineEnd)?)?;
             if name.eq_ignore_ascii_case(b"content-length") {
-                let value = parse_length(value).ok_or(Fault::Length)?;
+                let value = parse_length(value).filter(|length| *length <= BODY_BYTES_MAX).ok_or(Fault::Length)?;
                 if length.replace(value).is_some() {
                     return Err(Fault::Length);
                 }
@@ -287,7 +294,8 @@ fn read_request_line(line: &[u8]) -> Result<Minor, Fault> {
     let mut words = line.split(|byte| *byte == b' ');
     let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let visible = !target.is_empty() && target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#');
-    if !is_token(method) || !visible {
+    // Whoever reads it next must take it too. That one also says how long it may be.
+    if !is_token(method) || !visible || Uri::try_from(target).is_err() {
         return Err(Fault::RequestLine);
     }
     match (words.next(), words.next()) {
@@ -312,6 +320,9 @@ fn read_header(line: &[u8]) -> Result<(&[u8], &[u8]), Fault> {
     }
     if has_control || !is_token(name) {
         return Err(Fault::HeaderLine);
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(Fault::HeadTooLarge);
     }
     Ok((name, value.trim_ascii()))
 }

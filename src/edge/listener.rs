@@ -155,6 +155,9 @@ async fn shake_hands<H: Handle>(
         Tally::count(&tally.handshakes_limited);
         return None;
     }
+    if edge.handler.is_trusted_proxy(address.ip()) {
+        permit.speak_for_others();
+    }
     let begun = clock::now_seconds();
     let handshake = timeout_at(deadline, tls::shake_hands(&edge.tls, stream));
     let (tls, stream) = tokio::select! {

@@ -117,7 +117,8 @@ impl Resumption {
 
 /// Who answers requests.
 pub trait Handle: Send + Sync + 'static {
-    /// Answers one request. The future is dropped when the client goes away or the drain's deadline passes.
+    /// Answers one request, of which the call takes note. The future is dropped, perhaps before its first step, when the client goes away or
+    /// the drain's deadline passes.
     fn handle(
         self: Arc<Self>,
         peer: Arc<Peer>,
@@ -131,6 +132,11 @@ pub trait Handle: Send + Sync + 'static {
 
     /// Hears that a handshake with `listener` ended because of the client's certificate.
     fn certificate_refused(&self, _listener: &str, _client: IpAddr, _fault: CertificateFault) {}
+
+    /// Whether `address` is a proxy's, whose connections carry the requests of others.
+    fn is_trusted_proxy(&self, _address: IpAddr) -> bool {
+        false
+    }
 
     /// `Strict-Transport-Security` for the few answers that the edge gives itself, to heads that never became a request.
     fn strict_transport_security(&self) -> Option<HeaderValue> {

@@ -20,18 +20,25 @@ pub struct Wire<S> {
     /// A fault behind whole requests, until those are answered.
     held: Option<Fault>,
     fault: Option<Fault>,
+    /// Whether the head of the request that is wrong went on before the fault came.
+    is_heard: bool,
     permit: Permit,
 }
 
 impl<S> Wire<S> {
     /// The wire over `inner`.
     pub fn new(inner: S, reader: StrictReader, turns: Arc<Turns>, permit: Permit) -> Self {
-        Self { inner, reader, turns, held: None, fault: None, permit }
+        Self { inner, reader, turns, held: None, fault: None, is_heard: false, permit }
     }
 
     /// What was wrong with the bytes, where something was.
     pub fn fault(&self) -> Option<Fault> {
         self.fault
+    }
+
+    /// Whether somebody has the head of the request that is wrong: whoever it is answers, and a second answer would be taken for the next one.
+    pub fn is_heard(&self) -> bool {
+        self.is_heard
     }
 
     /// The socket itself, for last words, and its place.
@@ -64,15 +71,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Wire<S> {
         if this.held.is_none() {
             let before = buffer.filled().len();
             ready!(Pin::new(&mut this.inner).poll_read(context, buffer))?;
+            let was_at_head = this.reader.is_at_head();
             let Err((fault, whole)) = this.read_along(buffer.filled().get(before..).unwrap_or_default()) else {
                 return Poll::Ready(Ok(()));
             };
             buffer.set_filled(before + whole);
-            if whole > 0 || this.reader.is_at_head() {
+            this.is_heard = whole == 0 && !was_at_head;
+            if this.is_heard {
+                this.fault = Some(fault);
+            } else {
                 // The requests before it are as good as without it. Their answers come first.
                 this.held = Some(fault);
-            } else {
-                this.fault = Some(fault);
             }
             if whole > 0 {
                 return Poll::Ready(Ok(()));

@@ -24,7 +24,7 @@ pub struct RecordedBody {
     source: Source,
     bytes_out: u64,
     record: Option<(Event, Outcome)>,
-    _keeps: Keeps,
+    keeps: Keeps,
 }
 
 /// What a request holds until its answer has gone.
@@ -41,9 +41,12 @@ const BROKEN_OFF: &str = "upstream_broken_off";
 
 impl RecordedBody {
     /// Ends `event` with `outcome` once the body has gone; with the client gone where it is dropped before.
-    pub fn new(source: Source, event: Event, outcome: Outcome, keeps: Keeps) -> Self {
+    pub fn new(source: Source, event: Event, outcome: Outcome, mut keeps: Keeps) -> Self {
+        if let Some(place) = &mut keeps.place {
+            place.answer_begins();
+        }
         let record = Some((event, outcome));
-        let mut body = Self { source, bytes_out: 0, record, _keeps: keeps };
+        let mut body = Self { source, bytes_out: 0, record, keeps };
         body.finish_at_end();
         body
     }
@@ -56,6 +59,9 @@ impl RecordedBody {
     }
 
     fn finish(&mut self, instead: Option<&'static str>) {
+        if let Some(place) = &mut self.keeps.place {
+            place.answer_ends();
+        }
         if let Some((mut event, outcome)) = self.record.take() {
             event.bytes_out(self.bytes_out);
             event.finish(Outcome { code: instead.unwrap_or(outcome.code), ..outcome });

@@ -96,6 +96,9 @@ pub(super) struct RawLimits {
 /// Some hundred MiB for each kind.
 const RATE_KEYS_MAX: usize = 16_777_216;
 
+/// What reads them next has a bound of its own, not far above, and panics there.
+const HEADERS_MAX: usize = 10_000;
+
 /// More of anything is a slip of the keyboard.
 const COUNT_MAX: u32 = 1_000_000_000;
 
@@ -147,7 +150,7 @@ impl RawLimits {
                 .optional("answer_bytes_per_second_min", |value| value.integer(1..=COUNT_MAX)),
             rate_grace: table.optional("rate_grace", positive_duration),
             head_bytes_max: table.optional("head_bytes_max", size),
-            headers_max: table.optional("headers_max", count),
+            headers_max: table.optional("headers_max", |value| value.integer(1..=HEADERS_MAX)),
             body_bytes_max: table.optional("body_bytes_max", size),
             buffered_bytes_max: table.optional("buffered_bytes_max", size),
             requests_at_once_per_address_max: table.optional("requests_at_once_per_address_max", count),

@@ -82,10 +82,114 @@ async fn coming_back_makes_nobody_innocent() {
     }
     let reached = upstream.received().len();
     assert!(reached <= 1_500, "{reached}, {left} left");
-    // Who resets nothing is served, though a neighbour behind the same address overdid it.
-    let mut client = gateway.http2().await;
-    for _ in 0..5 {
-        assert_eq!(client.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+    // Whoever is elsewhere notices nothing; who shares the address waits some seconds at most.
+    let mut other = elsewhere(&gateway).await;
+    let mut neighbour = gateway.http2().await;
+    assert_eq!(other.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+    served_soon(&mut neighbour).await;
+    for client in [&mut other, &mut neighbour] {
+        for _ in 0..5 {
+            assert_eq!(client.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+        }
+    }
+}
+
+async fn elsewhere(gateway: &TestGateway) -> Client {
+    Client::connect_from([127, 0, 0, 9], gateway.address, &gateway.ca_pem).await
+}
+
+/// Asks until it is no longer told to wait.
+async fn served_soon(client: &mut Client) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while client.post_form(PING_PATH, ping_form("{}")).await.status != 200 {
+        assert!(Instant::now() < deadline, "the places stay taken");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// An upstream that works long on what comes from here, and not on what comes from [`elsewhere`].
+async fn slow_upstream() -> TestUpstream {
+    TestUpstream::answering(|received| {
+        let is_elsewhere = received.header("x-forwarded-for") == Some("127.0.0.9");
+        let delay = if is_elsewhere { Duration::ZERO } else { Duration::from_secs(600) };
+        (delay, http::Response::new("{}".into()))
+    })
+    .await
+}
+
+#[tokio::test]
+async fn who_closes_the_connection_takes_back_no_more_than_who_resets_its_streams() {
+    for last_words in [&[][..], &frame(GOAWAY, 0, 0, &[0; 8])] {
+        let upstream = slow_upstream().await;
+        let gateway = Setup::acme(upstream.address).start();
+        let mut other = elsewhere(&gateway).await;
+        for _ in 0..40 {
+            let mut client = frames(&gateway).await;
+            let hundred: Vec<u8> =
+                (0..100).flat_map(|number| ping(2 * number + 1)).chain(last_words.to_vec()).collect();
+            assert!(client.send(&hundred).await);
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            drop(client);
+            assert_eq!(other.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+        }
+        let reached = upstream.received().len() - 40;
+        assert!((1..=1_500).contains(&reached), "{reached} of 4000");
+    }
+}
+
+#[tokio::test]
+async fn who_leaves_connection_after_connection_is_told_to_wait() {
+    let upstream = slow_upstream().await;
+    let limits = "[limits]\nrequests_at_once_per_address_max = 8\n";
+    let gateway = Setup::acme(upstream.address).gateway(limits).start();
+    let mut left = 0;
+    let refused = loop {
+        let mut client = gateway.http1().await;
+        let request = form_request(PING_PATH, ping_form("{}"));
+        match tokio::time::timeout(Duration::from_millis(100), client.send(request)).await {
+            Ok(answer) => break answer,
+            Err(_) => left += 1,
+        }
+        assert!(left <= 16, "twice the limit");
+        client.leave().await;
+    };
+    assert_eq!(refused.status, 429);
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(refused.header("access-control-allow-origin"), Some("https://app.acme.example"));
+    assert_eq!(upstream.received().len(), left);
+    assert_eq!(elsewhere(&gateway).await.post_form(PING_PATH, ping_form("{}")).await.status, 200);
+    let metrics = gateway.admin_get("/metrics");
+    assert!(metrics.contains(r#"outcome="requests_abandoned""#), "{metrics}");
+}
+
+#[tokio::test]
+async fn what_some_clients_of_a_trusted_proxy_leave_ends_nothing_of_the_others() {
+    let proxies = "[client_address]\ntrusted_proxies = [\"127.0.0.1\"]\nheader = \"x-forwarded-for\"\n";
+    let (_upstream, gateway) = start(|setup| setup.gateway(proxies)).await;
+    let mut proxy = frames(&gateway).await;
+    let ask = |stream: u32| {
+        let client = format!("198.51.{}.{}", stream / 200, stream % 200);
+        let fields = [post(PING_PATH), vec![("x-forwarded-for", &*client)]].concat();
+        let body = form(&[("app_id", "abc12345"), ("user_data", "{}")]);
+        [frame(HEADERS, END_HEADERS, stream, &block(&fields)), frame(DATA, END_STREAM, stream, body.as_bytes())]
+            .concat()
+    };
+    for stream in (0..1_200).map(|number| 2 * number + 1) {
+        assert!(proxy.send(&ask(stream)).await, "{stream}");
+        if stream % 10 == 1 {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        assert!(proxy.send(&frame(RST_STREAM, 0, stream, &CANCEL)).await, "{stream}");
+    }
+    assert!(proxy.send(&ask(2_401)).await);
+    loop {
+        let frame = proxy.next().await.expect("the connection stays");
+        assert_ne!(frame.kind, GOAWAY, "{}", gateway.admin_get("/metrics"));
+        if frame.kind == HEADERS && frame.stream == 2_401 {
+            // `:status: 200`, by its index.
+            assert_eq!(frame.payload[0], 0x88);
+            break;
+        }
     }
 }
 
@@ -270,11 +374,7 @@ async fn who_reads_no_answers_holds_no_more_of_the_upstream_than_its_share() {
     assert_eq!(refused.header("access-control-allow-origin"), Some("https://app.acme.example"));
     // Gone is gone.
     drop(floods);
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while same.post_form(PING_PATH, ping_form("{}")).await.status != 200 {
-        assert!(Instant::now() < deadline, "the places stay taken");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    served_soon(&mut same).await;
 }
 
 #[tokio::test]

@@ -180,6 +180,67 @@ async fn pipelined_requests_are_answered_in_their_order_and_each_once() {
 }
 
 #[tokio::test]
+async fn what_is_no_request_is_refused_in_our_words_and_counted() {
+    let (upstream, gateway) = start(|setup| setup.gateway("[limits]\nhead_bytes_max = \"256KiB\"\n")).await;
+    let long = "a".repeat(70_000);
+    // Every byte that can be seen, in a path and in a query, and targets of other forms.
+    let visible = (b'!'..=b'~').map(char::from);
+    let targets = visible.flat_map(|byte| [format!("{PING}{byte}"), format!("{PING}?a={byte}")]);
+    let others = ["?x", "@", "a:b:c", "://x", "https:", "https:/x", "https:///x", "https://[::1/x", "http://%5b/"];
+    let targets = targets.chain(others.map(str::to_owned)).chain([format!("{PING}?{long}")]);
+    let close = "Connection: close\r\n";
+    let requests = targets.map(|target| request(&format!("POST {target} HTTP/1.1"), close, &ping_form("{}")));
+    let heads = ["Content-Length: 18446744073709551615", "Content-Length: 18446744073709551614", &format!("{long}: x")]
+        .map(|line| format!("POST {PING} HTTP/1.1\r\n{ORIGIN}{close}{line}\r\n\r\n"));
+    let mut asked = 0;
+    for request in requests.chain(heads) {
+        let answer = ask(&gateway, &request).await;
+        let lower = answer.to_ascii_lowercase();
+        assert_eq!(statuses(&answer).len(), 1, "{request:.200} {answer}");
+        for header in ["strict-transport-security: max-age=", "x-content-type-options: nosniff"] {
+            assert!(lower.contains(header), "{request:.200} {answer}");
+        }
+        asked += 1;
+    }
+    // Each has a record or is counted as what never became a request.
+    let metrics = gateway.admin_get("/metrics");
+    let malformed = metrics.lines().find_map(|line| line.strip_prefix("countersign_connections_malformed_total "));
+    let malformed: usize = malformed.and_then(|count| count.parse().ok()).expect("a count");
+    assert!(malformed > 9, "{malformed}");
+    assert_eq!(gateway.records(asked - malformed).len(), asked - malformed);
+    drop(upstream);
+}
+
+#[tokio::test]
+async fn a_body_that_goes_wrong_has_one_answer() {
+    let (upstream, gateway) = start(|setup| setup).await;
+    let body = ping_form("{}");
+    let begun = |path: &str| {
+        let kind = "Content-Type: application/x-www-form-urlencoded";
+        let head = format!("POST {path} HTTP/1.1\r\n{ORIGIN}{kind}\r\nTransfer-Encoding: chunked\r\n\r\n");
+        format!("{head}{:x}\r\n{body}\r\n", body.len())
+    };
+    let long = format!("0\r\nX: {}\r\n\r\n", "a".repeat(5_000));
+    for (path, status) in [(PING, "400"), ("/elsewhere", "404")] {
+        for bad in ["zz\r\n", "0\n\n", &long] {
+            for pause in [Duration::ZERO, Duration::from_millis(200)] {
+                let mut stream = connect(&gateway).await;
+                stream.write_all(begun(path).as_bytes()).await.expect("sent");
+                stream.flush().await.expect("sent");
+                tokio::time::sleep(pause).await;
+                drop(stream.write_all(bad.as_bytes()).await);
+                let answer = read_until(&mut stream, "never said").await;
+                let statuses = statuses(&answer);
+                // Where all of it came at once nobody has looked at the head.
+                let expected = if pause.is_zero() { ["400", status] } else { [status; 2] };
+                assert!(statuses.len() == 1 && expected.contains(&statuses[0]), "{path} {bad:?} {answer}");
+            }
+        }
+    }
+    assert!(upstream.received().is_empty());
+}
+
+#[tokio::test]
 async fn a_request_behind_a_refused_body_is_read_where_it_begins_or_not_at_all() {
     let (upstream, gateway) = start(|setup| setup.gateway("[limits]\nbody_bytes_max = \"1 KiB\"\n")).await;
     let long = "x".repeat(2_000);

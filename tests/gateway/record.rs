@@ -1,8 +1,9 @@
 //! The record, and that no secret, token or value is in it or anywhere else that we write.
 
 use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::support::client::form_request;
+use crate::support::client::{connect_tls, form_request};
 use crate::support::token::{now, user_hash};
 use crate::support::{SECRET, Setup, TestUpstream, Token, ping_form};
 
@@ -96,4 +97,21 @@ async fn a_client_that_leaves_midway_is_recorded_as_gone() {
     );
     client.leave().await;
     assert_eq!(gateway.only_record()["outcome"], "client_gone");
+}
+
+#[tokio::test]
+async fn a_client_that_closes_right_behind_its_request_has_a_record() {
+    let upstream = TestUpstream::start().await;
+    let gateway = Setup::acme(upstream.address).start();
+    for _ in 0..20 {
+        let mut stream = connect_tls(gateway.address, &gateway.ca_pem, "localhost", &[b"http/1.1"]).await.expect("TLS");
+        let session = stream.get_mut().1;
+        let request = b"GET /elsewhere HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        std::io::Write::write_all(&mut session.writer(), request).expect("there is room");
+        session.send_close_notify();
+        stream.flush().await.expect("sent");
+        // Until it closes too.
+        drop(stream.read_to_end(&mut Vec::new()).await);
+    }
+    assert_eq!(gateway.records(20).len(), 20);
 }

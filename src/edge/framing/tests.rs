@@ -54,6 +54,16 @@ fn request_lines_have_three_words() {
         "GET /\tHTTP/1.1",
         "GET /a b HTTP/1.1",
         "GET /#a HTTP/1.1",
+        "GET /<a> HTTP/1.1",
+        "GET /` HTTP/1.1",
+        "GET /?\" HTTP/1.1",
+        "GET ?x HTTP/1.1",
+        "GET @ HTTP/1.1",
+        "GET a:b:c HTTP/1.1",
+        "GET https:///a HTTP/1.1",
+        "GET https://[::1/a HTTP/1.1",
+        "GET http://%5b/ HTTP/1.1",
+        "GET https:/x HTTP/1.1",
         "GET /\u{fc} HTTP/1.1",
         "GET / HTTP/1.2",
         "GET / http/1.1",
@@ -83,6 +93,9 @@ fn the_length_is_said_in_exactly_one_way() {
     check_headers("Content-Length: 0, 0", Err(Fault::Length));
     check_headers("Content-Length: +0", Err(Fault::Length));
     check_headers("Content-Length:", Err(Fault::Length));
+    check_headers("Content-Length: 18446744073709551613", Ok(()));
+    check_headers("Content-Length: 18446744073709551614", Err(Fault::Length));
+    check_headers("Content-Length: 18446744073709551615", Err(Fault::Length));
     check_headers("Content-Length: 0\r\nTransfer-Encoding: chunked", Err(Fault::Length));
     check_headers("Transfer-Encoding: chunked\r\nContent-Length: 0", Err(Fault::Length));
     check_headers("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", Err(Fault::Length));
@@ -111,6 +124,17 @@ fn heads_have_limits() {
     check(&format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(256 - 23)), Ok(()));
     check(&format!("GET / HTTP/1.1\r\na: {}\r\n\r\n", "b".repeat(256 - 22)), Err(Fault::HeadTooLarge));
     check(&format!("GET / HTTP/1.1\r\na: {}", "b".repeat(256)), Err(Fault::HeadTooLarge));
+}
+
+#[test]
+fn no_target_or_name_is_longer_than_the_next_reader_takes() {
+    let read = |target: usize, name: usize| {
+        let head = format!("GET /{} HTTP/1.1\r\n{}: b\r\n\r\n", "a".repeat(target - 1), "a".repeat(name));
+        StrictReader::new(1 << 20, 8).feed(head.as_bytes())
+    };
+    assert_eq!(read(65_534, 65_535), Ok(()));
+    assert_eq!(read(65_535, 1), Err(Fault::RequestLine));
+    assert_eq!(read(1, 65_536), Err(Fault::HeadTooLarge));
 }
 
 #[test]

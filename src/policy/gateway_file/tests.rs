@@ -133,7 +133,7 @@ fn no_limit_is_zero() {
         "[limits]\nbody_bytes_max = 0\nheaders_max = 0\nidle_timeout = \"0s\"\nhttp2_streams_max = 1\n[upstreams.attributes]",
         &[
             "error: gateway.toml:7:18: `limits.body_bytes_max`: expected a size above zero",
-            "error: gateway.toml:8:15: `limits.headers_max`: expected 1 to 1000000000, found 0",
+            "error: gateway.toml:8:15: `limits.headers_max`: expected 1 to 10000, found 0",
             "error: gateway.toml:9:16: `limits.idle_timeout`: expected a duration above zero",
         ],
     );
