@@ -301,7 +301,7 @@ fn folds_to(folded: &str, guarded: &str) -> bool {
 }
 
 /// Case, compatibility forms, invisible characters and white space around a name; Rack also skips brackets in front.
-fn fold(name: &str) -> Cow<'_, str> {
+pub(super) fn fold(name: &str) -> Cow<'_, str> {
     if is_plain(name) {
         return Cow::Borrowed(name);
     }
@@ -316,7 +316,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// A name that folds to its lower case, and has nothing in it at which it could divide.
-fn is_undivided(name: &str) -> bool {
+pub(super) fn is_undivided(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
@@ -325,7 +325,7 @@ fn dashed_byte(byte: u8) -> u8 {
     if matches!(byte, b'.' | b' ' | b'[') { b'_' } else { byte }
 }
 
-fn dashed(name: &str) -> String {
+pub(super) fn dashed(name: &str) -> String {
     name.replace(['.', ' ', '['], "_")
 }
 

@@ -167,6 +167,47 @@ async fn the_subject_is_in_the_path_or_in_the_body_and_is_the_tokens() {
     }
 }
 
+/// Frameworks read a parameter's name up to a bracket, past brackets in front, and lay the query over the body.
+#[tokio::test]
+async fn brackets_and_dots_around_a_name_in_the_query_hide_no_attribute() {
+    let more =
+        "seats = { lock = \"enforce\" }\nis_admin = { lock = \"enforce\" }\n\"company.plan\" = { lock = \"enforce\" }";
+    let mut bench = bench(|setup| setup.with("seats = { lock = \"enforce\" }", more)).await;
+    for query in [
+        "plan=pro",
+        "[plan]=pro",
+        "%5Bplan%5D=pro",
+        "[[plan]]=pro",
+        "]plan=pro",
+        "plan]=pro",
+        "plan[=pro",
+        "plan[]=pro",
+        "plan[x]=pro",
+        "PLAN[]=pro",
+        "+[Plan]=pro",
+        "plan%255B%255D=pro",
+        "plan.x=pro",
+        "x=1;[plan]=pro",
+        "is.admin=1",
+        "is+admin=1",
+        "is[admin=1",
+        "is.admin[]=1",
+        "company[plan]=pro",
+        "[company][plan]=pro",
+        "company[][plan]=pro",
+        "nickname[]=bob",
+    ] {
+        for call in [format!("POST /users?{query}"), format!("{PATCH}?{query}")] {
+            let body = if call.starts_with("POST") { r#"{"nickname":"bob"}"# } else { r#"{"user":{}}"# };
+            assert_eq!(bench.refused(request(&call, "", body), 400).await, "document_in_query", "{call}");
+        }
+    }
+    let kept =
+        "include[]=plan&page[size]=2&filter[plan]=pro&x.y=1&%5Bfields%5D=plan&nickname=bob&nickname]=bob&plans[]=a";
+    let received = bench.passes(request(&format!("POST /users?{kept}"), "", r#"{"nickname":"bob"}"#)).await;
+    assert_eq!(received.target, format!("/users?{kept}"));
+}
+
 #[tokio::test]
 async fn where_users_must_be_proven_nobody_is_called_undefined() {
     let mut bench = bench(|setup| setup.with(r#"require = "never""#, r#"require = "identified""#)).await;
