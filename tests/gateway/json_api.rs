@@ -51,6 +51,12 @@ methods = ["PUT"]
 attributes = ""
 subject = "path:id"
 replaces = true
+
+[[routes]]
+path = "/inner"
+methods = ["POST"]
+attributes = "/attributes"
+subject = "body:/user/id"
 "#;
 
 fn setup(upstream: SocketAddr) -> Setup {
@@ -165,6 +171,34 @@ async fn the_subject_is_in_the_path_or_in_the_body_and_is_the_tokens() {
         let body = format!(r#"{{"user_id":{id},"nickname":"bob"}}"#);
         assert_eq!(bench.refused(request(post, &signed, &body), 400).await, "place_not_text", "{id}");
     }
+}
+
+/// A backend that compares names without case, as those in Go and .NET do, would write what is signed for one user to another.
+#[tokio::test]
+async fn another_spelling_of_the_subject_is_refused_wherever_it_stands() {
+    let mut bench = bench(|setup| setup.with(r#"mode = "enforce""#, "mode = \"enforce\"\nunlisted = \"keep\"")).await;
+    let signed = token("user-42", r#""plan":"pro""#);
+    let inner = r#"{"user":{"id":"user-42","name":"ID"},"attributes":{"id":"ID"}}"#;
+    let received = bench.passes(request("POST /inner", &signed, inner)).await;
+    assert_eq!(text(&received), r#"{"user":{"id":"user-42","name":"ID"},"attributes":{"id":"ID","plan":"pro"}}"#);
+    for body in [
+        r#"{"user":{"id":"user-42","ID":"user-43"},"attributes":{}}"#,
+        r#"{"user":{"Id":"user-43","id":"user-42"},"attributes":{}}"#,
+        r#"{"user":{"ID":"user-43"},"attributes":{}}"#,
+        r#"{"user":{"id":"user-42","id ":"user-43"},"attributes":{}}"#,
+        r#"{"user":{"id":"user-42"},"USER":{"id":"user-43"},"attributes":{}}"#,
+        r#"{"user":{"id":"user-42"},"attributes":{"user_id":"user-42","USER_ID":"user-43"}}"#,
+    ] {
+        assert_eq!(bench.refused(request("POST /inner", &signed, body), 400).await, "disguised_field", "{body}");
+    }
+    for name in ["USER_ID", "User_Id", "user_id ", "user_\u{200b}id", "\u{ff55}ser_id"] {
+        for body in [json!({"user_id": "user-42", name: "user-43"}), json!({name: "user-43"})] {
+            let request = request("POST /users", &signed, &body.to_string());
+            assert_eq!(bench.refused(request, 400).await, "disguised_field", "{body}");
+        }
+    }
+    let received = bench.passes(request("POST /users", &signed, r#"{"user_id":"user-42","user_ids":"a"}"#)).await;
+    assert_eq!(text(&received), r#"{"user_id":"user-42","user_ids":"a","plan":"pro"}"#);
 }
 
 /// Frameworks read a parameter's name up to a bracket, past brackets in front, and lay the query over the body.
