@@ -323,7 +323,7 @@ fn document_pointers(operation: &Operation) -> impl Iterator<Item = &[String]> {
 }
 
 /// Whether a backend may take `name` for `guarded`, although it is spelled otherwise.
-fn is_other_spelling(name: &str, guarded: &str) -> bool {
+pub(super) fn is_other_spelling(name: &str, guarded: &str) -> bool {
     if name == guarded {
         return false;
     }

@@ -143,6 +143,31 @@ fn a_list_of_pairs_sets_each() {
 }
 
 #[test]
+fn what_names_and_what_is_the_value_have_one_spelling() {
+    for text in [
+        r#"{"identifier":"nickname","value":"pro","Identifier":"plan"}"#,
+        r#"{"identifier":"plan","value":"x","Value":"evil"}"#,
+        r#"{"identifier":"plan","VALUE":"evil"}"#,
+        r#"{"identifier":"plan","value ":"evil"}"#,
+        r#"{"identifier":"plan","value[]":"evil"}"#,
+    ] {
+        assert_eq!(writes(&collected(), text, &[]), Err(EnvelopeError::DisguisedField), "{text}");
+    }
+    for text in [
+        r#"[{"name":"nickname","Name":"plan","value":"pro"}]"#,
+        r#"[{"name":"nickname","name ":"plan","value":"pro"}]"#,
+        r#"[{"name":"nickname"},{"name":"nickname","value":"x","Value":"y"}]"#,
+    ] {
+        assert_eq!(writes(&pairs(), text, &[]), Err(EnvelopeError::DisguisedField), "{text}");
+    }
+    check(
+        &pairs(),
+        r#"[{"name":"email","names":1,"values":2}]"#,
+        &["email attribute", "names setting", "values setting"],
+    );
+}
+
+#[test]
 fn a_token_of_our_own_is_known_by_its_pointer() {
     let text = r#"{"cs_token":"x","company":{"cs_token":"y"}}"#;
     let pointer = ["cs_token".to_owned()];
