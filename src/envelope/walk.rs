@@ -288,8 +288,14 @@ fn whole(shape: &Shape) -> Role {
     }
 }
 
-/// The id of a group's object, if all the places that name it agree: a backend that looked into another one would change another object.
+/// The id of a group's object, if all the places that name it agree, and nothing else may be taken for one: a backend that looked there would
+/// change another object.
 fn id_of<'v>(object: &'v Value<'v>, names: &[String]) -> Option<&'v str> {
+    let named = |name: &str| names.iter().any(|other| other == name);
+    let other_spelling = |name: &str| names.iter().any(|other| is_other_spelling(name, other)) && !named(name);
+    if object.as_object().unwrap_or_default().iter().any(|(name, _)| other_spelling(name)) {
+        return None;
+    }
     let mut present = names.iter().filter_map(|name| object.member(name));
     let id = present.next()?.as_id()?;
     present.all(|other| other.as_id() == Some(id)).then_some(id)

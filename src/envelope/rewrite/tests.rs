@@ -139,6 +139,12 @@ fn an_object_is_found_by_its_id() {
         claims,
         Ok(r#"{"companies":[{"company_id":"a","plan":"pro"},{"company_id":"b"}]}"#),
     );
+    // To a backend that compares without case this one is `b`.
+    check_signed(
+        r#"{"companies":[{"company_id":"a","Company_ID":"b","plan":"x"}]}"#,
+        claims,
+        Ok(r#"{"companies":[{"company_id":"a","Company_ID":"b"}]}"#),
+    );
 }
 
 #[test]

@@ -96,6 +96,8 @@ fn an_id_that_is_spelled_twice_and_differs_is_none() {
         r#"{"company":{"company_id":{},"id":"b"}}"#,
         &["company.company_id attribute@-", "company.id attribute@-"],
     );
+    check(&user_data(), r#"{"company":{"id":"a","ID":"b"}}"#, &["company.id attribute@-", "company.ID attribute@-"]);
+    check(&user_data(), r#"{"company":{"id":"a","ids":"b"}}"#, &["company.id attribute@a", "company.ids attribute@a"]);
 }
 
 #[test]
