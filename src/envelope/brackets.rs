@@ -121,7 +121,7 @@ impl<'a> Brackets<'a> {
     }
 }
 
-fn is_index(segment: &str) -> bool {
+pub(super) fn is_index(segment: &str) -> bool {
     segment.bytes().all(|byte| byte.is_ascii_digit())
 }
 

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::EnvelopeError;
 use super::form::Pair;
 use crate::decision::{Folding, Value};
-use crate::profile::{Accepts, DocumentAt, Operation, Place, Profile, Shape};
+use crate::profile::{Accepts, DocumentAt, Operation, Place, Pointer, Profile, Shape};
 
 /// What a guarded name is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ struct Guarded {
 /// The guarded names of one operation, ready before any request comes.
 pub struct Guard {
     names: Vec<Guarded>,
+    /// The ways into a JSON body to each document, token, identity and workspace.
+    ways: Vec<Vec<String>>,
 }
 
 /// What a form field is.
@@ -67,7 +69,7 @@ impl Guard {
     /// Gathers the names that `profile` gives a meaning in `operation`.
     #[must_use]
     pub fn new(profile: &Profile, operation: &Operation) -> Self {
-        let mut guard = Self { names: Vec::new() };
+        let mut guard = Self { names: Vec::new(), ways: Vec::new() };
         for document in &operation.documents {
             match &document.at {
                 DocumentAt::Field(name) => guard.add(name, Kind::Document),
@@ -105,15 +107,34 @@ impl Guard {
             match place {
                 Place::Field(name) => guard.add(name, Kind::Field),
                 Place::Query(name) => guard.add(name, Kind::Query),
-                Place::Document(pointer) | Place::Body(pointer) => {
-                    if let Some(name) = pointer.names().first() {
-                        guard.add(name, Kind::Body);
-                    }
+                Place::Document(pointer) => {
+                    guard.add_first(pointer);
+                    document_pointers(operation)
+                        .for_each(|document| guard.add_way([document, pointer.names()].concat()));
+                }
+                Place::Body(pointer) => {
+                    guard.add_first(pointer);
+                    guard.add_way(pointer.names().to_vec());
                 }
                 Place::Header(_) | Place::Bearer(_) | Place::Cookie(_) | Place::Path(_) => {}
             }
         }
+        for pointer in document_pointers(operation) {
+            guard.add_way(pointer.to_vec());
+        }
         guard
+    }
+
+    fn add_first(&mut self, pointer: &Pointer) {
+        if let Some(name) = pointer.names().first() {
+            self.add(name, Kind::Body);
+        }
+    }
+
+    fn add_way(&mut self, way: Vec<String>) {
+        if !way.is_empty() && !self.ways.contains(&way) {
+            self.ways.push(way);
+        }
     }
 
     fn add(&mut self, name: &str, kind: Kind) {
@@ -247,13 +268,10 @@ impl Guard {
         }
     }
 
-    /// Looks at the members of a JSON body along the way to what is guarded: `Contact` beside, or instead of, `contact` is neither document
+    /// Looks at the members of a JSON body along the ways to what is guarded: `Contact` beside, or instead of, `contact` is neither document
     /// nor nothing.
     pub(super) fn admit_body(&self, body: &Value<'_>, operation: &Operation) -> Result<(), EnvelopeError> {
-        let root_is_document = operation.documents.iter().any(|document| match &document.at {
-            DocumentAt::Body(pointer) => pointer.names().is_empty(),
-            DocumentAt::Field(_) | DocumentAt::Fields(_) => false,
-        });
+        let root_is_document = document_pointers(operation).any(<[_]>::is_empty);
         for (name, _) in body.as_object().unwrap_or_default() {
             if overrides_method(name) {
                 return Err(EnvelopeError::MethodOverride);
@@ -269,17 +287,22 @@ impl Guard {
                 return Err(EnvelopeError::DisguisedField);
             }
         }
-        for document in &operation.documents {
-            if let DocumentAt::Body(pointer) = &document.at {
-                let mut at = body;
-                for step in pointer.names() {
-                    let disguised = |name: &str| name != step && folds_to(&fold(name), &dashed(&fold(step)));
-                    if at.as_object().unwrap_or_default().iter().any(|(name, _)| disguised(name)) {
-                        return Err(EnvelopeError::DisguisedField);
-                    }
-                    let Some(below) = at.member(step) else { break };
-                    at = below;
+        // At every step, since `ID` beside `id` is another user to a backend that compares without case. Also within a document: its
+        // members are judged as attributes, and an open one would go on.
+        for way in &self.ways {
+            let mut at = body;
+            for (depth, step) in way.iter().enumerate() {
+                let is_named = |name: &str| {
+                    self.ways.iter().any(|other| {
+                        other.get(..depth) == way.get(..depth) && other.get(depth).is_some_and(|step| step == name)
+                    })
+                };
+                let disguised = |name: &str| is_other_spelling(name, step) && !is_named(name);
+                if at.as_object().unwrap_or_default().iter().any(|(name, _)| disguised(name)) {
+                    return Err(EnvelopeError::DisguisedField);
                 }
+                let Some(below) = at.member(step) else { break };
+                at = below;
             }
         }
         Ok(())
@@ -289,6 +312,25 @@ impl Guard {
         let folded = fold(name);
         self.names.iter().any(|guarded| kinds.contains(&guarded.kind) && folds_to(&folded, &guarded.folded))
     }
+}
+
+/// Where in a JSON body the documents are.
+fn document_pointers(operation: &Operation) -> impl Iterator<Item = &[String]> {
+    operation.documents.iter().filter_map(|document| match &document.at {
+        DocumentAt::Body(pointer) => Some(pointer.names()),
+        DocumentAt::Field(_) | DocumentAt::Fields(_) => None,
+    })
+}
+
+/// Whether a backend may take `name` for `guarded`, although it is spelled otherwise.
+pub(super) fn is_other_spelling(name: &str, guarded: &str) -> bool {
+    if name == guarded {
+        return false;
+    }
+    if is_undivided(name) && is_undivided(guarded) {
+        return name.eq_ignore_ascii_case(guarded);
+    }
+    folds_to(&fold(name), &dashed(&fold(guarded)))
 }
 
 /// Whether a folded name is, or begins with and then divides at, a guarded one.
@@ -301,7 +343,7 @@ fn folds_to(folded: &str, guarded: &str) -> bool {
 }
 
 /// Case, compatibility forms, invisible characters and white space around a name; Rack also skips brackets in front.
-fn fold(name: &str) -> Cow<'_, str> {
+pub(super) fn fold(name: &str) -> Cow<'_, str> {
     if is_plain(name) {
         return Cow::Borrowed(name);
     }
@@ -316,7 +358,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// A name that folds to its lower case, and has nothing in it at which it could divide.
-fn is_undivided(name: &str) -> bool {
+pub(super) fn is_undivided(name: &str) -> bool {
     name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }
 
@@ -325,7 +367,7 @@ fn dashed_byte(byte: u8) -> u8 {
     if matches!(byte, b'.' | b' ' | b'[') { b'_' } else { byte }
 }
 
-fn dashed(name: &str) -> String {
+pub(super) fn dashed(name: &str) -> String {
     name.replace(['.', ' ', '['], "_")
 }
 

@@ -14,6 +14,7 @@ use self::form_parts::open_form;
 pub(super) use self::form_parts::{attribute_of, field_of};
 use self::json_body::open_json;
 use self::query::Query;
+pub(super) use self::query::readings;
 use super::EnvelopeError;
 use super::form::{self, Pair};
 use super::guard::Guard;

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::open::Decoded;
+use super::open::{Decoded, readings};
 use crate::decision::{Change, Role, Spelling, Update, Value, Write};
 use crate::profile::{Document, DocumentAt, Operation, Profile};
 
@@ -26,6 +26,14 @@ impl Envelope<'_> {
     #[must_use]
     pub fn query_update(&self) -> Update<'_> {
         let writes = self.query.iter().map(|(name, value)| plain_write(Cow::Borrowed(*name), value, Role::Setting));
+        Update { writes: writes.collect(), groups: Vec::new() }
+    }
+
+    /// The same parameters by the other names that frameworks read out of theirs, to be judged in the same way.
+    #[must_use]
+    pub fn query_readings(&self) -> Update<'_> {
+        let read = self.query.iter().flat_map(|(name, value)| readings(name, value));
+        let writes = read.map(|(name, value)| plain_write(Cow::Owned(name), value, Role::Setting));
         Update { writes: writes.collect(), groups: Vec::new() }
     }
 

@@ -215,7 +215,7 @@ fn same_prefix(judged: &str, seen: &str) -> bool {
 }
 
 /// The name without the segments that only say where an attribute is kept.
-fn plain_name(full: &str, folding: &Folding) -> String {
+pub(super) fn plain_name(full: &str, folding: &Folding) -> String {
     let (path, member) = full.rsplit_once('.').unwrap_or(("", full));
     let is_container = |segment: &str| folding.containers.iter().any(|container| container == segment);
     let segments = path.split('.').filter(|segment| !segment.is_empty() && !is_container(segment));

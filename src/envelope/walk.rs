@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use super::EnvelopeError;
+use super::guard::is_other_spelling;
 use crate::decision::{Change, Group, GroupIndex, Role, Spelling, Update, Value, Write};
 use crate::profile::{Collected, Members, Nested, Pairs, Rest, Shape};
 
@@ -219,12 +220,12 @@ impl<'v> Walk<'v> {
             .iter()
             .find_map(|(spelled, prefix)| Some((prefix.as_str(), identifier.strip_prefix(spelled.as_str())?)));
         let (prefix, name) = by_prefix.unwrap_or(("", identifier));
-        Ok(self.bound(prefix, name, &shape.identifier, &shape.value, answer))
+        self.bound(prefix, name, &shape.identifier, &shape.value, answer)
     }
 
     fn pair(&mut self, shape: &'v Pairs, pair: &'v Value<'v>) -> Result<Node<'v>, EnvelopeError> {
         let name = pair.member(&shape.name).and_then(Value::as_text).ok_or(EnvelopeError::NameNotText)?;
-        Ok(self.bound(&shape.prefix, name, &shape.name, &shape.value, pair))
+        self.bound(&shape.prefix, name, &shape.name, &shape.value, pair)
     }
 
     /// An object whose member `named_by` names an attribute and whose member `value` is its value; its other members are settings.
@@ -235,15 +236,20 @@ impl<'v> Walk<'v> {
         named_by: &'v str,
         value: &'v str,
         object: &'v Value<'v>,
-    ) -> Node<'v> {
+    ) -> Result<Node<'v>, EnvelopeError> {
+        let members = object.as_object().unwrap_or_default();
+        // To a backend that compares without case, `Value` is the value, and whichever of the two comes last.
+        if members.iter().any(|(name, _)| is_other_spelling(name, named_by) || is_other_spelling(name, value)) {
+            return Err(EnvelopeError::DisguisedField);
+        }
         let set = Change::Set(object.member(value).unwrap_or(ABSENT));
         let write = self.push(plain_write(prefix, name, set, Role::Attribute));
-        let entries = object.as_object().unwrap_or_default().iter().map(|(name, member)| {
+        let entries = members.iter().map(|(name, member)| {
             let of_write = name == named_by || name == value;
             (&**name, if of_write { Node::Kept(member) } else { self.setting(name, member) })
         });
         let entries = entries.collect();
-        Node::Bound { write, value, entries }
+        Ok(Node::Bound { write, value, entries })
     }
 
     fn name(&mut self, prefix: &'v str, item: &'v Value<'v>) -> Result<Node<'v>, EnvelopeError> {
@@ -282,8 +288,14 @@ fn whole(shape: &Shape) -> Role {
     }
 }
 
-/// The id of a group's object, if all the places that name it agree: a backend that looked into another one would change another object.
+/// The id of a group's object, if all the places that name it agree, and nothing else may be taken for one: a backend that looked there would
+/// change another object.
 fn id_of<'v>(object: &'v Value<'v>, names: &[String]) -> Option<&'v str> {
+    let named = |name: &str| names.iter().any(|other| other == name);
+    let other_spelling = |name: &str| names.iter().any(|other| is_other_spelling(name, other)) && !named(name);
+    if object.as_object().unwrap_or_default().iter().any(|(name, _)| other_spelling(name)) {
+        return None;
+    }
     let mut present = names.iter().filter_map(|name| object.member(name));
     let id = present.next()?.as_id()?;
     present.all(|other| other.as_id() == Some(id)).then_some(id)

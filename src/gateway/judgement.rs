@@ -198,9 +198,11 @@ impl<'j> Judgement<'j> {
         {
             return Err(Rejection::NothingLeft);
         }
-        // A query goes on as it came, and Rails and PHP merge it into the body.
-        let query = envelope.query_update();
-        if !query.writes.is_empty() {
+        // A query goes on as it came, and Rails and PHP merge it into the body. What leaks is told and refused before it is read otherwise.
+        for query in [envelope.query_update(), envelope.query_readings()] {
+            if query.writes.is_empty() {
+                continue;
+            }
             let judged = judge(&workspace.catalogue, circumstances, secrets, signed.as_ref(), &query);
             // What the token holds was told above.
             let leaks = judged.leaks().iter().filter(|leaked| !matches!(leaked.place, LeakPlace::Claim(_)));

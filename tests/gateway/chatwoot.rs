@@ -382,6 +382,8 @@ async fn a_form_of_a_bot_is_believed_of_a_lead_alone() {
         r#"["plan"]"#,
         r#"[{"value":"pro"}]"#,
         r#"[{"name":["plan"],"value":"pro"}]"#,
+        r#"[{"name":"nickname","Name":"plan","value":"pro"}]"#,
+        r#"[{"name":"nickname","value":"bob","VALUE":"pro"}]"#,
     ] {
         widget.refused(call, &format!(r#"{{"message":{{"submitted_values":{broken}}}}}"#), 400).await;
     }

@@ -51,6 +51,12 @@ methods = ["PUT"]
 attributes = ""
 subject = "path:id"
 replaces = true
+
+[[routes]]
+path = "/inner"
+methods = ["POST"]
+attributes = "/attributes"
+subject = "body:/user/id"
 "#;
 
 fn setup(upstream: SocketAddr) -> Setup {
@@ -165,6 +171,75 @@ async fn the_subject_is_in_the_path_or_in_the_body_and_is_the_tokens() {
         let body = format!(r#"{{"user_id":{id},"nickname":"bob"}}"#);
         assert_eq!(bench.refused(request(post, &signed, &body), 400).await, "place_not_text", "{id}");
     }
+}
+
+/// A backend that compares names without case, as those in Go and .NET do, would write what is signed for one user to another.
+#[tokio::test]
+async fn another_spelling_of_the_subject_is_refused_wherever_it_stands() {
+    let mut bench = bench(|setup| setup.with(r#"mode = "enforce""#, "mode = \"enforce\"\nunlisted = \"keep\"")).await;
+    let signed = token("user-42", r#""plan":"pro""#);
+    let inner = r#"{"user":{"id":"user-42","name":"ID"},"attributes":{"id":"ID"}}"#;
+    let received = bench.passes(request("POST /inner", &signed, inner)).await;
+    assert_eq!(text(&received), r#"{"user":{"id":"user-42","name":"ID"},"attributes":{"id":"ID","plan":"pro"}}"#);
+    for body in [
+        r#"{"user":{"id":"user-42","ID":"user-43"},"attributes":{}}"#,
+        r#"{"user":{"Id":"user-43","id":"user-42"},"attributes":{}}"#,
+        r#"{"user":{"ID":"user-43"},"attributes":{}}"#,
+        r#"{"user":{"id":"user-42","id ":"user-43"},"attributes":{}}"#,
+        r#"{"user":{"id":"user-42"},"USER":{"id":"user-43"},"attributes":{}}"#,
+        r#"{"user":{"id":"user-42"},"attributes":{"user_id":"user-42","USER_ID":"user-43"}}"#,
+    ] {
+        assert_eq!(bench.refused(request("POST /inner", &signed, body), 400).await, "disguised_field", "{body}");
+    }
+    for name in ["USER_ID", "User_Id", "user_id ", "user_\u{200b}id", "\u{ff55}ser_id"] {
+        for body in [json!({"user_id": "user-42", name: "user-43"}), json!({name: "user-43"})] {
+            let request = request("POST /users", &signed, &body.to_string());
+            assert_eq!(bench.refused(request, 400).await, "disguised_field", "{body}");
+        }
+    }
+    let received = bench.passes(request("POST /users", &signed, r#"{"user_id":"user-42","user_ids":"a"}"#)).await;
+    assert_eq!(text(&received), r#"{"user_id":"user-42","user_ids":"a","plan":"pro"}"#);
+}
+
+/// Frameworks read a parameter's name up to a bracket, past brackets in front, and lay the query over the body.
+#[tokio::test]
+async fn brackets_and_dots_around_a_name_in_the_query_hide_no_attribute() {
+    let more =
+        "seats = { lock = \"enforce\" }\nis_admin = { lock = \"enforce\" }\n\"company.plan\" = { lock = \"enforce\" }";
+    let mut bench = bench(|setup| setup.with("seats = { lock = \"enforce\" }", more)).await;
+    for query in [
+        "plan=pro",
+        "[plan]=pro",
+        "%5Bplan%5D=pro",
+        "[[plan]]=pro",
+        "]plan=pro",
+        "plan]=pro",
+        "plan[=pro",
+        "plan[]=pro",
+        "plan[x]=pro",
+        "PLAN[]=pro",
+        "+[Plan]=pro",
+        "plan%255B%255D=pro",
+        "plan.x=pro",
+        "x=1;[plan]=pro",
+        "is.admin=1",
+        "is+admin=1",
+        "is[admin=1",
+        "is.admin[]=1",
+        "company[plan]=pro",
+        "[company][plan]=pro",
+        "company[][plan]=pro",
+        "nickname[]=bob",
+    ] {
+        for call in [format!("POST /users?{query}"), format!("{PATCH}?{query}")] {
+            let body = if call.starts_with("POST") { r#"{"nickname":"bob"}"# } else { r#"{"user":{}}"# };
+            assert_eq!(bench.refused(request(&call, "", body), 400).await, "document_in_query", "{call}");
+        }
+    }
+    let kept =
+        "include[]=plan&page[size]=2&filter[plan]=pro&x.y=1&%5Bfields%5D=plan&nickname=bob&nickname]=bob&plans[]=a";
+    let received = bench.passes(request(&format!("POST /users?{kept}"), "", r#"{"nickname":"bob"}"#)).await;
+    assert_eq!(received.target, format!("/users?{kept}"));
 }
 
 #[tokio::test]

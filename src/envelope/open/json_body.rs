@@ -55,7 +55,7 @@ fn descend<'v, 'a>(value: &'v Value<'a>, pointer: &Pointer) -> Result<Option<&'v
 #[cfg(test)]
 mod tests {
     use super::super::super::JsonError;
-    use super::super::super::fixtures::{body, check, json_operation, operation, root_operation, shapes};
+    use super::super::super::fixtures::{body, check, json_operation, operation, place, root_operation, shapes};
     use super::*;
     use crate::profile::Body;
 
@@ -78,6 +78,25 @@ mod tests {
             check(&json_operation(), "", body, Err(EnvelopeError::DisguisedField));
         }
         check(&root_operation(), "", r#"{"website_token":"x"}"#, Err(EnvelopeError::DisguisedField));
+        check(&root_operation(), "", r#"{"user_id":1,"User":2,"Company":{}}"#, Ok(3));
+        for body in [
+            r#"{"user_id":1,"USER_ID":2}"#,
+            r#"{"User_Id":2}"#,
+            r#"{"intercom_user_jwt":"x","Intercom_User_JWT":"y"}"#,
+            r#"{"user_id ":2}"#,
+        ] {
+            check(&root_operation(), "", body, Err(EnvelopeError::DisguisedField));
+            let in_contact = format!(r#"{{"contact":{body}}}"#);
+            check(&json_operation(), "", &in_contact, Err(EnvelopeError::DisguisedField));
+        }
+        let beside = Operation {
+            subject: vec![place("body:/user/id"), place("body:/user/uid"), place("body:/user/UID")],
+            ..json_operation()
+        };
+        check(&beside, "", r#"{"user":{"id":1,"uid":1,"UID":1,"ids":2},"contact":{"ID":3}}"#, Ok(1));
+        for body in [r#"{"user":{"id":1,"ID":2}}"#, r#"{"user":{"Id":2}}"#, r#"{"user":{"Uid":2}}"#, r#"{"User":{}}"#] {
+            check(&beside, "", body, Err(EnvelopeError::DisguisedField));
+        }
         check(&root_operation(), "", "{}x", Err(JsonError::TrailingBytes.into()));
         let overlapping = operation(Body::Json, vec![body("", shapes::user_data()), body("/a", shapes::user_data())]);
         check(&overlapping, "", r#"{"a":{}}"#, Err(EnvelopeError::DocumentTwice));

@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use super::super::EnvelopeError;
+use super::super::brackets::is_index;
 use super::super::form::{self, Pair};
-use super::super::guard::Guard;
+use super::super::guard::{Guard, dashed, fold, is_undivided};
 use crate::decision::Value;
 use crate::policy::Limits;
 use crate::profile::Operation;
@@ -52,6 +53,47 @@ impl<'r> Query<'r> {
     }
 }
 
+/// The other names that frameworks read out of a parameter's, each with what they find there. `[role]` and `role]` are `role` to Rack before
+/// version 3, and the first of them to `qs`; `role[x]` is an object in it to all, and `is.admin` is `is_admin` to PHP.
+pub(in crate::envelope) fn readings<'s>(name: &str, text: &'s Value<'s>) -> Vec<(String, &'s Value<'s>)> {
+    if is_undivided(name) {
+        return Vec::new();
+    }
+    let folded = fold(name);
+    let (first, rest) = folded.split_at(folded.find(DIVIDERS).unwrap_or(folded.len()));
+    let path = || folded.split(DIVIDERS).filter(|segment| !is_index(segment));
+    let in_php = match folded.split_once('[') {
+        Some((before, after)) if after.contains(']') => before,
+        Some(_) | None => &folded,
+    };
+    let mut readings = vec![(first.to_owned(), below(rest, text))];
+    if path().nth(1).is_some() {
+        readings.push((path().collect::<Vec<_>>().join("."), text));
+    }
+    let dashed = dashed(in_php);
+    if dashed != first {
+        readings.push((dashed, below(folded.get(in_php.len()..).unwrap_or_default(), text)));
+    }
+    readings
+}
+
+/// Where some framework ends a segment of a name, also one that it decodes twice.
+const DIVIDERS: [char; 4] = ['[', ']', '.', '%'];
+
+/// What a parameter is whose name goes on so behind its first segment.
+fn below<'s>(rest: &str, text: &'s Value<'s>) -> &'s Value<'s> {
+    let rest = rest.trim_start_matches(']');
+    match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((segment, _)) if is_index(segment) => A_LIST,
+        Some(_) => AN_OBJECT,
+        None if rest.is_empty() => text,
+        None => AN_OBJECT,
+    }
+}
+
+const A_LIST: &Value<'static> = &Value::List(Vec::new());
+const AN_OBJECT: &Value<'static> = &Value::Object(Vec::new());
+
 #[cfg(test)]
 mod tests {
     use super::super::super::fixtures::{check, json_operation, ping, root_operation};
@@ -89,5 +131,38 @@ mod tests {
             check(&root_operation(), query, "{}", Err(EnvelopeError::QueryDocument));
         }
         check(&root_operation(), "website_token=x&locale=en", "{}", Ok(0));
+    }
+
+    #[test]
+    fn a_name_is_read_as_each_framework_reads_it() {
+        let read = |name: &str| {
+            let text = Value::Text("x".into());
+            let shown = |value: &Value<'_>| match value {
+                Value::List(_) => "a list".to_owned(),
+                Value::Object(_) => "an object".to_owned(),
+                Value::Text(text) => text.to_string(),
+                Value::Null | Value::Bool(_) | Value::Number(_) => "something else".to_owned(),
+            };
+            readings(name, &text).iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect::<Vec<_>>()
+        };
+        for name in ["role", "Role", "is_admin", "x-y", ""] {
+            assert!(read(name).is_empty(), "{name}");
+        }
+        for name in ["[role]", "role]", "[[role]]", "]role", " [role]", "[ROLE]"] {
+            assert_eq!(read(name).first().map(String::as_str), Some("role: x"), "{name}");
+        }
+        for name in ["role[]", "role[0]", "[role][]"] {
+            assert_eq!(read(name).first().map(String::as_str), Some("role: a list"), "{name}");
+        }
+        for name in ["role[x]", "role[", "role.x", "role%5B%5D", "[role][x]"] {
+            assert_eq!(read(name).first().map(String::as_str), Some("role: an object"), "{name}");
+        }
+        for name in ["company[plan]", "company.plan", "company[][plan]", "company[0][plan]", "[company][plan]"] {
+            assert!(read(name).contains(&"company.plan: x".to_owned()), "{name}");
+        }
+        for name in ["is.admin", "is admin", "is[admin"] {
+            assert!(read(name).contains(&"is_admin: x".to_owned()), "{name}");
+        }
+        assert!(read("is.admin[]").contains(&"is_admin: a list".to_owned()));
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::super::opened::{Envelope, Parsed, Spelled};
+use super::super::read_back::plain_name;
 use super::super::walked::Walked;
 use super::RewriteError;
 use super::kept::{DocumentOut, Out};
@@ -42,7 +43,12 @@ impl Walked<'_> {
             .map(|document| DocumentOut { document, spelled: Spelled::Json, out: Out::empty(&document.shape) })
             .collect();
         outs.extend(absent);
-        let mut pending: Vec<&Addition<'_>> = additions.iter().collect();
+        // Two claims may be one member: `tier` and `custom_attributes.tier`. The first counts, as where a token says one name twice; for the
+        // other there is no place in any object, so that no backend has two values to choose from.
+        let folding = &self.envelope.profile.folding;
+        let mut named = HashSet::new();
+        let (mut pending, again): (Vec<&Addition<'_>>, Vec<_>) =
+            additions.iter().partition(|addition| named.insert(plain_name(&addition.name, folding)));
         for welcome in [Welcome::ByName, Welcome::Any, Welcome::Dotted] {
             let mut elsewhere = Vec::new();
             if welcome == Welcome::Dotted {
@@ -50,11 +56,12 @@ impl Walked<'_> {
             }
             for out in outs.iter_mut() {
                 if let (Shape::Members(members), Out::Object(entries)) = (&*out.document.shape, &mut out.out) {
-                    add(members, entries, &mut pending, welcome, &self.envelope.profile.folding)?;
+                    add(members, entries, &mut pending, welcome, folding)?;
                 }
             }
             pending.extend(elsewhere);
         }
+        pending.extend(again);
         let mut index = 0;
         outs.retain(|out| {
             index += 1;
@@ -102,8 +109,8 @@ fn add<'v>(
         None => true,
     });
     if !accepted.is_empty() {
-        let present: HashSet<&str> = entries.iter().map(|(name, _)| *name).collect();
-        if accepted.iter().any(|(name, _)| present.contains(name)) {
+        let mut present: HashSet<&str> = entries.iter().map(|(name, _)| *name).collect();
+        if accepted.iter().any(|(name, _)| !present.insert(name)) {
             return Err(RewriteError::AdditionTwice);
         }
         entries.extend(accepted.into_iter().map(|(name, value)| (name, Out::Value(value))));

@@ -139,6 +139,12 @@ fn an_object_is_found_by_its_id() {
         claims,
         Ok(r#"{"companies":[{"company_id":"a","plan":"pro"},{"company_id":"b"}]}"#),
     );
+    // To a backend that compares without case this one is `b`.
+    check_signed(
+        r#"{"companies":[{"company_id":"a","Company_ID":"b","plan":"x"}]}"#,
+        claims,
+        Ok(r#"{"companies":[{"company_id":"a","Company_ID":"b"}]}"#),
+    );
 }
 
 #[test]
@@ -154,6 +160,33 @@ fn additions_find_the_object_that_accepts_them() {
     let elsewhere = operation(Body::Form, vec![field("form_params", shapes::collected())]);
     let answer = "form_params[identifier]=nickname&form_params[value]=x";
     assert_eq!(rewritten(&elsewhere, &locks(), answer, Some(r#"{"plan":"pro"}"#)), Err(RewriteError::NoPlace));
+}
+
+/// `tier` and `custom_attributes.tier` are one attribute: whichever the token says first.
+#[test]
+fn of_two_claims_that_are_one_member_the_first_is_added() {
+    let root = operation(Body::Json, vec![body("", shapes::user_data())]);
+    let catalogue = locks();
+    let written = |claims: &str| {
+        with(&root, "", br#"{"x":1}"#, |envelope| {
+            let claims = json::read(claims.as_bytes(), &Limits::default()).expect("JSON");
+            let shape = shapes::user_data();
+            let signed = Signed::vouched(super::super::claims(&shape, &[], &claims));
+            let walked = walked(envelope);
+            let mut judged = judge(&catalogue, CIRCUMSTANCES, &NoSecrets, Some(&signed), walked.update());
+            let placeless = walked.placeless(&judged).expect("additions");
+            judged.forgo(&placeless);
+            let rewritten = walked.rewrite(&judged, ReadBack::On).expect("what was judged");
+            (String::from_utf8(rewritten.into_body().to_vec()).expect("UTF-8"), placeless)
+        })
+    };
+    let check = |claims: &str, left: &str, without: &[&str]| {
+        let without = without.iter().map(ToString::to_string).collect();
+        assert_eq!(written(claims), Ok((left.to_owned(), without)), "{claims}");
+    };
+    check(r#"{"tier":1,"custom_attributes.tier":2}"#, r#"{"x":1,"tier":1}"#, &["custom_attributes.tier"]);
+    check(r#"{"custom_attributes.tier":2,"tier":1}"#, r#"{"x":1,"tier":2}"#, &["tier"]);
+    check(r#"{"tier":1,".tier":2,"size":3}"#, r#"{"x":1,"tier":1,"size":3}"#, &[".tier"]);
 }
 
 #[test]

@@ -96,6 +96,8 @@ fn an_id_that_is_spelled_twice_and_differs_is_none() {
         r#"{"company":{"company_id":{},"id":"b"}}"#,
         &["company.company_id attribute@-", "company.id attribute@-"],
     );
+    check(&user_data(), r#"{"company":{"id":"a","ID":"b"}}"#, &["company.id attribute@-", "company.ID attribute@-"]);
+    check(&user_data(), r#"{"company":{"id":"a","ids":"b"}}"#, &["company.id attribute@a", "company.ids attribute@a"]);
 }
 
 #[test]
@@ -140,6 +142,31 @@ fn a_list_of_pairs_sets_each() {
     assert_eq!(writes(&pairs(), r#"[{"value":"x"}]"#, &[]), Err(EnvelopeError::NameNotText));
     assert_eq!(writes(&pairs(), "[1]", &[]), Err(EnvelopeError::NameNotText));
     assert_eq!(writes(&pairs(), "{}", &[]), Err(EnvelopeError::NotAList));
+}
+
+#[test]
+fn what_names_and_what_is_the_value_have_one_spelling() {
+    for text in [
+        r#"{"identifier":"nickname","value":"pro","Identifier":"plan"}"#,
+        r#"{"identifier":"plan","value":"x","Value":"evil"}"#,
+        r#"{"identifier":"plan","VALUE":"evil"}"#,
+        r#"{"identifier":"plan","value ":"evil"}"#,
+        r#"{"identifier":"plan","value[]":"evil"}"#,
+    ] {
+        assert_eq!(writes(&collected(), text, &[]), Err(EnvelopeError::DisguisedField), "{text}");
+    }
+    for text in [
+        r#"[{"name":"nickname","Name":"plan","value":"pro"}]"#,
+        r#"[{"name":"nickname","name ":"plan","value":"pro"}]"#,
+        r#"[{"name":"nickname"},{"name":"nickname","value":"x","Value":"y"}]"#,
+    ] {
+        assert_eq!(writes(&pairs(), text, &[]), Err(EnvelopeError::DisguisedField), "{text}");
+    }
+    check(
+        &pairs(),
+        r#"[{"name":"email","names":1,"values":2}]"#,
+        &["email attribute", "names setting", "values setting"],
+    );
 }
 
 #[test]
