@@ -73,7 +73,7 @@ pub use profile_file::parse_profile;
 pub use rates::{Penalty, RATE_COUNT_MAX, Rate, Rates, WorkspaceRates};
 pub use reader::Keyword;
 pub use schemas::schemas;
-pub use set::{PolicyFiles, PolicySet, parse};
+pub use set::{PolicyFiles, PolicySet, parse, parse_gateway};
 pub use source::{FileLine, Source};
 pub use tls_floor::TlsGrade;
 pub use trusted_domains::{Origin, OriginError, TrustedDomain, TrustedDomainError, TrustedDomains};

@@ -24,6 +24,7 @@ pub(super) struct Seen<'s> {
     pub(super) readiness: Readiness,
     pub(super) epoch: Option<&'s EpochFacts>,
     pub(super) reload: Option<&'s ReloadFacts>,
+    pub(super) workspaces_gone: &'s [String],
     pub(super) certificates: &'s [CertificateReading],
     pub(super) grades: &'s [GradeReading],
     pub(super) domains: &'s [DomainReading],
@@ -137,6 +138,9 @@ fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateRe
         let mistakes = counted(reload.findings as u64, "mistake");
         raise("reload_failed", format!("the last reload failed with {mistakes}: the policies of before stay in force"));
     }
+    if !seen.workspaces_gone.is_empty() {
+        raise("workspace_gone", gone(seen.workspaces_gone));
+    }
     for certificate in seen.certificates {
         let days = certificate.days_left(UnixSeconds::of(seen.now));
         if days < 0 {
@@ -194,6 +198,17 @@ fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateRe
         raise("state_unwritten", format!("{things} of the state found no room on the way to the disk"));
     }
     alarms
+}
+
+/// Of more the others are counted.
+const GONE_NAMED_MAX: usize = 12;
+
+fn gone(workspaces: &[String]) -> String {
+    let named: Vec<String> = workspaces.iter().take(GONE_NAMED_MAX).map(|name| format!("`{name}`")).collect();
+    let untold = workspaces.len() - named.len();
+    let more = if untold > 0 { format!(", and {untold} more") } else { String::new() };
+    let count = counted(workspaces.len() as u64, "workspace");
+    format!("the last change of the policies took {count} away: {}{more}", named.join(", "))
 }
 
 /// `None`: it is trusted by now.
@@ -306,6 +321,13 @@ mod tests {
         let line = Some("trusted_domains = [..., \"https://new.acme.example\"]");
         check("", "https://new.acme.example", Some((true, acme, line)));
         check("", "https://evil.test", Some((false, None, None)));
+    }
+
+    #[test]
+    fn of_many_workspaces_that_are_gone_the_first_are_named() {
+        let names: Vec<String> = (0..14).map(|number| format!("w{number}")).collect();
+        assert_eq!(gone(&names[..1]), "the last change of the policies took 1 workspace away: `w0`");
+        assert!(gone(&names).ends_with("took 14 workspaces away: `w0`, `w1`, `w2`, `w3`, `w4`, `w5`, `w6`, `w7`, `w8`, `w9`, `w10`, `w11`, and 2 more"));
     }
 
     #[test]
