@@ -27,6 +27,7 @@ mod lints;
 mod listener_tls;
 mod listener_tls_file;
 mod networks;
+mod owners;
 mod pace;
 mod profile_file;
 mod proxy_protocol_file;

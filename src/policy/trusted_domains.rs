@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use url::{Host, Url};
 
+use super::owners::{Giver, giver};
+
 /// A web origin in its one spelling: scheme, host, port (RFC 6454 §4).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
@@ -188,8 +190,8 @@ impl TryFrom<&str> for TrustedDomain {
         if subdomains && !is_name {
             return Err(TrustedDomainError::Wildcard);
         }
-        // One label has everybody below it: `https://*.com`.
-        if subdomains && !origin.host().contains('.') && origin.host() != "localhost" {
+        // Everybody is below it: `https://*.com`, `https://*.co.uk`.
+        if subdomains && giver(origin.host()) == Some(Giver::Registry) && origin.host() != "localhost" {
             return Err(TrustedDomainError::PublicSuffix(origin.host().to_owned()));
         }
         Ok(Self { origin, subdomains })
@@ -228,6 +230,12 @@ impl TrustedDomain {
         let has_form = self.origin.is_plain() && !self.origin.host().starts_with('[');
         let below = self.subdomains.then(|| self.to_string());
         below.into_iter().chain([self.origin.to_string()]).filter(move |_| has_form)
+    }
+
+    /// The hoster of other people's pages below whom it trusts everybody, as with `https://*.github.io`.
+    pub(super) fn hoster(&self) -> Option<&str> {
+        let host = self.origin.host();
+        (self.subdomains && giver(host) == Some(Giver::Hoster)).then_some(host)
     }
 
     pub(super) fn origin(&self) -> &Origin {
@@ -332,6 +340,8 @@ mod tests {
         refused("https://a*.example.com", TrustedDomainError::Wildcard);
         refused("https://a.*.example.com", TrustedDomainError::Wildcard);
         refused("https://*.com", TrustedDomainError::PublicSuffix("com".into()));
+        refused("https://*.co.uk", TrustedDomainError::PublicSuffix("co.uk".into()));
+        refused("https://*.xn--55qx5d.cn", TrustedDomainError::PublicSuffix("xn--55qx5d.cn".into()));
         refused("https://*.127.0.0.1", TrustedDomainError::Wildcard);
         refused("https://app.example.com/path", TrustedDomainError::Path);
         refused("https://app.example.com@evil.test", TrustedDomainError::Path);
