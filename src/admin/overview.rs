@@ -4,17 +4,15 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use super::fairness::fairly;
 use super::state::{EpochFacts, Readiness, ReloadFacts, WorkspaceFacts, rfc3339};
 use crate::audit::Numbers;
 use crate::clock::UnixSeconds;
 use crate::observe::{
-    CertificateReading, ConnectionsReading, DomainReading, Failing, GradeReading, KeySetReading, Metrics, OrderReading,
-    RefusedOrigin, ReloadResult, StateReading, UpstreamReading,
+    CertificateReading, ConnectionsReading, DomainReading, Failing, GradeReading, KeySetReading, Metrics,
+    ORIGINS_SHOWN, OrderReading, RefusedOrigin, ReloadResult, StateReading, UpstreamReading,
 };
 use crate::policy::{Origin, TrustedDomain};
-
-/// Refused origins that are told.
-pub(super) const ORIGINS_TOLD_MAX: usize = 20;
 
 /// A certificate that ends sooner needs a look, in days.
 const CERTIFICATE_DAYS_MIN: i64 = 14;
@@ -113,14 +111,7 @@ impl Overview {
             connections_refused,
             state_entries: state.as_ref().map(|state| state.entries),
             revocations: state.as_ref().map(|state| state.revocations),
-            refused_origins: seen
-                .metrics
-                .refused_origins()
-                .report()
-                .into_iter()
-                .filter_map(|refused| origin_status(refused, facts))
-                .take(ORIGINS_TOLD_MAX)
-                .collect(),
+            refused_origins: refused_origins(seen.metrics, facts),
         }
     }
 }
@@ -209,6 +200,19 @@ fn gone(workspaces: &[String]) -> String {
     let more = if untold > 0 { format!(", and {untold} more") } else { String::new() };
     let count = counted(workspaces.len() as u64, "workspace");
     format!("the last change of the policies took {count} away: {}{more}", named.join(", "))
+}
+
+/// All that are kept.
+fn refused_origins(metrics: &Metrics, facts: &[WorkspaceFacts]) -> Vec<OriginStatus> {
+    let refused = metrics.refused_origins().report().into_iter();
+    let told = refused.filter_map(|refused| {
+        let domain = refused.origin.owned_domain().to_owned();
+        Some((domain, origin_status(refused, facts)?))
+    });
+    let told = fairly(told.collect(), ORIGINS_SHOWN, |(domain, status)| {
+        status.kin.then(|| (status.workspace.clone(), domain.clone()))
+    });
+    told.into_iter().map(|(_, status)| status).collect()
 }
 
 /// `None`: it is trusted by now.

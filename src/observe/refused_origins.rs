@@ -15,6 +15,9 @@ pub const ORIGINS_MAX: usize = 512;
 /// Origins of one workspace, and of those requests of which no workspace is known.
 pub const ORIGINS_PER_WORKSPACE_MAX: usize = 64;
 
+/// Origins that `countersign status` shows; it says how many more there are.
+pub const ORIGINS_SHOWN: usize = 20;
+
 /// One refused origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedOrigin {
