@@ -113,6 +113,13 @@ fn trusted_domains_say_why_they_are_refused() {
         &["error: a.toml:6:20: `trusted_domains[0]`: `co.uk` is a public suffix: anybody can get a name below it, \
            found `https://*.co.uk`"],
     );
+    for two in ["https://app.acme.example,b.acme.example", "https://app.acme.example;b.acme.example"] {
+        let expected = format!(
+            "error: a.toml:6:20: `trusted_domains[0]`: the host is no name: expected one origin each, such as \
+             `https://app.example.com`, found `{two}`"
+        );
+        check(domain, two, &[&expected]);
+    }
     // It may be the operator's own.
     check(
         domain,
