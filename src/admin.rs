@@ -3,6 +3,7 @@
 //! It owns what an operator may ask of the running process, and the loopback listener that answers. It must not know how a request is
 //! served: whoever loads policies and drains tells it so.
 
+mod fairness;
 mod listener;
 mod orders;
 mod overview;

@@ -10,6 +10,7 @@ mod lookup;
 mod named_files;
 mod rehearsal;
 mod secrets;
+mod slips;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -145,6 +146,12 @@ fn load(
 ) -> Result<(Attempted, Result<Epoch, BuildError>), LoadError> {
     let files = PolicyDirectory::read(directory)?;
     let (set, findings) = crate::policy::parse(files.policy_files());
+    // Also where nothing comes of the files: a slip may be why.
+    let mut slips = Findings::default();
+    files.slips(set.as_ref(), &mut slips);
+    for slip in slips.iter() {
+        tracing::warn!(%slip, "policy_slip");
+    }
     let set = set.ok_or(LoadError::Policy(findings))?;
     let named = NamedFiles::of(&set);
     // Before anything is loaded from them: a file that is replaced in between is loaded as the new one and known as the old one, so it is

@@ -26,7 +26,7 @@ pub use outside::{DomainReading, GradeReading};
 pub use readings::{
     AuditReading, CertificateReading, ConnectionsReading, KeySetReading, RateReading, RoomReading, StateReading,
 };
-pub use refused_origins::{ORIGINS_MAX, ORIGINS_PER_WORKSPACE_MAX, RefusedOrigin, RefusedOrigins};
+pub use refused_origins::{ORIGINS_MAX, ORIGINS_PER_WORKSPACE_MAX, ORIGINS_SHOWN, RefusedOrigin, RefusedOrigins};
 pub use shared_tokens::{ADDRESSES_MAX, ALONE_SECONDS, TOKENS_WATCHED_MAX, WATCHED_SECONDS_MAX};
 pub use tls_readings::{AuthorityReading, HandshakeReading, ListReading, StapleReading, TicketReading, TlsReading};
 pub use upstream_health::{Failing, UpstreamHealth, UpstreamReading};

@@ -4,17 +4,15 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
+use super::fairness::fairly;
 use super::state::{EpochFacts, Readiness, ReloadFacts, WorkspaceFacts, rfc3339};
 use crate::audit::Numbers;
 use crate::clock::UnixSeconds;
 use crate::observe::{
     AuthorityReading, CertificateReading, ConnectionsReading, DomainReading, Failing, GradeReading, KeySetReading,
-    ListReading, Metrics, OrderReading, RefusedOrigin, ReloadResult, StateReading, UpstreamReading,
+    ListReading, Metrics, ORIGINS_SHOWN, OrderReading, RefusedOrigin, ReloadResult, StateReading, UpstreamReading,
 };
 use crate::policy::{Origin, TrustedDomain};
-
-/// Refused origins that are told.
-pub(super) const ORIGINS_TOLD_MAX: usize = 20;
 
 /// A certificate that ends sooner needs a look, in days.
 const CERTIFICATE_DAYS_MIN: i64 = 14;
@@ -24,6 +22,7 @@ pub(super) struct Seen<'s> {
     pub(super) readiness: Readiness,
     pub(super) epoch: Option<&'s EpochFacts>,
     pub(super) reload: Option<&'s ReloadFacts>,
+    pub(super) workspaces_gone: &'s [String],
     pub(super) certificates: &'s [CertificateReading],
     pub(super) grades: &'s [GradeReading],
     pub(super) domains: &'s [DomainReading],
@@ -112,14 +111,7 @@ impl Overview {
             connections_refused,
             state_entries: state.as_ref().map(|state| state.entries),
             revocations: state.as_ref().map(|state| state.revocations),
-            refused_origins: seen
-                .metrics
-                .refused_origins()
-                .report()
-                .into_iter()
-                .filter_map(|refused| origin_status(refused, facts))
-                .take(ORIGINS_TOLD_MAX)
-                .collect(),
+            refused_origins: refused_origins(seen.metrics, facts),
         }
     }
 }
@@ -136,6 +128,9 @@ fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateRe
     if let Some(reload) = seen.reload.filter(|reload| reload.result == ReloadResult::Failed) {
         let mistakes = counted(reload.findings as u64, "mistake");
         raise("reload_failed", format!("the last reload failed with {mistakes}: the policies of before stay in force"));
+    }
+    if !seen.workspaces_gone.is_empty() {
+        raise("workspace_gone", gone(seen.workspaces_gone));
     }
     for certificate in seen.certificates {
         let days = certificate.days_left(UnixSeconds::of(seen.now));
@@ -208,6 +203,30 @@ fn alarms(seen: &Seen<'_>, upstreams: &[UpstreamReading], state: Option<&StateRe
         raise("state_unwritten", format!("{things} of the state found no room on the way to the disk"));
     }
     alarms
+}
+
+/// Of more the others are counted.
+const GONE_NAMED_MAX: usize = 12;
+
+fn gone(workspaces: &[String]) -> String {
+    let named: Vec<String> = workspaces.iter().take(GONE_NAMED_MAX).map(|name| format!("`{name}`")).collect();
+    let untold = workspaces.len() - named.len();
+    let more = if untold > 0 { format!(", and {untold} more") } else { String::new() };
+    let count = counted(workspaces.len() as u64, "workspace");
+    format!("the last change of the policies took {count} away: {}{more}", named.join(", "))
+}
+
+/// All that are kept.
+fn refused_origins(metrics: &Metrics, facts: &[WorkspaceFacts]) -> Vec<OriginStatus> {
+    let refused = metrics.refused_origins().report().into_iter();
+    let told = refused.filter_map(|refused| {
+        let domain = refused.origin.owned_domain().to_owned();
+        Some((domain, origin_status(refused, facts)?))
+    });
+    let told = fairly(told.collect(), ORIGINS_SHOWN, |(domain, status)| {
+        status.kin.then(|| (status.workspace.clone(), domain.clone()))
+    });
+    told.into_iter().map(|(_, status)| status).collect()
 }
 
 /// `None`: it is trusted by now.
@@ -320,6 +339,13 @@ mod tests {
         let line = Some("trusted_domains = [..., \"https://new.acme.example\"]");
         check("", "https://new.acme.example", Some((true, acme, line)));
         check("", "https://evil.test", Some((false, None, None)));
+    }
+
+    #[test]
+    fn of_many_workspaces_that_are_gone_the_first_are_named() {
+        let names: Vec<String> = (0..14).map(|number| format!("w{number}")).collect();
+        assert_eq!(gone(&names[..1]), "the last change of the policies took 1 workspace away: `w0`");
+        assert!(gone(&names).ends_with("took 14 workspaces away: `w0`, `w1`, `w2`, `w3`, `w4`, `w5`, `w6`, `w7`, `w8`, `w9`, `w10`, `w11`, and 2 more"));
     }
 
     #[test]

@@ -90,6 +90,7 @@ pub struct AdminState {
     grades: ArcSwap<Vec<GradeReading>>,
     domains: ArcSwap<Vec<DomainReading>>,
     reload: ArcSwapOption<ReloadFacts>,
+    workspaces_gone: ArcSwap<Vec<String>>,
     draining: AtomicBool,
     awaits_certificate: AtomicBool,
 }
@@ -114,6 +115,7 @@ impl AdminState {
             grades: ArcSwap::default(),
             domains: ArcSwap::default(),
             reload: ArcSwapOption::empty(),
+            workspaces_gone: ArcSwap::default(),
             draining: AtomicBool::new(false),
             awaits_certificate: AtomicBool::new(false),
         })
@@ -152,6 +154,11 @@ impl AdminState {
     pub fn reloaded(&self, facts: ReloadFacts) {
         self.metrics.reloaded(facts.result);
         self.reload.store(Some(Arc::new(facts)));
+    }
+
+    /// The workspaces that the last change of the policies took away: all of them.
+    pub fn workspaces_gone(&self, workspaces: Vec<String>) {
+        self.workspaces_gone.store(Arc::new(workspaces));
     }
 
     /// The process finishes what it has and takes nothing new.
@@ -203,6 +210,7 @@ impl AdminState {
             readiness: self.readiness(),
             epoch: epoch.as_deref(),
             reload: self.reload.load().as_deref(),
+            workspaces_gone: &self.workspaces_gone.load(),
             certificates: &self.certificates.load(),
             grades: &self.grades.load(),
             domains: &self.domains.load(),

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use crate::epoch::{LoadError, PolicyDirectory, SecretError, fetch_secret};
-use crate::policy::{AdminListener, Gateway, PolicyFiles, parse};
+use crate::policy::{AdminListener, Gateway, parse_gateway};
 
 /// From the connection to the end of the answer.
 const ANSWER_SECONDS_MAX: u64 = 10;
@@ -79,14 +79,8 @@ pub struct AdminClient {
 /// `gateway.toml` of a directory; a mistake in a workspace keeps nobody from asking the process that runs.
 pub fn gateway(policies: &Path) -> Result<Gateway, LoadError> {
     let files = PolicyDirectory::read(policies)?;
-    let alone = PolicyFiles {
-        profiles: Vec::new(),
-        workspaces: Vec::new(),
-        addresses: Vec::new(),
-        ..files.policy_files().clone()
-    };
-    let (set, findings) = parse(&alone);
-    set.map(|set| set.gateway).ok_or(LoadError::Policy(findings))
+    let (gateway, findings) = parse_gateway(files.policy_files());
+    gateway.ok_or(LoadError::Policy(findings))
 }
 
 impl AdminClient {

@@ -31,6 +31,7 @@ pub fn run(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let files = PolicyDirectory::read(&arguments.path)?;
     let (set, mut findings) = parse(files.policy_files());
     super::test::read_cases(&files, &mut findings)?;
+    files.slips(set.as_ref(), &mut findings);
     let set = set.filter(|_| !findings.has_errors());
     if arguments.json {
         anstream::println!("{}", serde_json::to_string_pretty(&findings)?);

@@ -201,6 +201,9 @@ mod tests {
         check(&["https://b.example"], &[], Err(OriginRefusal::Untrusted));
         check(&["http://b.example"], &[&a, &b], Err(OriginRefusal::Untrusted));
         check(&["https://evil-b.example"], &[&a, &b], Err(OriginRefusal::Untrusted));
+        // No name that there can be, also below a wildcard.
+        check(&["https://..a.example"], &[&a, &b], Err(OriginRefusal::Malformed));
+        check(&["https://a,b.a.example"], &[&a, &b], Err(OriginRefusal::Malformed));
         check(&["https://B.example"], &[&a, &b], Err(OriginRefusal::Malformed));
     }
 

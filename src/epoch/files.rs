@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
 
+use super::slips;
 use crate::edge::regular_file;
-use crate::policy::{PolicyFiles, Source};
+use crate::policy::{Findings, PolicyFiles, PolicySet, Source};
 
 /// Why the directory cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +80,11 @@ impl PolicyDirectory {
         read_folder(&self.files.base.join("workspaces"), is_cases)
     }
 
+    /// Warns of what lies there like a policy and is read by nobody. `set`: what the texts mean, where they mean something.
+    pub fn slips(&self, set: Option<&PolicySet>, findings: &mut Findings) {
+        slips::find(&self.files.base, set, findings);
+    }
+
     /// What names this set of texts: the beginning of a SHA-256 over names and contents, in hex.
     #[must_use]
     pub fn digest(&self) -> &str {
@@ -111,11 +117,11 @@ fn digest_of<'s>(sources: impl Iterator<Item = &'s Source>) -> String {
 const POLICY: &str = ".toml";
 const CASES: &str = ".cases.toml";
 
-fn is_policy(name: &str) -> bool {
+pub(super) fn is_policy(name: &str) -> bool {
     name.ends_with(POLICY) && !is_cases(name)
 }
 
-fn is_cases(name: &str) -> bool {
+pub(super) fn is_cases(name: &str) -> bool {
     name.ends_with(CASES)
 }
 

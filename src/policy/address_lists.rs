@@ -67,11 +67,11 @@ impl RawAddressList {
         let Self { title, source, verified, networks } = self;
         let (_title, networks) = (title?, networks?);
         if networks.value.is_empty() {
-            findings.warning(file, networks.span, "`networks`: an empty list lets in nobody");
+            findings.warning(file, networks.span.clone(), "`networks`: an empty list lets in nobody");
         }
-        for network in networks.value.iter().filter(|network| network.value.is_everybody()) {
+        if networks.value.iter().map(|network| network.value).collect::<Networks>().are_everybody() {
             findings
-                .warning(file, network.span.clone(), "`networks`: this lets in everybody")
+                .warning(file, networks.span.clone(), "`networks`: this lets in everybody")
                 .help("leave the list out of the workspace instead");
         }
         Some(AddressList {
@@ -191,7 +191,13 @@ mod tests {
         check(
             "title = \"ours\"\nnetworks = [\"0.0.0.0/0\"]",
             &[
-                "warning: ours.toml:2:13: `networks`: this lets in everybody (leave the list out of the workspace instead)",
+                "warning: ours.toml:2:12: `networks`: this lets in everybody (leave the list out of the workspace instead)",
+            ],
+        );
+        check(
+            "title = \"ours\"\nnetworks = [\"0.0.0.0/1\", \"128.0.0.0/1\"]",
+            &[
+                "warning: ours.toml:2:12: `networks`: this lets in everybody (leave the list out of the workspace instead)",
             ],
         );
     }

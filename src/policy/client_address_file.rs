@@ -60,7 +60,7 @@ pub(super) fn believed_networks(value: &Value<'_>) -> Option<Placed<Vec<Placed<N
         return None;
     }
     let networks = networks(value)?;
-    if networks.value.iter().any(|network| network.value.is_everybody()) {
+    if networks.value.iter().map(|network| network.value).collect::<Networks>().are_everybody() {
         value.error("everybody could claim any address: name the proxies alone");
         return None;
     }
@@ -99,6 +99,13 @@ mod tests {
                  proxies alone",
                 "error: gateway.toml:10:10: `client_address.header`: expected `x-forwarded-for` or `forwarded`, found \
                  `x-forwarded` (did you mean `forwarded`?)",
+            ],
+        );
+        check(
+            "trusted_proxies = [\"0.0.0.0/1\", \"128.0.0.0/1\"]\nheader = \"forwarded\"",
+            &[
+                "error: gateway.toml:9:19: `client_address.trusted_proxies`: everybody could claim any address: name the \
+                 proxies alone",
             ],
         );
         check(

@@ -1,31 +1,24 @@
 //! Kin of the trusted domains: origins that belong to the same owner by their looks. For words to operators; nothing is trusted for it.
 
+use super::owners::owned_domain;
 use super::trusted_domains::{Origin, TrustedDomains};
 
-/// Second labels below which a registry of a country gives names to everybody, as in `acme.co.uk`.
-const REGISTRY_LABELS: [&str; 10] = ["ac", "co", "com", "edu", "go", "gov", "ne", "net", "or", "org"];
-
 impl TrustedDomains {
-    /// Whether the origin's host has the same domain as one of the entries.
+    /// Whether the origin's host belongs to the owner of one of the entries.
     #[must_use]
     pub fn have_kin(&self, origin: &Origin) -> bool {
         self.entries().iter().any(|entry| {
-            let domain = owned_domain(entry.origin().host());
-            let below = origin.host().strip_suffix(domain);
-            below.is_some_and(|below| below.is_empty() || below.ends_with('.'))
+            // Names below a public suffix are given to whoever asks: `evil.github.io` is no kin of `acme.github.io`.
+            owned_domain(entry.origin().host()) == origin.owned_domain()
         })
     }
 }
 
-/// The last two labels of a host, or three below a registry's; an address whole.
-fn owned_domain(host: &str) -> &str {
-    let is_address = host.starts_with('[') || host.rsplit('.').next().is_some_and(|last| last.parse::<u8>().is_ok());
-    let mut labels = host.rsplit('.');
-    let (top, second) = (labels.next().unwrap_or_default(), labels.next().unwrap_or_default());
-    let kept = if top.len() == 2 && REGISTRY_LABELS.contains(&second) { 3 } else { 2 };
-    match host.rmatch_indices('.').nth(kept - 1) {
-        Some((dot, _)) if !is_address => host.get(dot + 1..).unwrap_or(host),
-        Some(_) | None => host,
+impl Origin {
+    /// What of its host one owner holds: `acme.example` of `https://new.acme.example`.
+    #[must_use]
+    pub fn owned_domain(&self) -> &str {
+        owned_domain(self.host())
     }
 }
 
@@ -50,6 +43,13 @@ mod tests {
         check("https://app.acme.example", "https://app.acme.example.evil.test", false);
         check("https://acme.co.uk", "https://evil.co.uk", false);
         check("https://app.acme.co.uk", "https://new.acme.co.uk", true);
+        check("https://acme.github.io", "https://evil.github.io", false);
+        check("https://acme.github.io", "https://new.acme.github.io", true);
+        check("https://acme.github.io", "https://github.io", false);
+        check("https://acme.vercel.app", "https://evil-login.vercel.app", false);
+        check("https://shop.acme.in.ua", "https://evil.in.ua", false);
+        check("https://shop.acme.in.ua", "https://new.acme.in.ua", true);
+        check("https://*.github.io", "http://evil.github.io", false);
         check("https://app.acme.de", "https://new.acme.de", true);
         check("http://localhost:3000", "http://localhost:4000", true);
         check("https://192.0.2.1", "https://198.51.2.1", false);

@@ -31,6 +31,16 @@ pub(super) fn lint(
             .warning(source, landmarks.trusted_domains.clone(), "`trusted_domains`: an empty list trusts nobody")
             .help("every request that brings an `Origin` is refused");
     }
+    for entry in workspace.trusted_domains.entries() {
+        if let Some(hoster) = entry.hoster() {
+            let (entry, hoster) = (quoted(&entry.to_string()), quoted(hoster));
+            let message =
+                format!("`trusted_domains`: {entry} trusts everybody: whoever asks {hoster} gets a name below it");
+            findings
+                .warning(source, landmarks.trusted_domains.clone(), message)
+                .help("name your own hosts there, one by one");
+        }
+    }
     match workspace.missing_origin {
         Admission::Refuse => {}
         Admission::Allow => {

@@ -37,14 +37,6 @@ impl TryFrom<&str> for Network {
     }
 }
 
-impl Network {
-    /// Whether it is every address there is of its kind.
-    #[must_use]
-    pub fn is_everybody(self) -> bool {
-        self.0.prefix_len() == 0
-    }
-}
-
 fn canonical(network: IpNet) -> IpNet {
     match network {
         IpNet::V4(_) => network,
@@ -93,11 +85,38 @@ impl Networks {
         }
     }
 
+    /// Whether together they are every address from which somebody can come over the internet, by IPv4 or by IPv6, in however many pieces.
+    #[must_use]
+    pub fn are_everybody(&self) -> bool {
+        let v4 = self.v4.iter().map(|(first, last)| (first.to_bits().into(), last.to_bits().into()));
+        let v6 = self.v6.iter().map(|(first, last)| (first.to_bits(), last.to_bits()));
+        cover(v4, UNICAST_V4.0.to_bits().into(), UNICAST_V4.1.to_bits().into())
+            || cover(v6, UNICAST_V6.0.to_bits(), UNICAST_V6.1.to_bits())
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.v4.is_empty() && self.v6.is_empty()
     }
+}
+
+/// Below are addresses of no sender, above those of groups (RFC 1112 §4).
+const UNICAST_V4: (Ipv4Addr, Ipv4Addr) = (Ipv4Addr::new(1, 0, 0, 0), Ipv4Addr::new(223, 255, 255, 255));
+
+/// `2000::/3`, of which all that is routed is a part (RFC 4291 §2.5.4).
+const UNICAST_V6: (Ipv6Addr, Ipv6Addr) =
+    (Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 0), Ipv6Addr::from_bits(0x3fff_ffff_ffff_ffff_ffff_ffff_ffff_ffff));
+
+/// Whether ranges, ascending and apart, have everything from `first` to `last`.
+fn cover(ranges: impl Iterator<Item = (u128, u128)>, first: u128, last: u128) -> bool {
+    let missing = ranges.fold(
+        first,
+        |missing, (from, to)| {
+            if (from..=to).contains(&missing) { to.saturating_add(1) } else { missing }
+        },
+    );
+    missing > last
 }
 
 fn is_within<A: Ord>(ranges: &[(A, A)], address: &A) -> bool {
@@ -134,6 +153,31 @@ mod tests {
         );
         check(&[], &[], &["127.0.0.1", "::1"]);
         check(&["0.0.0.0/0"], &["127.0.0.1", "::ffff:1.2.3.4"], &["::1"]);
+    }
+
+    #[test]
+    fn everybody_in_pieces_is_everybody() {
+        for texts in [
+            &["0.0.0.0/0"][..],
+            &["0.0.0.0/1", "128.0.0.0/1"],
+            &["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/3"],
+            &["::ffff:0.0.0.0/97", "10.0.0.0/8", "128.0.0.0/1"],
+            &["::/0"],
+            &["8000::/1", "::/1"],
+            &["2000::/4", "3000::/4", "10.0.0.0/8"],
+        ] {
+            assert!(networks(texts).are_everybody(), "{texts:?}");
+        }
+        for texts in [
+            &[][..],
+            &["10.0.0.0/8", "2001:db8::/32"],
+            &["0.0.0.0/1"],
+            &["0.0.0.0/1", "128.0.0.0/2", "192.0.0.0/4", "208.0.0.0/5"],
+            &["0.0.0.0/1", "8000::/1"],
+            &["2000::/4", "3000::/5"],
+        ] {
+            assert!(!networks(texts).are_everybody(), "{texts:?}");
+        }
     }
 
     #[test]

@@ -35,10 +35,28 @@ pub struct PolicySet {
     pub workspaces: Vec<Workspace>,
 }
 
-/// Reads a whole set. There is a set exactly where no finding is an error; the findings come file by file, top to bottom.
+/// Reads a whole set. There is a set, of one workspace at least, exactly where no finding is an error; the findings come file by file, top to bottom.
 #[must_use]
 pub fn parse(files: &PolicyFiles) -> (Option<PolicySet>, Findings) {
-    parse_with(files, parse_profile)
+    let (set, mut findings) = parse_with(files, parse_profile);
+    if !files.workspaces.is_empty() {
+        return (set, findings);
+    }
+    // Nobody runs a gateway that refuses everybody; somebody moved a directory, or took the wrong one.
+    let folder = Source::new(files.base.join("workspaces").display().to_string(), "");
+    findings
+        .error(&folder, 0..0, "there is no workspace: each is a file `*.toml` of this directory")
+        .help("a gateway without one would answer everybody with 404");
+    findings.sort();
+    (None, findings)
+}
+
+/// Reads `gateway.toml` alone, whatever there is beside it.
+#[must_use]
+pub fn parse_gateway(files: &PolicyFiles) -> (Option<Gateway>, Findings) {
+    let alone = PolicyFiles { gateway: files.gateway.clone(), base: files.base.clone(), ..PolicyFiles::default() };
+    let (set, findings) = parse_with(&alone, parse_profile);
+    (set.map(|set| set.gateway), findings)
 }
 
 /// Tests bring profiles of their own, so that a change of a shipped one breaks only the tests that are about it.

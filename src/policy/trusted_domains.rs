@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use url::{Host, Url};
 
-/// A web origin in its one spelling: scheme, host, port (RFC 6454 §4).
+use super::owners::{Giver, giver};
+
+/// A web origin in its one spelling: scheme, host, port (RFC 6454 §4). Its host is an address or a name that DNS can have, so it is the same
+/// name wherever it is pasted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     /// Shared, because a request's origin goes into its record, its judgement and its answer.
@@ -64,7 +67,7 @@ impl Origin {
             Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
             Some(_) | None => (rest, scheme.default_port()),
         };
-        if host.ends_with('.') {
+        if !is_name(host) && !host.starts_with('[') {
             return None;
         }
         Some(Self { text: text.into(), scheme, host_end: scheme.prefix().len() + host.len(), port })
@@ -72,15 +75,6 @@ impl Origin {
 
     pub(super) fn host(&self) -> &str {
         self.text.get(self.scheme.prefix().len()..self.host_end).unwrap_or_default()
-    }
-
-    /// Whether its host has nothing but letters, digits, dots, hyphens and underscores, or is an address. Browsers allow more: quotes, say.
-    #[must_use]
-    pub fn is_plain(&self) -> bool {
-        let host = self.host();
-        let is_ipv6 = host.starts_with('[');
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-        host.bytes().all(|byte| is_plain(byte) || (is_ipv6 && b"[:]".contains(&byte)))
     }
 
     /// Whether it is that of pages which this host serves over TLS; `authority` leaves the default port out.
@@ -112,6 +106,20 @@ impl Scheme {
             Self::Https => 443,
         }
     }
+}
+
+/// Of a host, and of one label of it (RFC 1035 §2.3.4).
+const HOST_BYTES_MAX: usize = 253;
+const LABEL_BYTES_MAX: usize = 63;
+
+/// Whether DNS can have such a name, or it is an IPv4 address. Parsers of URLs take more for one, commas and stars among it; the underscore
+/// is in names that browsers do send.
+fn is_name(host: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=LABEL_BYTES_MAX).contains(&label.len()) && label.bytes().all(is_plain)
+    };
+    host.len() <= HOST_BYTES_MAX && host.split('.').all(is_label)
 }
 
 /// Whether an origin has but one spelling, and this is it: most have, and need no parser of URLs to find out. A host of lower-case labels that
@@ -157,6 +165,8 @@ pub enum TrustedDomainError {
     Insecure,
     #[error("expected nothing behind the host and port")]
     Path,
+    #[error("the host is no name: expected one origin each, such as `https://app.example.com`")]
+    Host,
     #[error("`*` stands only for whole labels on the left: `https://*.example.com`")]
     Wildcard,
     #[error("`{0}` is a public suffix: anybody can get a name below it")]
@@ -179,6 +189,9 @@ impl TryFrom<&str> for TrustedDomain {
             return Err(TrustedDomainError::Path);
         }
         let url = Url::parse(&format!("{scheme}://{host}")).map_err(|_| TrustedDomainError::Malformed)?;
+        if matches!(url.host(), Some(Host::Domain(name)) if !is_name(name)) {
+            return Err(TrustedDomainError::Host);
+        }
         let origin = url.origin().ascii_serialization();
         let origin = Origin::of_canonical(&origin).ok_or(TrustedDomainError::Malformed)?;
         let is_name = matches!(url.host(), Some(Host::Domain(_)));
@@ -188,8 +201,8 @@ impl TryFrom<&str> for TrustedDomain {
         if subdomains && !is_name {
             return Err(TrustedDomainError::Wildcard);
         }
-        // One label has everybody below it: `https://*.com`.
-        if subdomains && !origin.host().contains('.') && origin.host() != "localhost" {
+        // Everybody is below it: `https://*.com`, `https://*.co.uk`.
+        if subdomains && giver(origin.host()) == Some(Giver::Registry) && origin.host() != "localhost" {
             return Err(TrustedDomainError::PublicSuffix(origin.host().to_owned()));
         }
         Ok(Self { origin, subdomains })
@@ -223,11 +236,17 @@ impl TrustedDomain {
 
 impl TrustedDomain {
     /// The entry as sources of a Content Security Policy (Level 3 §2.3.1), where `*.` does not cover the domain itself. There are none for
-    /// a host that the grammar has no form for: an IPv6 address, or a name with a semicolon in it.
+    /// an IPv6 address: the grammar has no form for it.
     pub fn csp_sources(&self) -> impl Iterator<Item = String> {
-        let has_form = self.origin.is_plain() && !self.origin.host().starts_with('[');
+        let has_form = !self.origin.host().starts_with('[');
         let below = self.subdomains.then(|| self.to_string());
         below.into_iter().chain([self.origin.to_string()]).filter(move |_| has_form)
+    }
+
+    /// The hoster of other people's pages below whom it trusts everybody, as with `https://*.github.io`.
+    pub(super) fn hoster(&self) -> Option<&str> {
+        let host = self.origin.host();
+        (self.subdomains && giver(host) == Some(Giver::Hoster)).then_some(host)
     }
 
     pub(super) fn origin(&self) -> &Origin {
@@ -298,6 +317,20 @@ mod tests {
         check("https://*.example.com", "https://evilexample.com", false);
         check("https://*.example.com", "https://evil-example.com", false);
         check("https://*.example.com", "https://.example.com", false);
+        check("https://*.example.com", "https://a_b.example.com", true);
+        check("https://*.example.com", "https://-.example.com", true);
+        check("https://*.example.com", "https://..example.com", false);
+        check("https://*.example.com", "https://a..example.com", false);
+        check("https://*.example.com", "https://*.example.com", false);
+        for strange in [",", ";", "'", "$", "!", "(", "%2e"] {
+            check("https://*.example.com", &format!("https://a{strange}b.example.com"), false);
+        }
+        let label = |bytes: usize| format!("https://{}.example.com", "a".repeat(bytes));
+        check("https://*.example.com", &label(63), true);
+        check("https://*.example.com", &label(64), false);
+        let host = |labels: usize| format!("https://{}xx.example.com", "a.".repeat(labels));
+        check("https://*.example.com", &host(119), true);
+        check("https://*.example.com", &host(120), false);
         check("https://b\u{fc}cher.example", "https://xn--bcher-kva.example", true);
         check("http://localhost:3000", "http://localhost:3000", true);
         check("http://127.0.0.1:3000", "http://127.0.0.1:3000", true);
@@ -329,9 +362,18 @@ mod tests {
         refused("http://app.example.com", TrustedDomainError::Insecure);
         refused("http://localhost.evil.test", TrustedDomainError::Insecure);
         refused("https://*", TrustedDomainError::Wildcard);
+        refused("https://app.acme.example,b.acme.example", TrustedDomainError::Host);
+        refused("https://app.acme.example;b.acme.example", TrustedDomainError::Host);
+        refused("https://*.acme.example,b.acme.example", TrustedDomainError::Host);
+        refused("https://app..example.com", TrustedDomainError::Host);
+        refused("https://app.example.com.", TrustedDomainError::Host);
+        refused(&format!("https://{}.example.com", "a".repeat(64)), TrustedDomainError::Host);
+        refused(&format!("https://{}com", "a.".repeat(126)), TrustedDomainError::Host);
         refused("https://a*.example.com", TrustedDomainError::Wildcard);
         refused("https://a.*.example.com", TrustedDomainError::Wildcard);
         refused("https://*.com", TrustedDomainError::PublicSuffix("com".into()));
+        refused("https://*.co.uk", TrustedDomainError::PublicSuffix("co.uk".into()));
+        refused("https://*.xn--55qx5d.cn", TrustedDomainError::PublicSuffix("xn--55qx5d.cn".into()));
         refused("https://*.127.0.0.1", TrustedDomainError::Wildcard);
         refused("https://app.example.com/path", TrustedDomainError::Path);
         refused("https://app.example.com@evil.test", TrustedDomainError::Path);

@@ -190,7 +190,9 @@ mod tests {
     fn epochs(policies: &Path, metrics: &Arc<Metrics>) -> Arc<Epochs> {
         let gateway = "[[listeners]]\nname = \"public\"\naddress = \"127.0.0.1:0\"\ncertificates = [{ certificate = \"a.pem\", key = \"a.key\" }]\n[upstreams.attributes]\nurl = \"http://127.0.0.1:9\"\n";
         std::fs::write(policies.join("gateway.toml"), gateway).expect("written");
+        let workspace = "profile = \"json\"\nupstream = \"attributes\"\nmode = \"off\"\ntrusted_domains = []\nmissing_origin = \"allow\"\n[identity]\nrequire = \"never\"\n[[routes]]\npath = \"/users\"\nmethods = [\"PATCH\"]\nattributes = \"\"\n";
         std::fs::create_dir(policies.join("workspaces")).expect("made");
+        std::fs::write(policies.join("workspaces/acme.toml"), workspace).expect("written");
         Arc::new(Epochs::start(policies, metrics).unwrap_or_else(|error| panic!("{error}")))
     }
 

@@ -1,6 +1,6 @@
 //! The reload: policies and certificates come into force together, or nothing changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::future::pending;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -68,6 +68,8 @@ impl Reloader {
 
     /// Reloads whether anything has changed or not.
     pub(super) async fn reload_by_hand(&mut self) {
+        // And has seen what the last change took away.
+        self.state.workspaces_gone(Vec::new());
         self.reload().await;
         // Whoever asks by hand means the issuers too; a file that has changed asks none.
         self.epochs.issuers().ask_all();
@@ -90,10 +92,19 @@ impl Reloader {
                     }
                 }
                 follow_certificates(&self.stapler, &epoch, &self.shown);
+                let before = self.epochs.current();
                 self.epochs.enforce(Arc::clone(&epoch));
                 tell_in_force(&self.state, &epoch, &self.shown);
+                let gone = gone(&before, &epoch);
+                // With the policies of before, certificates alone are others: what is told stays told.
+                if before.digest() != epoch.digest() {
+                    self.state.workspaces_gone(gone.clone());
+                }
                 self.tell(ReloadResult::Ok, &[]);
                 tracing::info!(epoch = &**epoch.digest(), "policy_reloaded");
+                for workspace in &gone {
+                    tracing::warn!(workspace, "workspace_gone: no file has it any more, and its requests are refused");
+                }
                 for table in epoch.gateway.awaiting_restart(&self.started) {
                     tracing::warn!(table, "a change in this table of `gateway.toml` takes a restart");
                 }
@@ -139,6 +150,13 @@ fn prepare(epochs: &Epochs, shown: &[(Arc<str>, Arc<ReloadableTls>)]) -> Result<
         offers.push(load_offer(settings, Some(&tls.certificates()), &epoch.gateway)?);
     }
     Ok(Prepared { epoch, offers, office })
+}
+
+/// Workspaces that were in force and are no more. To remove one is allowed, and is not to go unnoticed: the file may only be somewhere else.
+fn gone(before: &Epoch, epoch: &Epoch) -> Vec<String> {
+    let stays: HashSet<&str> = epoch.tenants().iter().map(|tenant| tenant.workspace.id.as_str()).collect();
+    let all = before.tenants().iter().map(|tenant| &tenant.workspace.id);
+    all.filter(|id| !stays.contains(id.as_str())).cloned().collect()
 }
 
 pub(super) fn tell_in_force(state: &AdminState, epoch: &Epoch, shown: &[(Arc<str>, Arc<ReloadableTls>)]) {

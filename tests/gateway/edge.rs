@@ -45,6 +45,11 @@ async fn an_origin_that_is_not_trusted_gets_a_refusal_without_cors() {
         "http://app.acme.example",
         "https://app.acme.example:8443",
         "https://APP.acme.example",
+        // Below the wildcard, and no name that there can be.
+        "https://..acme.example",
+        "https://*.acme.example",
+        "https://a,b.acme.example",
+        "https://abcdefghijklmnopqrstuvwxyz-abcdefghijklmnopqrstuvwxyz-0123456789.acme.example",
         "null",
         "file://",
         "",

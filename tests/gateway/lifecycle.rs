@@ -134,6 +134,95 @@ async fn a_reload_is_whole_or_not_at_all_and_fails_no_request() {
     assert_eq!(upstream.only().user_data(), json!({"nickname": "bob"}));
 }
 
+/// What `check --strict` ends with, and says.
+fn check_strictly(setup: &Setup) -> (Option<i32>, String) {
+    let output = Command::new(BINARY).args(["check", "--strict"]).arg(setup.policies()).output().expect("started");
+    (output.status.code(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+#[test]
+fn policies_without_a_workspace_start_nothing_and_the_slip_is_told() {
+    let setup = Setup::acme(NOBODY);
+    setup.write();
+    let policies = setup.policies();
+    std::fs::rename(policies.join("workspaces"), policies.join("workspace")).expect("renamed");
+    does_not_start(&setup, &["policies/workspaces", "there is no workspace", "did you mean `workspaces`?"]);
+    let (code, told) = check_strictly(&setup);
+    assert_eq!(code, Some(2), "{told}");
+    assert!(told.contains("there is no workspace") && told.contains("did you mean `workspaces`?"), "{told}");
+}
+
+#[test]
+fn a_workspace_that_nobody_reads_beside_one_that_is_read_is_warned_of() {
+    let setup = Setup::acme(NOBODY);
+    setup.write();
+    let workspaces = setup.policies().join("workspaces");
+    std::fs::copy(workspaces.join("acme.toml"), workspaces.join(".acme.toml.swp")).expect("copied");
+    assert_eq!(check_strictly(&setup).0, Some(0));
+    std::fs::copy(workspaces.join("acme.toml"), workspaces.join("other.tml")).expect("copied");
+    let (code, told) = check_strictly(&setup);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("other.tml") && told.contains("did you mean `other.toml`?"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn policies_that_are_gone_leave_those_of_before_in_force() {
+    let upstream = TestUpstream::start().await;
+    let mut gateway = Setup::acme(upstream.address).start();
+    let workspaces = gateway.setup.policies().join("workspaces");
+    let acme = workspaces.join("acme.toml");
+    let elsewhere = workspaces.with_file_name("workspace");
+    let mut client = gateway.http1().await;
+    let remove: [&dyn Fn(); 3] = [
+        &|| std::fs::rename(&acme, workspaces.join("acme.tml")).expect("renamed"),
+        &|| std::fs::rename(&workspaces, &elsewhere).expect("renamed"),
+        &|| std::fs::remove_file(&acme).expect("removed"),
+    ];
+    let restore: [&dyn Fn(); 3] = [
+        &|| std::fs::rename(workspaces.join("acme.tml"), &acme).expect("renamed"),
+        &|| std::fs::rename(&elsewhere, &workspaces).expect("renamed"),
+        &|| write_whole(&acme, ACME),
+    ];
+    for ((remove, restore), slip) in remove.iter().zip(restore).zip([Some("acme.toml"), Some("workspaces"), None]) {
+        remove();
+        if let Some(meant) = slip {
+            gateway.await_log(&format!("did you mean `{meant}`?"));
+        }
+        let mistake = gateway.await_log("policy_mistake");
+        assert!(mistake.contains("policies/workspaces") && mistake.contains("there is no workspace"), "{mistake}");
+        upstream.forget();
+        let answer = client.post_form(PING, ping_form(r#"{"plan":"pro","nickname":"bob"}"#)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(upstream.only().user_data(), json!({"nickname": "bob"}));
+        assert!(gateway.admin_get("/status").contains("reload_failed"));
+        restore();
+        gateway.await_log("policy_reloaded");
+        assert!(!gateway.admin_get("/status").contains("reload_failed"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_workspace_of_several_that_is_taken_away_is_gone_and_everybody_can_see_that() {
+    let upstream = TestUpstream::start().await;
+    let other = ACME.replace("abc12345", "def67890").replace("acme.example", "other.example");
+    let mut gateway = Setup::acme(upstream.address).workspace("other", &other).start();
+    let file = gateway.setup.policies().join("workspaces/other.toml");
+    std::fs::remove_file(&file).expect("removed");
+    let line = gateway.await_log("workspace_gone");
+    assert!(line.contains("WARN") && line.contains(r#""workspace":"other""#), "{line}");
+    let words = "the last change of the policies took 1 workspace away: `other`";
+    assert!(gateway.admin_get("/status").contains(words));
+    let mut client = gateway.http1().await;
+    assert_eq!(client.post_form(PING, ping_form("{}")).await.status, 200);
+    // Whoever asks for a reload has seen it.
+    gateway.signal("HUP");
+    gateway.await_log("policy_reloaded");
+    assert!(!gateway.admin_get("/status").contains(words));
+    write_whole(&file, &other);
+    gateway.await_log("policy_reloaded");
+    assert_eq!(gateway.log().matches("workspace_gone").count(), 1, "one that comes is not gone");
+}
+
 fn slow_answer(
     delay: Duration,
 ) -> impl Fn(&crate::support::Received) -> (Duration, http::Response<Full<bytes::Bytes>>) {

@@ -72,7 +72,7 @@ async fn a_refused_origin_is_told_with_the_line_that_lets_it_in() {
     bench.refused(from("https://evil.test"), 403).await;
     // No origin as browsers spell it, and one that is more than a name where it is pasted.
     bench.refused(from("https://NEW.acme.example"), 403).await;
-    bench.refused(from("https://a;b.acme.example"), 403).await;
+    assert_eq!(bench.refused(from("https://a;b.acme.example"), 403).await, "origin_malformed");
     bench.refused(from("https://a\"b.acme.example"), 403).await;
     let answer = answer(&bench.gateway, 0);
     let refused = answer["refused_origins"].as_array().expect("a list");
@@ -100,6 +100,44 @@ async fn a_refused_origin_is_told_with_the_line_that_lets_it_in() {
     bench.gateway.await_log("policy_reloaded");
     bench.passes(from("https://new.acme.example")).await;
     assert!(!self::told(&bench.gateway, 0).contains("new.acme.example"));
+}
+
+#[tokio::test]
+async fn a_strangers_page_at_the_same_hoster_is_nothing_to_paste() {
+    let hosted = r#", "https://acme.github.io", "https://acme.vercel.app", "https://shop.acme.in.ua""#;
+    let mut bench = Bench::acme(|setup| setup.with(r#", "https://*.acme.example""#, hosted)).await;
+    for stranger in ["https://evil.github.io", "https://evil-login.vercel.app", "https://evil.in.ua"] {
+        for _ in 0..9 {
+            assert_eq!(bench.refused(from(stranger), 403).await, "origin_untrusted");
+        }
+    }
+    bench.refused(from("https://new.acme.github.io"), 403).await;
+    let told = told(&bench.gateway, 0);
+    assert_eq!(told.matches("of a trusted one").count(), 1, "{told}");
+    assert_eq!(told.matches("trusted_domains = [...").count(), 1, "{told}");
+    assert!(told.contains(r#"trusted_domains = [..., "https://new.acme.github.io"]"#), "{told}");
+}
+
+#[tokio::test]
+async fn invented_names_below_one_domain_hide_none_below_another() {
+    let other = r#", "https://app.other.example""#;
+    let mut bench = Bench::acme(|setup| setup.with(r#", "https://*.acme.example""#, other)).await;
+    for round in 0..2 {
+        for number in 0..30 {
+            bench.refused(from(&format!("https://x{number}.acme.example")), 403).await;
+        }
+        if round == 0 {
+            bench.refused(from("https://new.other.example"), 403).await;
+            bench.refused(from("https://acme-shop.example"), 403).await;
+        }
+    }
+    let told = told(&bench.gateway, 0);
+    for shown in [r#"trusted_domains = [..., "https://new.other.example"]"#, "| https://acme-shop.example "] {
+        assert!(told.contains(shown), "no `{shown}` in\n{told}");
+    }
+    assert!(told.contains("and 12 more, which `--json` has\n"), "{told}");
+    let answer = answer(&bench.gateway, 0);
+    assert_eq!(answer["refused_origins"].as_array().map(Vec::len), Some(32));
 }
 
 #[tokio::test]

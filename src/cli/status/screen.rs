@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::super::keys::grouped;
 use crate::demo::table::Screen;
 use crate::identity::{counted, span};
+use crate::observe::ORIGINS_SHOWN;
 
 /// Of more things of a kind the others are counted.
 const NAMED_MAX: usize = 12;
@@ -150,8 +151,8 @@ fn refused(said: &Said<'_>, screen: Screen) -> String {
     let ago = |time: &str| since(time, at).map_or_else(|| "-".to_owned(), |span| format!("{span} ago"));
     let mut table = screen.table();
     table.set_header(["refused origin", "workspace", "requests", "first", "last", "domain"]);
-    for origin in &origins {
-        let origin = Said(origin);
+    let shown: Vec<Said<'_>> = origins.iter().take(ORIGINS_SHOWN).map(|origin| Said(origin)).collect();
+    for origin in &shown {
         let workspace = match origin.text("workspace") {
             "" => "not said",
             workspace => workspace,
@@ -167,8 +168,11 @@ fn refused(said: &Said<'_>, screen: Screen) -> String {
     }
     let mut text =
         format!("\nPages of these origins are refused, since no list of trusted domains has them:\n{table}\n");
-    let addable: Vec<Said<'_>> =
-        origins.iter().map(|origin| Said(origin)).filter(|origin| !origin.text("add").is_empty()).collect();
+    let untold = origins.len() - shown.len();
+    if untold > 0 {
+        text.push_str(&format!("and {} more, which `--json` has\n", grouped(untold as u64)));
+    }
+    let addable: Vec<Said<'_>> = shown.into_iter().filter(|origin| !origin.text("add").is_empty()).collect();
     if !addable.is_empty() {
         text.push_str(
             "\nIf one of them is yours, this line lets it in. A domain that you add lets all of its pages write, and whoever sends without a \

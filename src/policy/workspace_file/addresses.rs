@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 
 use super::super::address_lists::{AddressLists, AddressRule, NamedList};
 use super::super::finding::Findings;
-use super::super::networks::Network;
+use super::super::networks::{Network, NetworkError, Networks};
 use super::super::reader::{Placed, Table, Value, quoted};
 use super::super::source::Source;
 use super::did_you_mean;
@@ -84,20 +84,23 @@ pub(super) fn resolve(
                     used.push(name.value);
                 }
                 (NamedList::Broken, _) => good = false,
-                (NamedList::Unknown, Ok(network)) => {
-                    if network.is_everybody() {
-                        findings.warning(source, name.span, "`from`: this lets in everybody");
-                    }
-                    networks.push(network);
+                (NamedList::Unknown, Ok(network)) => networks.push(network),
+                (NamedList::Unknown, Err(error @ NetworkError::HostBits(_))) => {
+                    findings.error(source, name.span, format!("`from`: {error}, found {}", quoted(&name.value)));
+                    good = false;
                 }
-                (NamedList::Unknown, Err(_)) => {
+                (NamedList::Unknown, Err(NetworkError::Syntax)) => {
                     let message = format!("`from`: neither a network nor a list: {}", quoted(&name.value));
                     findings.error(source, name.span, message).help(did_you_mean(&name.value, lists.names()));
                     good = false;
                 }
             }
         }
-        rules.push(AddressRule { operations: of_rule, lists: used, from: networks.into_iter().collect() });
+        let networks: Networks = networks.into_iter().collect();
+        if networks.are_everybody() {
+            findings.warning(source, from.span, "`from`: this lets in everybody");
+        }
+        rules.push(AddressRule { operations: of_rule, lists: used, from: networks });
     }
     good.then_some(rules)
 }
@@ -181,8 +184,21 @@ mod tests {
             &[],
             &[
                 "error: a.toml:20:1: `addresses`: two tables are about all operations",
-                "warning: a.toml:21:9: `from`: this lets in everybody",
+                "warning: a.toml:21:8: `from`: this lets in everybody",
             ],
+        );
+        check(
+            "[[addresses]]\nfrom = [\"192.0.2.5/24\"]\n",
+            &[],
+            &[
+                "error: a.toml:19:9: `from`: expected a network without bits behind its prefix, such as `192.0.2.0/24`, \
+                 found `192.0.2.5/24`",
+            ],
+        );
+        check(
+            "[[addresses]]\nfrom = [\"0.0.0.0/1\", \"128.0.0.0/1\"]\n",
+            &[],
+            &["warning: a.toml:19:8: `from`: this lets in everybody"],
         );
         // A list with mistakes of its own is no unknown list.
         check(

@@ -108,6 +108,29 @@ fn trusted_domains_say_why_they_are_refused() {
            found `https://*.example`"],
     );
     check(
+        domain,
+        "https://*.co.uk",
+        &["error: a.toml:6:20: `trusted_domains[0]`: `co.uk` is a public suffix: anybody can get a name below it, \
+           found `https://*.co.uk`"],
+    );
+    for two in ["https://app.acme.example,b.acme.example", "https://app.acme.example;b.acme.example"] {
+        let expected = format!(
+            "error: a.toml:6:20: `trusted_domains[0]`: the host is no name: expected one origin each, such as \
+             `https://app.example.com`, found `{two}`"
+        );
+        check(domain, two, &[&expected]);
+    }
+    // It may be the operator's own.
+    check(
+        domain,
+        "https://*.github.io",
+        &[
+            "warning: a.toml:6:19: `trusted_domains`: `https://*.github.io` trusts everybody: whoever asks `github.io` gets a \
+           name below it (name your own hosts there, one by one)",
+        ],
+    );
+    check(domain, "https://*.acme.github.io", &[]);
+    check(
         "[\"https://app.acme.example\"]",
         "[]",
         &["warning: a.toml:6:19: `trusted_domains`: an empty list trusts nobody (every request that brings an \
