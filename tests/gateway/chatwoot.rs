@@ -209,6 +209,12 @@ async fn a_token_that_signs_more_than_a_call_can_hold_signs_what_it_can() {
     // Nothing is added to calls that are for something else.
     widget.reads("POST labels", r#"{"label":"vip"}"#, json!({"label": "vip"})).await;
     widget.reads("POST events", r#"{"name":"webwidget.triggered"}"#, json!({"name": "webwidget.triggered"})).await;
+    for (call, body) in [
+        ("POST conversations/transcript", json!({"email": "ada@example.com"})),
+        ("POST integrations/dyte/add_participant_to_meeting", json!({"message_id": 7})),
+    ] {
+        widget.reads(call, &body.to_string(), body.clone()).await;
+    }
 }
 
 #[tokio::test]
