@@ -10,6 +10,7 @@ use crate::clock;
 use crate::edge::dev_certificates::make_dev;
 
 #[derive(Args)]
+#[command(after_help = "Example:\n  countersign certs dev --name gateway.test")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Certs,

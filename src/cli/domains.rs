@@ -16,6 +16,7 @@ use crate::policy::{parse, parse_duration};
 use crate::survey::{DomainReport, HstsFacts, Looking, Resolve, trusted_domains, visits};
 
 #[derive(Args)]
+#[command(after_help = "Example:\n  countersign domains check --policies policies")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Domains,

@@ -32,8 +32,10 @@ pub struct Arguments {
 #[derive(Subcommand)]
 enum Revoke {
     /// Show the revocations in force. Whom they are about is not kept, and not shown.
+    #[command(after_help = "Example:\n  countersign revoke list --json")]
     List(Whom),
     /// End a revocation.
+    #[command(after_help = "Example:\n  countersign revoke undo 01939b1e-6f3a-7c54-9f6e-2f6a0d0c9a11")]
     Undo {
         /// As `list` shows it.
         id: String,

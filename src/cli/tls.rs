@@ -22,6 +22,7 @@ use crate::survey::{
 };
 
 #[derive(Args)]
+#[command(after_help = "Example:\n  countersign tls check --policies policies")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Tls,

@@ -20,6 +20,7 @@ use crate::issuers::{LastGood, last_good_of};
 use crate::policy::{Algorithm, Gateway, IssuerPolicy, KeySetSource, PolicySet, Workspace, parse};
 
 #[derive(Args)]
+#[command(after_help = "Example:\n  countersign token inspect --workspace acme < token.txt")]
 pub struct Arguments {
     #[command(subcommand)]
     command: Token,
