@@ -22,22 +22,29 @@ pub(super) fn render(address: SocketAddr, status: &Value, screen: Screen) -> Str
     };
     let mut text = format!("countersign {} on {address}: {}, {look}\n", said.text("version"), said.text("state"));
     for alarm in &alarms {
-        text.push_str(&format!("  ! {}\n", Said(alarm).text("words")));
-    }
-    let reload = said.member("reload");
-    let mistakes = reload.list("mistakes");
-    for mistake in &mistakes {
-        text.push_str(&format!("      {}\n", mistake.as_str().unwrap_or_default()));
-    }
-    let untold = reload.number("findings").saturating_sub(mistakes.len() as u64);
-    if untold > 0 {
-        text.push_str(&format!("      and {} more: `countersign check` has them all\n", grouped(untold)));
+        let alarm = Said(alarm);
+        text.push_str(&format!("  ! {}\n", alarm.text("words")));
+        if alarm.text("code") == "reload_failed" {
+            text.push_str(&mistakes(&said.member("reload")));
+        }
     }
     text.push('\n');
     for (name, told) in lines(&said) {
         text.push_str(&format!("{name:<13} {told}\n"));
     }
     text.push_str(&refused(&said, screen));
+    text
+}
+
+/// Why a reload failed.
+fn mistakes(reload: &Said<'_>) -> String {
+    let mistakes = reload.list("mistakes");
+    let line = |mistake: &&Value| format!("      {}\n", mistake.as_str().unwrap_or_default());
+    let mut text: String = mistakes.iter().map(line).collect();
+    let untold = reload.number("findings").saturating_sub(mistakes.len() as u64);
+    if untold > 0 {
+        text.push_str(&format!("      and {} more: `countersign check` has them all\n", grouped(untold)));
+    }
     text
 }
 
@@ -263,13 +270,16 @@ mod tests {
     #[test]
     fn what_needs_a_look_comes_first_with_its_mistakes() {
         let mut status = status();
-        status["alarms"] = json!([{"code": "reload_failed", "words": "the last reload failed"}]);
+        status["alarms"] = json!([
+            {"code": "reload_failed", "words": "the last reload failed"}, {"code": "other", "words": "something else"},
+        ]);
         status["reload"]["findings"] = json!(3);
         status["reload"]["mistakes"] = json!(["acme.toml:1:1: `mode` is missing", "b.toml:2:1: another"]);
         status["refused_origins"] = json!([]);
         let shown = shown(&status);
-        let begin = "countersign 0.1.0 on 127.0.0.1:9100: ready, one thing needs a look:\n  ! the last reload failed\n      \
-                     acme.toml:1:1: `mode` is missing\n      b.toml:2:1: another\n      and 1 more: `countersign check` has them all\n\n";
+        let begin = "countersign 0.1.0 on 127.0.0.1:9100: ready, 2 things need a look:\n  ! the last reload failed\n      \
+                     acme.toml:1:1: `mode` is missing\n      b.toml:2:1: another\n      and 1 more: `countersign check` has them all\n  \
+                     ! something else\n\n";
         assert!(shown.starts_with(begin), "{shown}");
         assert!(!shown.contains("origin"), "{shown}");
     }
