@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::task::TaskTracker;
 
+use super::allowance::Allowance;
 use super::body::Body;
 use super::connections::{Connections, Permit, Tally};
 use super::drain::Drain;
@@ -62,9 +63,6 @@ const HTTP2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 512 * 1024;
 const HTTP2_SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
 const HTTP2_FRAME_BYTES_MAX: u32 = 16 * 1024;
-/// Streams that a peer resets before we have looked at them, as a browser does that leaves a page as soon as it came. All resets are counted by
-/// [`FrameMeter`].
-const HTTP2_PENDING_RESETS_MAX: usize = RESETS.at_once as usize;
 /// Streams that we reset for a peer's errors, over the life of a connection ("made you reset", CVE-2025-8671).
 const HTTP2_LOCAL_RESETS_MAX: usize = 128;
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(45);
@@ -127,7 +125,7 @@ impl Protocols {
         let meter = FrameMeter::new(self.limits.head_bytes_max, self.limits.headers_max).allowing_resets(resets);
         let wire = TokioIo::new(MeteredWire::new(stream, meter, permit));
         let service = Service { answer, turns: Arc::clone(&turns), limits: Arc::clone(&self.limits) };
-        let mut connection = Box::new(self.http2(&turns).serve_connection(wire, service));
+        let mut connection = Box::new(self.http2(&turns, resets).serve_connection(wire, service));
         Box::pin(async move {
             self.drive(&mut *connection, &turns).await;
             drop(connection);
@@ -135,7 +133,7 @@ impl Protocols {
     }
 
     /// What hyper holds of HTTP/2's limits; [`FrameMeter`] holds the others.
-    fn http2(&self, turns: &Arc<Turns>) -> http2::Builder<Streams> {
+    fn http2(&self, turns: &Arc<Turns>, resets: Allowance) -> http2::Builder<Streams> {
         let streams = Streams {
             tasks: self.drain.tasks().clone(),
             turns: Arc::clone(turns),
@@ -145,7 +143,9 @@ impl Protocols {
         http2
             .timer(TokioTimer::new())
             .max_concurrent_streams(self.limits.http2_streams_max)
-            .max_pending_accept_reset_streams(HTTP2_PENDING_RESETS_MAX)
+            // Those that a peer resets before we have looked at them: a browser that leaves a page as soon as it came, or all that a busy machine
+            // finds at once. All resets are counted by the meter.
+            .max_pending_accept_reset_streams(resets.at_once as usize)
             .max_local_error_reset_streams(HTTP2_LOCAL_RESETS_MAX)
             .max_header_list_size(head_list_bytes_max(self.limits.head_bytes_max, self.limits.headers_max))
             .header_table_size(HEADER_TABLE_BYTES)
