@@ -60,6 +60,15 @@ async fn with_rates(rates: &str) -> Bench {
     Bench::acme(|setup| setup.gateway(&format!("[rates]\n{rates}\n"))).await
 }
 
+/// What a browser asks before the call of a trusted page.
+fn preflight() -> Request<String> {
+    Request::options(PING)
+        .header("origin", "https://app.acme.example")
+        .header("access-control-request-method", "POST")
+        .body(String::new())
+        .expect("a request")
+}
+
 #[tokio::test]
 async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
     let mut bench = with_rates(&format!("requests_per_address = {{ {NEVER}, burst = 3 }}")).await;
@@ -82,12 +91,7 @@ async fn an_address_that_asks_too_often_is_told_when_to_come_back() {
     assert_eq!(bench.record()["operation"], "ping");
 
     // Whatever comes counts, and is answered for what it is; a preflight too.
-    let preflight = Request::options(PING)
-        .header("origin", "https://app.acme.example")
-        .header("access-control-request-method", "POST")
-        .body(String::new())
-        .expect("a request");
-    assert_eq!(bench.send(preflight).await.status, 204);
+    assert_eq!(bench.send(preflight()).await.status, 204);
     let untrusted = Request::post(PING).header("origin", "https://evil.example").body(String::new()).expect("ok");
     assert_eq!(bench.refused(untrusted, 403).await, "origin_untrusted");
     // Another address is somebody else.
@@ -139,12 +143,7 @@ async fn what_is_observed_is_recorded_and_nothing_is_refused() {
         bench.passes(guess()).await;
     }
     // What has no rate's consequence is not counted as if it had, and its record says nothing of it either.
-    let preflight = Request::options(PING)
-        .header("origin", "https://app.acme.example")
-        .header("access-control-request-method", "POST")
-        .body(String::new())
-        .expect("a request");
-    assert_eq!(bench.send(preflight).await.status, 204);
+    assert_eq!(bench.send(preflight()).await.status, 204);
     assert_eq!(bench.record()["would_refuse"], json!(null));
     let nowhere = Request::get("/nowhere").body(String::new()).expect("a request");
     assert_eq!(bench.send(nowhere).await.status, 404);
